@@ -1,0 +1,55 @@
+# make run        install the core into .venv and run the default experiment
+# make test       the quick suite; make lint: format, types, import rules
+# make setup      everything, for development
+PYTHON ?= python3
+VENV ?= .venv
+PY := $(VENV)/bin/python
+PIP := $(PY) -m pip install --disable-pip-version-check -q -c constraints.txt
+OUTPUTS ?= outputs
+ARGS ?=
+
+.PHONY: setup run test test-slow lint bench tables clean
+
+run: $(VENV)/.core
+	$(PY) run.py $(ARGS)
+
+test: $(VENV)/.test
+	$(PY) -m pytest $(ARGS)
+
+test-slow: $(VENV)/.test
+	$(PY) -m pytest -m slow --durations=10 $(ARGS)
+
+lint: $(VENV)/.lint
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy scd data attacks baselines pipeline scripts run.py
+	$(VENV)/bin/lint-imports
+
+bench: $(VENV)/.test
+	$(PY) -m scripts.bench $(ARGS)
+
+tables: $(VENV)/.core
+	$(PY) -m scripts.tables --outputs $(OUTPUTS) $(ARGS)
+
+setup: $(VENV)/.core $(VENV)/.test $(VENV)/.lint
+
+$(PY):
+	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.core: pyproject.toml constraints.txt | $(PY)
+	@echo "Installing the core into $(VENV) (torch is large; minutes)"
+	$(PIP) -e .
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.core
+	$(PIP) -e '.[test]'
+	@touch $@
+
+$(VENV)/.lint: $(VENV)/.core
+	$(PIP) -e '.[lint]'
+	@touch $@
+
+clean: # what runs wrote stays; remove outputs/ by hand
+	rm -rf build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +

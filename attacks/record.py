@@ -1,0 +1,73 @@
+"""What an attack returns: one record for all attacked examples."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+NO_START = "no adversarial start"
+ALREADY_WRONG = "already misclassified"
+BUDGET_SPENT = "query budget spent"
+
+_COLUMNS = (
+    "index", "label", "success", "adversarials", "l2", "linf", "queries", "restart", "reason",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class AttackResult:
+    """Outcome of an attack on n examples with d features. A failed example has no distance.
+
+    Attributes
+    ----------
+    index : ndarray of int64, shape (n,)
+        Numbers of the examples, as the caller gave them.
+    label : ndarray of int64, shape (n,)
+        True labels.
+    success : ndarray of bool, shape (n,)
+        Whether an adversarial was found.
+    adversarials : ndarray of float32, shape (n, d)
+        The closest adversarial found; NaN where the attack failed.
+    l2, linf : ndarray of float64, shape (n,)
+        Its distances to the original in feature units, computed in float64; NaN where the attack failed.
+    queries : ndarray of int64, shape (n,)
+        All queries spent on the example: its own label, starts and every restart.
+    restart : ndarray of int64, shape (n,)
+        The restart that gave the minimum, -1 where the attack failed.
+    reason : ndarray of str, shape (n,)
+        Empty, or why it failed: "no adversarial start", "already misclassified" or "query budget spent".
+    trace : dict of ndarray, all of one length
+        A row per example, restart and iteration: `index`, `restart`, `iteration` (0 is the first boundary point; the
+        last row of a run, after the final projection, repeats its iteration), `queries` spent by that run so far,
+        `l2` and `linf` of its best point so far.
+    extra : dict of ndarray, each of length n
+        Columns of one attack only, for example `l2_returned`.
+    """
+
+    index: NDArray[np.int64]
+    label: NDArray[np.int64]
+    success: NDArray[np.bool_]
+    adversarials: NDArray[np.float32]
+    l2: NDArray[np.float64]
+    linf: NDArray[np.float64]
+    queries: NDArray[np.int64]
+    restart: NDArray[np.int64]
+    reason: NDArray[np.str_]
+    trace: dict[str, NDArray[Any]] = field(default_factory=dict)
+    extra: dict[str, NDArray[Any]] = field(default_factory=dict)
+
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
+        """Return the record as a flat dict of arrays, for a file without pickle."""
+        flat: dict[str, NDArray[Any]] = {name: getattr(self, name) for name in _COLUMNS}
+        flat.update({f"trace.{name}": column for name, column in self.trace.items()})
+        flat.update({f"extra.{name}": column for name, column in self.extra.items()})
+        return flat
+
+    @classmethod
+    def from_arrays(cls, flat: dict[str, NDArray[Any]]) -> "AttackResult":
+        """Rebuild the record from what `to_arrays` returned."""
+        columns: dict[str, Any] = {name: flat[name] for name in _COLUMNS}
+        for group in ("trace", "extra"):
+            columns[group] = {n.removeprefix(f"{group}."): a for n, a in flat.items() if n.startswith(f"{group}.")}
+        return cls(**columns)

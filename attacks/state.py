@@ -1,0 +1,199 @@
+"""The state of a long attack on disk, so that a killed run continues and ends with the same numbers.
+
+The file holds a snapshot of the attack's arrays (taken wherever the attack calls `Journal.mark`) and every answer of
+the model since. An attack is a deterministic function of the answers, so resuming means: restore the snapshot, run
+the same code, and answer its first questions from the file. This works in the middle of anything, and it does not
+matter where. The format is npz without pickle; a checksum finds damage, a fingerprint finds other arguments.
+"""
+
+import hashlib
+import os
+import tempfile
+import time
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from attacks.oracle import LabelOracle
+
+Arrays = dict[str, NDArray[Any]]
+SAVE_SECONDS = 10.0
+"""Seconds between two saves; longer where a save takes more than a twentieth of it."""
+
+
+def fingerprint(parameters: Mapping[str, Any], arrays: Mapping[str, Any]) -> str:
+    """Digest of everything that decides an attack's numbers: its parameters and its input arrays."""
+    digest = hashlib.sha256(repr(sorted(parameters.items())).encode())
+    for name in sorted(arrays):
+        value = arrays[name]
+        if isinstance(value, Mapping):
+            value = {str(key): np.asarray(value[key]) for key in value}
+            digest.update(f"{name}:{fingerprint({}, value)}".encode())
+        elif value is not None:
+            _feed(digest, name, np.asarray(value))
+    return digest.hexdigest()
+
+
+def _feed(digest: Any, name: str, array: NDArray[Any]) -> None:
+    array = np.ascontiguousarray(array)
+    digest.update(f"{name}|{array.dtype.str}|{array.shape}|".encode())
+    digest.update(array.view(np.uint8).data if array.size and array.ndim else array.tobytes())
+
+
+def _checksum(arrays: Arrays) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        _feed(digest, name, arrays[name])
+    return digest.hexdigest()
+
+
+def save_state(path: Path, arrays: Arrays) -> None:
+    """Write `arrays` to `path` with a checksum; the file is either the old one or the whole new one."""
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            np.savez(file, checksum=np.array(_checksum(arrays)), **arrays)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def load_state(path: Path) -> Arrays | None:
+    """Read what `save_state` wrote; None if there is no file, and None with a warning if it is damaged."""
+    if not path.exists():
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays: Arrays = {name: file[name] for name in file.files}
+        if str(arrays.pop("checksum")) != _checksum(arrays):
+            raise ValueError("checksum differs")
+    except Exception as damage:  # np.load raises nearly anything on a damaged file
+        warnings.warn(
+            f"The attack state {path} is damaged ({type(damage).__name__}: {damage}); the attack starts again.",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        return None
+    return arrays
+
+
+class Journal:
+    """The only door between an attack and its oracle: it asks, records the answers, saves and replays.
+
+    Use it as a context manager: an exception that ends the attack saves the state on the way out.
+
+    Parameters
+    ----------
+    oracle : LabelOracle
+    true_labels : ndarray of int64, shape (n_examples,)
+        A row is adversarial for an example when its label differs from this.
+    path : Path or None
+        State file; None keeps no state.
+    identity : str
+        The `fingerprint` of the attack's arguments.
+
+    Raises
+    ------
+    ValueError
+        If the file at `path` belongs to an attack with other arguments.
+    """
+
+    def __init__(self, oracle: LabelOracle, true_labels: NDArray[np.int64], path: Path | None, identity: str) -> None:
+        if path is not None and not path.parent.is_dir():
+            raise FileNotFoundError(f"The folder of the attack state {path} does not exist; create it first.")
+        self.oracle = oracle
+        self.true_labels = true_labels
+        self.path = path
+        self.identity = identity
+        self.snapshot: Arrays = {}
+        self.finished = False
+        self._answers: list[NDArray[np.bool_]] = []
+        self._replay = np.zeros(0, dtype=bool)
+        self._saved_at, self._save_cost = time.monotonic(), 0.0
+        if path is not None:
+            self._restore(path)
+
+    def ask(self, rows: NDArray[np.float32], examples: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Return whether each row is adversarial for its example; (n, d) and (n,) to (n,)."""
+        if self.path is None:
+            return np.not_equal(self.oracle(rows, examples), self.true_labels[examples])
+        known = min(len(self._replay), len(rows))
+        answer, self._replay = self._replay[:known], self._replay[known:]
+        self.oracle.count(examples[:known])
+        if known:
+            self._answers.append(answer)
+        if known < len(rows):
+            rest = examples[known:]
+            fresh = self.oracle(rows[known:], rest) != self.true_labels[rest]
+            self._answers.append(fresh)
+            answer = np.concatenate([answer, fresh])
+            self._save_if_due()
+        return answer
+
+    def mark(self, arrays: Arrays) -> None:
+        """Take a snapshot: a resumed attack starts from `arrays` and replays only what is asked from here on."""
+        if self.path is None:
+            return
+        self.snapshot = {name: array.copy() for name, array in arrays.items()}
+        self.snapshot["oracle.queries"] = self.oracle.queries.copy()
+        self._answers = []
+        if not len(self._replay):
+            self._save_if_due()
+
+    def finish(self, arrays: Arrays) -> None:
+        """Store the finished attack's record: a repeated call returns it at once."""
+        self.finished = True
+        self.mark(arrays)
+        self.save()
+
+    def save(self) -> None:
+        """Write the state file; a disk that refuses is a warning, for the attack itself can still end well."""
+        if self.path is None:
+            return
+        began = time.monotonic()
+        answers = np.concatenate([*self._answers, self._replay])
+        flat: Arrays = {f"snapshot.{name}": array for name, array in self.snapshot.items()}
+        flat["answers"], flat["n_answers"] = np.packbits(answers), np.array(len(answers))
+        flat["fingerprint"], flat["finished"] = np.array(self.identity), np.array(self.finished)
+        try:
+            save_state(self.path, flat)
+        except OSError as refusal:
+            warnings.warn(f"The attack state {self.path} was not saved: {refusal}", RuntimeWarning, stacklevel=2)
+        self._saved_at = time.monotonic()
+        self._save_cost = self._saved_at - began
+
+    def _save_if_due(self) -> None:
+        if time.monotonic() - self._saved_at >= max(SAVE_SECONDS, 20 * self._save_cost):
+            self.save()
+
+    def _restore(self, path: Path) -> None:
+        flat = load_state(path)
+        if flat is None:
+            return
+        if str(flat.get("fingerprint")) != self.identity:
+            raise ValueError(
+                f"The attack state {path} belongs to an attack with other parameters, points or labels; "
+                "give another file or remove it."
+            )
+        self.finished = bool(flat["finished"])
+        self.snapshot = {n.removeprefix("snapshot."): a for n, a in flat.items() if n.startswith("snapshot.")}
+        self._replay = np.unpackbits(flat["answers"], count=int(flat["n_answers"])).astype(bool)
+        if "oracle.queries" in self.snapshot:
+            self.oracle.queries[:] = self.snapshot["oracle.queries"]
+
+    def __enter__(self) -> "Journal":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is not None and not self.finished and (self._answers or self.snapshot):
+            self.save()

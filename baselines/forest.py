@@ -1,0 +1,172 @@
+"""The random forest rival: scikit-learn's trees, one vote each, by hard majority."""
+
+from __future__ import annotations
+
+from functools import partial
+from numbers import Integral
+from typing import Any, ClassVar
+
+import numpy as np
+from numba import njit, prange
+from sklearn.base import clone
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.utils._param_validation import Interval, RealNotInt, StrOptions
+
+from baselines.parallel import train_in_parallel, vote_seed
+from scd.ensemble import Progress, VoteEnsemble
+from scd.storage import Vote
+
+
+class ForestVotes(VoteEnsemble):
+    """Random forest that predicts by the majority of its trees' labels.
+
+    Tree i is scikit-learn's forest of one tree with a seed made of the root seed and i, so a forest can be grown, cut
+    to its first k trees and stored like every other vote ensemble. The defaults are scikit-learn's, which is the
+    paper's text ("random feature selection"); ``min_samples_leaf=10, max_features=None`` are the authors' program.
+    scikit-learn's own forest averages the trees' class shares instead of their labels.
+
+    Parameters
+    ----------
+    n_votes : int
+        Trees.
+    min_samples_leaf : int, or float in (0, 1)
+        Rows, or share of the rows.
+    max_features : {"sqrt", "log2"}, int, float in (0, 1] or None
+        Features tried at a split; None is all.
+    max_depth : int or None
+    bootstrap : bool
+        Draw each tree's rows with replacement.
+    n_jobs : int or None
+        Trees fitted at the same time; -1 is one for each core. No effect on the result.
+    warm_start : bool
+        Keep the trees of the last fit and train only what is missing to `n_votes`.
+    random_state : int, RandomState or None
+    verbose : bool
+        Show a progress bar.
+
+    Attributes
+    ----------
+    classes_, n_features_in_, votes_, root_seed_ : see :class:`scd.ensemble.VoteEnsemble`
+        A vote's arrays, one entry a node, the root first: ``left`` and ``right`` int32 (-1 at a leaf), ``feature``
+        int32, ``threshold`` float64, ``label`` uint8 (the majority class of the node's rows; a tie is 0).
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "n_votes": [Interval(Integral, 1, None, closed="left")],
+        "min_samples_leaf": [
+            Interval(Integral, 1, None, closed="left"),
+            Interval(RealNotInt, 0, 1, closed="neither"),
+        ],
+        "max_features": [
+            Interval(Integral, 1, None, closed="left"),
+            Interval(RealNotInt, 0, 1, closed="right"),
+            StrOptions({"sqrt", "log2"}),
+            None,
+        ],
+        "max_depth": [Interval(Integral, 1, None, closed="left"), None],
+        "bootstrap": ["boolean"],
+        "n_jobs": [Interval(Integral, 1, None, closed="left"), Interval(Integral, None, -1, closed="right"), None],
+        "warm_start": ["boolean"],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
+    def __init__(
+        self,
+        n_votes: int = 100,
+        min_samples_leaf: int | float = 1,
+        max_features: str | int | float | None = "sqrt",
+        max_depth: int | None = None,
+        bootstrap: bool = True,
+        n_jobs: int | None = -1,
+        warm_start: bool = False,
+        random_state: Any = None,
+        verbose: bool = False,
+    ) -> None:
+        self.n_votes = n_votes
+        self.min_samples_leaf = min_samples_leaf
+        self.max_features = max_features
+        self.max_depth = max_depth
+        self.bootstrap = bootstrap
+        self.n_jobs = n_jobs
+        self.warm_start = warm_start
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def _tree(self) -> RandomForestClassifier:
+        """One unfitted, unseeded vote."""
+        return RandomForestClassifier(
+            n_estimators=1,
+            min_samples_leaf=self.min_samples_leaf,
+            max_features=self.max_features,
+            max_depth=self.max_depth,
+            bootstrap=self.bootstrap,
+        )
+
+    def _train(
+        self, X: np.ndarray, y: np.ndarray, votes: range, root_seed: int, progress: Progress | None
+    ) -> list[Vote]:
+        if isinstance(self.max_features, Integral) and int(self.max_features) > X.shape[1]:
+            raise ValueError(
+                f"The 'max_features' parameter of ForestVotes must be at most the number of features, {X.shape[1]}. "
+                f"Got {self.max_features} instead."
+            )
+        train = partial(_train_vote, self._tree(), X, y, root_seed)
+        # scikit-learn grows trees without the interpreter lock, so threads share the rows
+        return train_in_parallel(train, votes, self.n_jobs, "threads", progress, bool(self.verbose))
+
+    def _stack(self, votes: list[Vote]) -> StackedTrees:
+        return StackedTrees(votes)
+
+
+class StackedTrees:
+    """All trees of a forest as one set of arrays.
+
+    Parameters
+    ----------
+    votes : list of dict
+        Trees as :class:`ForestVotes` stores them.
+    """
+
+    def __init__(self, votes: list[Vote]) -> None:
+        sizes = [len(vote["label"]) for vote in votes]
+        self.roots = np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64)
+        self.left, self.right, self.feature, self.threshold, self.label = (
+            np.concatenate([vote[name] for vote in votes])
+            for name in ("left", "right", "feature", "threshold", "label")
+        )
+
+    def labels(self, X: np.ndarray) -> np.ndarray:
+        """(n, trees) uint8 labels of the trees for (n, d) rows, which are compared as float32."""
+        out = np.empty((len(X), len(self.roots)), dtype=np.uint8)
+        rows = np.ascontiguousarray(X, dtype=np.float32)
+        _walk(rows, self.roots, self.left, self.right, self.feature, self.threshold, self.label, out)
+        return out
+
+
+@njit(parallel=True, nogil=True, cache=True)
+def _walk(X, roots, left, right, feature, threshold, label, out):  # pragma: no cover
+    for i in prange(len(X)):
+        for t in range(len(roots)):
+            root = roots[t]
+            node = root
+            while left[node] >= 0:
+                go_left = np.float64(X[i, feature[node]]) <= threshold[node]
+                node = root + (left[node] if go_left else right[node])
+            out[i, t] = label[node]
+
+
+def fit_tree(tree: RandomForestClassifier, X: np.ndarray, y: np.ndarray, root_seed: int, vote: int) -> Any:
+    """Fit tree number `vote` with scikit-learn and return it as scikit-learn's own forest of one tree."""
+    return clone(tree).set_params(random_state=vote_seed(root_seed, vote)).fit(X, y)
+
+
+def _train_vote(tree: RandomForestClassifier, X: np.ndarray, y: np.ndarray, root_seed: int, vote: int) -> Vote:
+    nodes = fit_tree(tree, X, y, root_seed, vote).estimators_[0].tree_
+    return {
+        "left": nodes.children_left.astype(np.int32),
+        "right": nodes.children_right.astype(np.int32),
+        "feature": nodes.feature.astype(np.int32),
+        "threshold": nodes.threshold.astype(np.float64),
+        "label": (nodes.value[:, 0, 1] > nodes.value[:, 0, 0]).astype(np.uint8),
+    }

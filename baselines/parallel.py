@@ -1,0 +1,61 @@
+"""Trains independent votes in parallel, in order, with progress."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, TypeVar
+
+from joblib import Parallel, delayed
+from threadpoolctl import threadpool_limits
+from tqdm import tqdm
+
+from scd.seeds import seed_for
+
+if TYPE_CHECKING:
+    from scd.ensemble import Progress
+
+T = TypeVar("T")
+
+
+def vote_seed(root_seed: int, vote: int) -> int:
+    """The 32-bit seed of a vote, which scikit-learn's ``random_state`` accepts; depends on these two numbers alone."""
+    return seed_for(root_seed, "vote", vote) % 2**32
+
+
+def train_in_parallel(
+    train: Callable[[int], T],
+    votes: range,
+    n_jobs: int | None,
+    prefer: str,
+    progress: Progress | None = None,
+    verbose: bool = False,
+) -> list[T]:
+    """Return ``[train(vote) for vote in votes]``.
+
+    Linear algebra is single-threaded in this process meanwhile; a `train` that runs in other processes has to see to
+    that itself: the number of threads may change the rounding, and a vote must not depend on `n_jobs`.
+
+    Parameters
+    ----------
+    train : callable
+        Picklable where `prefer` is "processes".
+    votes : range
+    n_jobs : int or None
+        As in joblib: -1 is one for each core, None is 1.
+    prefer : {"processes", "threads"}
+    progress : callable, optional
+        Called with (votes done, votes in all, NaN) after each.
+    verbose : bool
+        Show a progress bar.
+    """
+    trained: list[T] = []
+    with threadpool_limits(limits=1), tqdm(total=len(votes), disable=not verbose, desc="votes", leave=False) as bar:
+        jobs = (delayed(train)(vote) for vote in votes)
+        results: Iterable[T] = Parallel(n_jobs=n_jobs, prefer=prefer, return_as="generator")(jobs)
+        for result in results:
+            trained.append(result)
+            bar.update()
+            if progress is not None:
+                progress(len(trained), len(votes), math.nan)
+    return trained

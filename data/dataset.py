@@ -1,0 +1,213 @@
+"""The one record every loader returns and every model and attack reads."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from data.validation import check_clip, check_labels, check_training_labels, check_values
+
+Split = Literal["train", "test"]
+PIXEL_MAX = np.float32(255)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Dataset:
+    """A binary classification problem with a training and a test split.
+
+    Rows are stored as they came (uint8 pixels stay uint8, a quarter of the memory) and become float32 model inputs only
+    when asked for; nothing is cached, so a caller keeps what it uses. Everything is checked at construction.
+
+    Parameters
+    ----------
+    name : str
+        Name of the data set, as in ``conf/dataset/<name>.yaml``.
+    x_train, x_test : ndarray of shape (n, *feature_shape), uint8 or float32
+        uint8 values are pixels, divided by 255 on the way out; float32 values are model inputs already.
+    y_train, y_test : ndarray of shape (n,), integers 0 or 1
+        Kept as int64. The training split needs at least 2 rows of each class, the test split at least one row.
+    feature_shape : tuple of int
+        Shape of one row; images are (channels, height, width), signals and document vectors (d,).
+    clip : (float, float)
+        Lowest and highest legal model input, in the units of :meth:`flat`; either may be infinite.
+    class_names : (str, str)
+        What label 0 and label 1 mean.
+    checksum : str, optional
+        sha256 (hex) of both splits: dtypes, shapes and bytes. It depends on the data alone, never on where they were
+        loaded from. Computed when empty; a given one must be right.
+    provenance : dict, optional
+        Where the data came from, as JSON-able values: ``source``, ``file``, ``verified``, ``sha256`` (of the file),
+        ``notes``; ``counts`` (rows per class and split) is filled in.
+
+    Raises
+    ------
+    ValueError
+        If the arrays disagree in shape, hold NaN or infinite values or values outside `clip`, if the training labels
+        are not exactly the classes 0 and 1 with 2 rows each, or if a given `checksum` is not that of the data.
+    """
+
+    name: str
+    x_train: NDArray[Any]
+    y_train: NDArray[np.int64]
+    x_test: NDArray[Any]
+    y_test: NDArray[np.int64]
+    feature_shape: tuple[int, ...]
+    clip: tuple[float, float]
+    class_names: tuple[str, str]
+    checksum: str = ""
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Check every field and settle its type; the record is frozen afterwards."""
+        self._settle(feature_shape=tuple(int(size) for size in self.feature_shape))
+        self._settle(clip=check_clip(self.name, self.clip))
+        self._settle(class_names=tuple(str(name) for name in self.class_names))
+        if len(self.class_names) != 2:
+            raise ValueError(f"Data set {self.name}: class_names must be two names, got {list(self.class_names)!r}.")
+        for split in ("train", "test"):
+            x = check_values(self.name, split, getattr(self, f"x_{split}"), self.feature_shape, self.clip)
+            y = check_labels(self.name, split, getattr(self, f"y_{split}"), len(x))
+            self._settle(**{f"x_{split}": x, f"y_{split}": y})
+        check_training_labels(self.name, self.y_train)
+        self._settle(checksum=self._right_checksum(), provenance=self._full_provenance())
+
+    def _settle(self, **values: Any) -> None:
+        for key, value in values.items():
+            object.__setattr__(self, key, value)
+
+    def _right_checksum(self) -> str:
+        actual = content_checksum(self.x_train, self.y_train, self.x_test, self.y_test)
+        if self.checksum and self.checksum != actual:
+            raise ValueError(
+                f"Data set {self.name}: checksum must be that of its arrays, {actual}, got {self.checksum}; "
+                "leave it empty to have it computed."
+            )
+        return actual
+
+    def _full_provenance(self) -> dict[str, Any]:
+        counts = {"train": class_counts(self.y_train), "test": class_counts(self.y_test)}
+        provenance = {**self.provenance, "counts": counts}
+        try:
+            json.dumps(provenance)
+        except TypeError as error:
+            raise ValueError(f"Data set {self.name}: provenance must hold JSON values only: {error}.") from None
+        return provenance
+
+    def __repr__(self) -> str:
+        """Describe the set on one line, without its arrays."""
+        zero, one = self.class_names
+        return (
+            f"Dataset({self.name!r}, {zero!r} against {one!r}, {len(self.x_train)} train, {len(self.x_test)} test, "
+            f"feature_shape={self.feature_shape}, {self.x_train.dtype}, checksum={self.checksum[:12]}…)"
+        )
+
+    @property
+    def n_features(self) -> int:
+        """Number of features d of one flat row."""
+        return math.prod(self.feature_shape)
+
+    def flat(self, split: Split) -> NDArray[np.float32]:
+        """All rows of a split as model inputs.
+
+        Parameters
+        ----------
+        split : {"train", "test"}
+            Which split.
+
+        Returns
+        -------
+        ndarray of shape (n, d), float32, C-contiguous
+            Inputs within `clip`, features in the order of `feature_shape` (images: channel, row, column). A new array
+            each time: 4·n·d bytes.
+        """
+        x = self._x(split)
+        return _model_inputs(x).reshape(len(x), self.n_features)
+
+    def images(self, split: Split) -> NDArray[np.float32]:
+        """All rows of a split as images.
+
+        Returns
+        -------
+        ndarray of shape (n, channels, height, width), float32, C-contiguous
+            The same numbers as :meth:`flat`.
+
+        Raises
+        ------
+        ValueError
+            If a row of this data set is not an image.
+        """
+        if len(self.feature_shape) != 3:
+            raise ValueError(
+                f"Data set {self.name} holds no images: a row must have the shape (channels, height, width) for this "
+                f"model, got {self.feature_shape}; choose a model that takes flat rows."
+            )
+        return _model_inputs(self._x(split))
+
+    def rows(self, split: Split, indices: ArrayLike) -> NDArray[np.float32]:
+        """Convert some rows of a split to model inputs, and none of the others.
+
+        Parameters
+        ----------
+        split : {"train", "test"}
+            Which split.
+        indices : array-like of int, shape (k,)
+            Row numbers from 0, in any order, repeats allowed; no negative ones.
+
+        Returns
+        -------
+        ndarray of shape (k, d), float32, C-contiguous
+            Equal to ``flat(split)[indices]``.
+
+        Raises
+        ------
+        ValueError
+            If an index is not a row number of the split.
+        """
+        x = self._x(split)
+        index = np.asarray(indices)
+        if index.size == 0:
+            index = index.astype(np.int64)
+        if index.ndim != 1 or index.dtype.kind not in "iu":
+            raise ValueError(
+                f"Data set {self.name}: row indices must be a list of whole numbers, "
+                f"got an array of {index.dtype} with shape {index.shape}."
+            )
+        wrong = index[(index < 0) | (index >= len(x))]
+        if len(wrong):
+            raise ValueError(
+                f"Data set {self.name}: row indices of the {split} split must lie in 0..{len(x) - 1}, got {wrong[0]}."
+            )
+        return _model_inputs(x[index]).reshape(len(index), self.n_features)
+
+    def _x(self, split: str) -> NDArray[Any]:
+        if split not in ("train", "test"):
+            raise ValueError(f"Data set {self.name}: the split must be 'train' or 'test', got {split!r}.")
+        return self.x_train if split == "train" else self.x_test
+
+
+def _model_inputs(x: NDArray[Any]) -> NDArray[np.float32]:
+    """Convert stored values (any shape) to float32 model inputs in a new C-contiguous array."""
+    if x.dtype == np.uint8:
+        return np.divide(x, PIXEL_MAX, dtype=np.float32, order="C")
+    return np.array(x, dtype=np.float32, order="C")
+
+
+def class_counts(y: NDArray[Any]) -> list[int]:
+    """Rows of class 0 and of class 1 in labels `y` of shape (n,)."""
+    return [int(np.sum(y == 0)), int(np.sum(y == 1))]
+
+
+def content_checksum(*arrays: NDArray[Any]) -> str:
+    """sha256 (hex) over the dtypes, shapes and bytes of arrays, the same on little- and big-endian machines."""
+    digest = hashlib.sha256()
+    for array in arrays:
+        portable = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
+        digest.update(f"{portable.dtype.str}{portable.shape}".encode())
+        digest.update(portable.tobytes() if portable.size == 0 else portable.data.cast("B"))
+    return digest.hexdigest()

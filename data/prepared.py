@@ -1,0 +1,201 @@
+"""The prepared cache: the rows an experiment needs, cut once out of the official files, with a checksum beside them.
+
+``<folder>/prepared/<name>.npz`` holds the arrays, ``<name>.json`` its sha256. Where a good npz lies in the data folder
+or in the outputs folder nothing else is needed; otherwise it is made, and kept in the first of the two that takes it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import uuid
+import warnings
+import zipfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data.dataset import class_counts
+
+Arrays = dict[str, NDArray[Any]]
+REQUIRED = ("x_train", "y_train", "x_test", "y_test")
+UNVERIFIED = "prepared cache has no checksum file: unverified"
+
+
+class _Unusable(Exception):
+    """Why a prepared file cannot be used, as a clause for a sentence."""
+
+
+class _Missing(_Unusable):
+    """There is no prepared file, which is nothing to warn of."""
+
+
+def load_or_make(
+    name: str,
+    data_dir: str | os.PathLike[str],
+    outputs_dir: str | os.PathLike[str],
+    make: Callable[[], Arrays],
+    source: str,
+    check: Callable[[Arrays], None] | None = None,
+) -> tuple[Arrays, dict[str, Any]]:
+    """Load a prepared file, or make it and keep it.
+
+    Safe for processes that run at once: files appear whole, under their final name, and from the same official files
+    every process writes the same bytes.
+
+    Parameters
+    ----------
+    name : str
+        File name without ending, such as ``cifar10_0_1``.
+    data_dir, outputs_dir : path
+        Looked into in this order, and written to in this order; either may be missing or read-only.
+    make : callable returning dict of str to ndarray
+        Cuts the arrays out of the official files: ``x_train``, ``y_train``, ``x_test``, ``y_test`` (labels 0/1), and
+        others if it likes. Raises FileNotFoundError, with a clause that says how to get them, if these cannot be had.
+    source : str
+        Where the official files come from, kept beside the checksum.
+    check : callable, optional
+        Raises ValueError if arrays from a prepared file cannot be those of this data set.
+
+    Returns
+    -------
+    arrays : dict of str to ndarray
+        What `make` returned, now or formerly.
+    provenance : dict
+        ``source``, ``file`` (None if it could not be kept), ``verified``, ``sha256`` of the file, ``notes``.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no usable prepared file and `make` cannot make it.
+
+    Warns
+    -----
+    UserWarning
+        If a prepared file is damaged, or the new one cannot be kept.
+    """
+    folders = [Path(place).expanduser() / "prepared" for place in (data_dir, outputs_dir)]
+    problems = []
+    for folder in folders:
+        path = folder / f"{name}.npz"
+        try:
+            arrays, found = _read(path, check)
+        except _Unusable as reason:
+            problems.append(f"{path} {reason}")
+            if not isinstance(reason, _Missing):
+                warnings.warn(f"The prepared file {path} {reason}; it is made anew if possible.", stacklevel=2)
+        else:
+            return arrays, {"source": source, **found}
+    try:
+        arrays = make()
+    except FileNotFoundError as error:
+        raise FileNotFoundError(
+            f"Data set {name} cannot be loaded: {', '.join(problems)}, and it cannot be made anew: {error}."
+        ) from error
+    return arrays, {"source": source, **_keep(name, folders, arrays, source)}
+
+
+def _read(path: Path, check: Callable[[Arrays], None] | None) -> tuple[Arrays, dict[str, Any]]:
+    """Arrays of a prepared file and what is known of it; raises _Unusable."""
+    try:
+        sha256 = _file_sha256(path)
+        expected, notes = _expected_sha256(path.with_suffix(".json"))
+        if expected is not None and expected != sha256:
+            raise _Unusable(f"is damaged (its sha256 is {sha256[:12]}…, its checksum file says {expected[:12]}…)")
+        if not zipfile.is_zipfile(path):
+            raise _Unusable("is damaged (it is no npz file, or only the beginning of one)")
+        # Opened here, because np.load leaves a file that it cannot read open.
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
+            arrays = {key: stored[key] for key in stored.files}
+    except (FileNotFoundError, NotADirectoryError):
+        raise _Missing("does not exist") from None
+    except (
+        OSError,
+        EOFError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
+        raise _Unusable(f"cannot be read ({error})") from None
+    missing = [key for key in REQUIRED if key not in arrays]
+    if missing:
+        raise _Unusable(f"is not a prepared file (it lacks {', '.join(missing)})")
+    try:
+        if check is not None:
+            check(arrays)
+    except ValueError as error:
+        raise _Unusable(f"does not fit this data set ({error})") from None
+    return arrays, {"file": str(path), "verified": expected is not None, "sha256": sha256, "notes": notes}
+
+
+def _expected_sha256(path: Path) -> tuple[str | None, list[str]]:
+    """Read the checksum a prepared file should have; None and a note if that is unknown."""
+    try:
+        expected = json.loads(path.read_text(encoding="utf-8"))["sha256"]
+    except FileNotFoundError:
+        return None, [UNVERIFIED]
+    except (OSError, ValueError, KeyError, TypeError):
+        expected = None
+    if not isinstance(expected, str):
+        return None, [f"checksum file {path.name} cannot be read: unverified"]
+    return expected.strip().lower(), []
+
+
+def _keep(name: str, folders: list[Path], arrays: Arrays, source: str) -> dict[str, Any]:
+    """Write arrays to the first folder that takes them; if none does, warn and go on without."""
+    notes = []
+    for folder in folders:
+        try:
+            # The data folder itself is the user's to make; the outputs folder is ours.
+            folder.mkdir(parents=folder is folders[-1], exist_ok=True)
+            sha256 = _write(folder, name, arrays, source)
+        except OSError as error:
+            notes.append(f"could not be kept in {folder} ({error.strerror or error})")
+        else:
+            return {"file": str(folder / f"{name}.npz"), "verified": True, "sha256": sha256, "notes": notes}
+    warnings.warn(
+        f"The prepared file {name}.npz {' and '.join(notes)}; it is made anew next time, unless you free space "
+        "or set paths.data or paths.outputs to a folder that can be written.",
+        stacklevel=3,
+    )
+    return {"file": None, "verified": True, "sha256": None, "notes": notes}
+
+
+def _write(folder: Path, name: str, arrays: Arrays, source: str) -> str:
+    """Write ``<name>.npz`` and ``<name>.json`` whole or not at all; return the sha256 of the npz."""
+    mark = f".{name}.{uuid.uuid4().hex}"
+    npz, note = folder / f"{mark}.npz.tmp", folder / f"{mark}.json.tmp"
+    try:
+        _write_npz(npz, arrays)
+        sha256 = _file_sha256(npz)
+        counts = {split: class_counts(arrays[f"y_{split}"]) for split in ("train", "test")}
+        about = {"file": f"{name}.npz", "sha256": sha256, "source": source, "counts": counts}
+        note.write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+        # The checksum first: killed in between, the next run finds no file or a damaged one, never an unverified one.
+        os.replace(note, folder / f"{name}.json")
+        os.replace(npz, folder / f"{name}.npz")
+    finally:
+        for rest in (npz, note):
+            rest.unlink(missing_ok=True)
+    return sha256
+
+
+def _write_npz(path: Path, arrays: Arrays) -> None:
+    """Like numpy.savez, but closes its file when the disk is full; without times, so the same arrays give one file."""
+    with open(path, "xb") as file, zipfile.ZipFile(file, "w") as archive:
+        for key, array in arrays.items():
+            with archive.open(f"{key}.npy", "w", force_zip64=True) as member:
+                np.save(member, np.ascontiguousarray(array), allow_pickle=False)
+
+
+def _file_sha256(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,152 @@
+"""The attack stage: choose points, attack, verify every adversarial by a fresh prediction, record."""
+
+from __future__ import annotations
+
+import inspect
+import time
+import warnings
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.components import CANNOT_CHANGE_RESULT, arguments
+from pipeline.configcheck import Config, build_attack
+from pipeline.errors import UserError
+from pipeline.evaluate import Evaluation
+from pipeline.fit import Fitted
+from pipeline.points import choose, given_starts
+from pipeline.provenance import provenance
+from pipeline.records import read_summary, write_records
+from pipeline.store import key_of, locked, read_json, seal, sealed, write_json
+
+ABILITIES = {"label": "predict", "score": "predict_proba", "members": "votes"}
+"""What an attack may ask for, and the method a model then needs."""
+
+_ELAPSED_EVERY = 5.0
+
+
+@dataclass(frozen=True)
+class Attacked:
+    """A finished attack in the store."""
+
+    folder: Path
+    summary: dict[str, Any]
+    reused: bool
+
+
+def check_ability(attack: Any, model: Any, name: str) -> None:
+    """Refuse an attack that needs more than the model can answer, before any work."""
+    needed = getattr(attack, "requires", "label")
+    if needed not in ABILITIES or not callable(getattr(model, ABILITIES[needed], None)):
+        raise UserError(f"attack={name} needs a model that answers with its {needed}; {type(model).__name__} does not.")
+
+
+def attack(
+    config: Config, dataset: Any, fitted: Fitted, others: list[Fitted], evaluation: Evaluation, outputs: Path
+) -> Attacked:
+    """Attack the chosen points, or read what an earlier run with the same key wrote."""
+    method, node = build_attack(config), config["attack"]
+    check_ability(method, fitted.model, node["name"])
+    index = choose(config["points"], dataset, fitted, others, config["seed"])
+    key = _key(config, dataset, fitted, others, method, index)
+    folder = outputs / "attacks" / f"{dataset.name}-{fitted.name}-{node['name']}-{key}"
+    folder.mkdir(parents=True, exist_ok=True)
+    with locked(folder, f"the attack {node['name']} on {fitted.name}"):
+        facts, damage = sealed(folder)
+        if facts is not None:
+            return Attacked(folder, read_summary(folder), reused=True)
+        if damage:
+            warnings.warn(f"The attack in {folder} cannot be used ({damage}); it is run again.", stacklevel=2)
+            (folder / "done.json").unlink(missing_ok=True)
+        x, y = dataset.rows("test", index), dataset.y_test[index]
+        more = _starts(method, dataset, others or [fitted])
+        clock = _Clock(folder / "elapsed.json")
+        try:
+            result = method(
+                clock.timing(fitted.model.predict), x, y,
+                clip=dataset.clip, index=index, state=folder / "state.npz", **more,
+            )  # fmt: skip
+        except (ValueError, ImportError) as error:
+            raise UserError(f"attack={node['name']} cannot run: {error}", code=1) from error
+        result = verified(result, fitted.model.predict, x)
+        seconds = clock.stop()
+        facts = provenance(config["device"], dataset.provenance, seconds=seconds, fit=fitted.folder.name)
+        names = write_records(folder, config, result, x, y, evaluation, seconds, facts)
+        seal(folder, names, {"seconds": seconds})
+        for leftover in (folder / "state.npz", folder / "elapsed.json"):
+            leftover.unlink(missing_ok=True)
+    return Attacked(folder, read_summary(folder), reused=False)
+
+
+def verified(result: Any, predict: Any, x: np.ndarray) -> Any:
+    """The result with every adversarial that a fresh prediction does not confirm turned into a failure."""
+    found = np.flatnonzero(result.success)
+    if not len(found):
+        return result
+    still_right = predict(result.adversarials[found]) == result.label[found]
+    if not still_right.any():
+        return result
+    lost = found[still_right]
+    success, l2, linf = result.success.copy(), result.l2.copy(), result.linf.copy()
+    adversarials, restart, reason = result.adversarials.copy(), result.restart.copy(), result.reason.astype(object)
+    success[lost], l2[lost], linf[lost], adversarials[lost] = False, np.nan, np.nan, np.nan
+    restart[lost], reason[lost] = -1, "not confirmed by a fresh prediction"
+    warnings.warn(
+        f"{len(lost)} adversarials were not confirmed by a fresh prediction; they count as failed.", stacklevel=2
+    )
+    return replace(
+        result, success=success, l2=l2, linf=linf, adversarials=adversarials, restart=restart, reason=reason.astype(str)
+    )
+
+
+def _key(config: Config, dataset: Any, fitted: Fitted, others: list[Fitted], method: Any, index: np.ndarray) -> str:
+    node = config["attack"]
+    settings = {k: v for k, v in arguments("attack", node).items() if k not in CANNOT_CHANGE_RESULT}
+    given = settings.get("start") == "given"
+    return key_of(
+        fit=fitted.key,
+        votes=fitted.n_votes,
+        target=node["_target_"],
+        settings=settings,
+        seed=config["seed"],
+        version=getattr(method, "method_version", 1),
+        index=index.tolist(),
+        clip=list(dataset.clip),
+        starts=[(f.key, f.n_votes) for f in others] if given else None,
+    )
+
+
+def _starts(method: Any, dataset: Any, judges: list[Fitted]) -> dict[str, Any]:
+    start = getattr(method, "start", None)
+    takes = inspect.signature(type(method).__call__).parameters
+    if start == "given" and "starts" in takes:
+        return {"starts": given_starts(dataset, judges)}
+    if start == "nearest" and "pool" in takes:
+        return {"pool": dataset.flat("train"), "pool_labels": dataset.y_train}
+    return {}
+
+
+class _Clock:
+    """Wall time of an attack over all its processes: what a killed one spent is read from a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        known = read_json(path)
+        self.before = float(known) if isinstance(known, (int, float)) else 0.0
+        self.began = self.saved = time.perf_counter()
+
+    def timing(self, predict: Any) -> Any:
+        """`predict`, noting the time every few seconds."""
+
+        def ask(rows: np.ndarray) -> np.ndarray:
+            if time.perf_counter() - self.saved > _ELAPSED_EVERY:
+                self.saved = time.perf_counter()
+                write_json(self.path, self.before + self.saved - self.began)
+            return predict(rows)
+
+        return ask
+
+    def stop(self) -> float:
+        return self.before + time.perf_counter() - self.began

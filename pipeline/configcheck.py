@@ -1,0 +1,138 @@
+"""Checks a composed configuration before any work, one sentence for what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from pipeline.components import NOT_ARGUMENTS, REQUIRED, arguments, build
+from pipeline.errors import UserError
+
+RULES = ("first", "random", "indices", "correct", "correct_for_all")
+
+Config = dict[str, Any]
+
+
+def resolve(cfg: DictConfig) -> Config:
+    """The configuration as plain values, without Hydra's own node.
+
+    Raises
+    ------
+    UserError
+        A value that refers to something absent.
+    """
+    try:
+        plain = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+    except (OmegaConfBaseException, TypeError) as error:
+        where = getattr(error, "full_key", None)
+        raise UserError(f"{where or 'The configuration'} cannot be resolved: {str(error).splitlines()[0]}.") from error
+    assert isinstance(plain, dict)
+    return {str(key): value for key, value in plain.items() if key != "hydra"}
+
+
+def check(config: Config) -> None:
+    """Refuse unknown, missing, wrongly typed and out-of-range keys; imports the targets, does no other work."""
+    check_keys(config)
+    for key in ("dataset", "model", "attack"):
+        _check_group(key, config[key])
+    _check_use_votes(config["model"])
+    arguments("dataset", config["dataset"])
+    build_model(config)
+    if config["attack"].get("_target_") is not None:
+        build_attack(config)
+
+
+def build_model(config: Config) -> Any:
+    """The unfitted estimator."""
+    return build(
+        "model",
+        config["model"],
+        random_state=config["seed"],
+        device=config["device"],
+        memory_budget=config["memory_budget"],
+    )
+
+
+def build_attack(config: Config) -> Any:
+    """The attack object."""
+    return build(
+        "attack",
+        config["attack"],
+        seed=config["seed"],
+        memory_budget=_attack_memory(config["memory_budget"]),
+        verbose=config["verbose"],
+    )
+
+
+def _attack_memory(budget: int | str) -> int | str:
+    return budget if isinstance(budget, int) and budget < 1 << 28 else "256MiB"
+
+
+def check_keys(config: Config) -> None:
+    """The keys outside the three groups."""
+    known = {"dataset", "model", "attack", "scale", "seed", "device", "memory_budget", "verbose", "paths", "points"}
+    _same_keys("", config, known)
+    _same_keys("paths.", config["paths"], {"data", "outputs"})
+    _same_keys("points.", config["points"], {"rule", "count", "indices", "models"})
+    points = config["points"]
+    _must("seed", config["seed"], _is_int(0), "an int >= 0")
+    _must("verbose", config["verbose"], lambda v: isinstance(v, bool), "true or false")
+    _must("device", config["device"], lambda v: isinstance(v, str), "auto, cpu or cuda")
+    for key in ("data", "outputs"):
+        _must(f"paths.{key}", config["paths"][key], lambda v: isinstance(v, str) and v != "", "a folder")
+    _must("points.rule", points["rule"], lambda v: v in RULES, " or ".join(RULES))
+    _must("points.count", points["count"], _is_int(1), "an int >= 1")
+    _must("points.models", points["models"], _is_list(str), "a list of names of conf/model, e.g. [scd01,mlp]")
+    if points["rule"] == "indices":
+        _must("points.indices", points["indices"], _is_indices, "a list of row numbers >= 0, each once, e.g. [0,5,9]")
+    if points["rule"] == "correct_for_all" and not points["models"]:
+        raise UserError("points.models must name the models that are to be right, e.g. [scd01,mlp]. Got [] instead.")
+
+
+def _check_group(name: str, node: Any) -> None:
+    if not isinstance(node, dict):
+        raise UserError(f"{name} must be one of the options in conf/{name}/, e.g. {name}=... . Got {node!r} instead.")
+    if name == "attack" and node.get("_target_") is None:
+        _same_keys("attack.", node, {"name", "points"})
+    for key in sorted(REQUIRED[name] | {"name"}):
+        if key not in node:
+            raise UserError(f"{name}.{key} is missing from conf/{name}/.")
+    for key in NOT_ARGUMENTS[name] & {"training", "attack", "points"}:
+        if not isinstance(node[key], dict):
+            raise UserError(f"{name}.{key} must be a group of keys. Got {node[key]!r} instead.")
+
+
+def _check_use_votes(model: Config) -> None:
+    _must("model.n_votes", model["n_votes"], _is_int(1), "an int >= 1")
+    use, votes = model["use_votes"], model["n_votes"]
+    if use is not None:
+        _must("model.use_votes", use, lambda v: _is_int(1)(v) and v <= votes, f"null or an int in 1..{votes}")
+
+
+def _same_keys(prefix: str, node: Config, known: Iterable[str]) -> None:
+    known = set(known)
+    for key in node:
+        if key not in known:
+            raise UserError(f"{prefix}{key} is not a known key; allowed: {', '.join(sorted(known))}.")
+    for key in sorted(known - set(node)):
+        raise UserError(f"{prefix}{key} is missing.")
+
+
+def _must(key: str, value: Any, right: Callable[[Any], bool], allowed: str) -> None:
+    if not right(value):
+        raise UserError(f"{key} must be {allowed}. Got {value!r} instead.")
+
+
+def _is_int(least: int) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+def _is_list(kind: type) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, list) and all(isinstance(v, kind) for v in value)
+
+
+def _is_indices(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(map(_is_int(0), value)) and len(set(value)) == len(value)

@@ -1,0 +1,76 @@
+"""The evaluate stage: clean accuracy of single votes and of the ensemble on the test set."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.fit import Fitted
+from pipeline.store import read_json, write_json
+
+_ROWS = 4096
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Shares of right test rows, in [0, 1]."""
+
+    dataset: str
+    model: str
+    n_votes: int
+    n_test: int
+    accuracy_ensemble: float
+    accuracy_single: float
+    """Mean over votes."""
+    accuracy_single_std: float
+    accuracy_per_vote: list[float]
+    one_vote_seconds: float
+    fit_seconds: float
+
+
+def evaluate(fitted: Fitted, dataset: Any) -> Evaluation:
+    """Evaluate on the whole test set, or read what an earlier run of the same votes wrote."""
+    path = fitted.folder / f"evaluation_{fitted.n_votes}.json"
+    times = {"one_vote_seconds": fitted.one_vote_seconds, "fit_seconds": fitted.fit_seconds}
+    known = read_json(path)
+    if fitted.trained_now == 0 and isinstance(known, dict):
+        try:
+            return Evaluation(**{**known, **times})
+        except TypeError:
+            pass  # written by another version: evaluate again
+    votes = np.concatenate([fitted.model.votes(rows) for rows in _blocks(dataset, "test")])
+    ensemble = 2 * votes.sum(axis=1, dtype=np.int64) > votes.shape[1]
+    per_vote = (votes == dataset.y_test[:, None]).mean(axis=0)
+    found = Evaluation(
+        dataset=dataset.name,
+        model=fitted.name,
+        n_votes=fitted.n_votes,
+        n_test=len(votes),
+        accuracy_ensemble=float((ensemble == dataset.y_test).mean()),
+        accuracy_single=float(per_vote.mean()),
+        accuracy_single_std=float(per_vote.std()),
+        accuracy_per_vote=[round(float(a), 6) for a in per_vote],
+        **times,
+    )
+    write_json(path, asdict(found))
+    return found
+
+
+def right_rows(fitted: Fitted, dataset: Any, split: str) -> np.ndarray:
+    """(n,) bool: the rows of a split that the ensemble predicts rightly."""
+    labels = dataset.y_test if split == "test" else dataset.y_train
+    return np.concatenate([fitted.model.predict(rows) for rows in _blocks(dataset, split)]) == labels
+
+
+def _blocks(dataset: Any, split: str) -> Any:
+    n = len(dataset.y_test if split == "test" else dataset.y_train)
+    for start in range(0, n, _ROWS):
+        yield dataset.rows(split, np.arange(start, min(n, start + _ROWS)))
+
+
+def evaluation_files(outputs: Path) -> list[Path]:
+    """Every evaluation in the store."""
+    return sorted((outputs / "fits").glob("*/evaluation_*.json"))

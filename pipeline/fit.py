@@ -1,0 +1,166 @@
+"""The fit stage: votes lie in shards under a key, so resuming, growing and taking a prefix are one mechanism.
+
+Vote 0 is always trained alone, which gives the time of one vote fitted alone; the others follow in shards.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from pipeline.components import CANNOT_CHANGE_RESULT, arguments
+from pipeline.configcheck import Config, build_model
+from pipeline.errors import UserError
+from pipeline.provenance import provenance
+from pipeline.store import file_sha256, key_of, locked, read_json, write_json, write_yaml
+from scd.storage import Vote, load_votes, save_votes
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A fitted ensemble and where it lies."""
+
+    name: str
+    model: Any
+    key: str
+    folder: Path
+    n_votes: int
+    one_vote_seconds: float
+    """Wall time of vote 0 fitted alone."""
+    fit_seconds: float
+    """Wall time of all votes used, summed over their shards."""
+    trained_now: int
+    """Votes that this call had to train."""
+
+
+def fit(config: Config, dataset: Any, outputs: Path) -> Fitted:
+    """Load or train the votes that `config` asks for.
+
+    Raises
+    ------
+    UserError
+        The model refuses the data.
+    """
+    model, name = build_model(config), config["model"]["name"]
+    key = fit_key(config, dataset, model)
+    folder = outputs / "fits" / f"{dataset.name}-{name}-{key}"
+    folder.mkdir(parents=True, exist_ok=True)
+    wanted = config["model"]["use_votes"] or config["model"]["n_votes"]
+    with locked(folder, f"the fit of {name}"):
+        shards = _Shards(folder, config)
+        missing = [v for v in range(config["model"]["n_votes"]) if v not in shards.votes]
+        if missing:
+            write_yaml(folder / "config.yaml", _kept(config))
+            _train(model, dataset, shards, missing, config)
+    votes = [shards.votes[v] for v in range(wanted)]
+    model.set_params(n_votes=wanted)
+    model.use_votes(votes, (0, 1), dataset.n_features, config["seed"])
+    seconds = [shards.seconds[v] for v in range(wanted)]
+    return Fitted(name, model, key, folder, wanted, shards.seconds[0], float(sum(seconds)), len(missing))
+
+
+def fit_key(config: Config, dataset: Any, model: Any) -> str:
+    """Key of everything that can change a vote."""
+    node = config["model"]
+    settings = {k: v for k, v in arguments("model", node).items() if k not in CANNOT_CHANGE_RESULT}
+    return key_of(
+        data=dataset.checksum,
+        target=node["_target_"],
+        settings=settings,
+        seed=config["seed"],
+        version=getattr(model, "method_version", 1),
+    )
+
+
+def _kept(config: Config) -> Config:
+    return {k: config[k] for k in ("dataset", "model", "scale", "seed", "device")}
+
+
+class _Shards:
+    """The shards of one fit on disk. A damaged one is set aside with a warning and made again."""
+
+    def __init__(self, folder: Path, config: Config) -> None:
+        self.folder, self.config = folder, config
+        self.votes: dict[int, Vote] = {}
+        self.seconds: dict[int, float] = {}
+        for path in sorted(folder.glob("votes_*.npz")):
+            self._load(path)
+
+    def _load(self, path: Path) -> None:
+        facts = read_json(path.with_suffix(".json"))
+        try:
+            if not isinstance(facts, dict) or file_sha256(path) != facts["sha256"]:
+                raise ValueError("its checksum does not match")
+            votes, _ = load_votes(path)
+        except (ValueError, KeyError, OSError) as error:
+            warnings.warn(f"The votes in {path} are damaged ({error}); they are trained again.", stacklevel=2)
+            path.unlink(missing_ok=True)
+            return
+        for number, vote in enumerate(votes, start=facts["first"]):
+            self.votes[number] = vote
+            self.seconds[number] = facts["seconds"] / len(votes)
+
+    def add(self, numbers: range, votes: list[Vote], seconds: float, facts: dict[str, Any]) -> None:
+        path = self.folder / f"votes_{numbers[0]:05d}-{numbers[-1]:05d}.npz"
+        save_votes(path, votes, {})
+        about = {"first": numbers[0], "last": numbers[-1], "seconds": seconds, "sha256": file_sha256(path)}
+        write_json(path.with_suffix(".json"), {**about, "provenance": facts})
+        for number, vote in zip(numbers, votes, strict=True):
+            self.votes[number] = vote
+            self.seconds[number] = seconds / len(votes)
+
+
+def _train(model: Any, dataset: Any, shards: _Shards, missing: list[int], config: Config) -> None:
+    x, y = dataset.flat("train"), dataset.y_train
+    if hasattr(model, "warm_up"):
+        model.warm_up(x, y)  # compiling is not fitting
+    name, total = config["model"]["name"], config["model"]["n_votes"]
+    for numbers in shard_ranges(missing, _shard_votes(model, len(x))):
+        label = f"{name}: vote {numbers[0] + 1}" + (f"-{numbers[-1] + 1}" if len(numbers) > 1 else "") + f" of {total}"
+        began = time.perf_counter()
+        with tqdm(desc=label, disable=not config["verbose"], leave=False) as bar:
+            try:
+                votes = model.fit_votes(x, y, numbers, progress=_shown_on(bar))
+            except (ValueError, ImportError) as error:
+                raise UserError(f"model={name} cannot be fitted: {error}", code=1) from error
+        seconds = time.perf_counter() - began
+        shards.add(numbers, votes, seconds, provenance(config["device"], dataset.provenance, seconds=seconds))
+
+
+def _shown_on(bar: Any) -> Any:
+    def show(done: int, total: int, score: float) -> None:
+        bar.total = total
+        bar.n = done
+        if np.isfinite(score):
+            bar.set_postfix_str(f"best so far {score:.3f}", refresh=False)
+        bar.update(0)
+
+    return show
+
+
+def _shard_votes(model: Any, rows: int) -> int:
+    """Votes of a shard: enough to keep the device busy, few enough that a kill loses little."""
+    if getattr(model, "device", "cpu") != "cpu":
+        import torch
+
+        if torch.cuda.is_available():
+            return 100
+    return max(10, 2 * (os.cpu_count() or 1), 25_000 // rows)
+
+
+def shard_ranges(missing: list[int], size: int) -> list[range]:
+    """Cut sorted vote numbers into runs of at most `size`, at multiples of `size`, vote 0 alone."""
+    runs: list[range] = []
+    for v in missing:
+        if runs and runs[-1].stop == v and v > 1 and v % size != 0:
+            runs[-1] = range(runs[-1].start, v + 1)
+        else:
+            runs.append(range(v, v + 1))
+    return runs

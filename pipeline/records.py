@@ -1,0 +1,116 @@
+"""What an attack leaves on disk: examples, trace and summary as CSV, adversarials, configuration, provenance."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pipeline.configcheck import Config
+from pipeline.evaluate import Evaluation
+from pipeline.statistics import bootstrap
+from pipeline.store import write_bytes, write_json, write_yaml
+
+ALREADY_WRONG = "already misclassified"
+
+
+def write_records(
+    folder: Path,
+    config: Config,
+    result: Any,
+    x: np.ndarray,
+    y: np.ndarray,
+    evaluation: Evaluation,
+    seconds: float,
+    facts: dict[str, Any],
+) -> list[str]:
+    """Write every file of a finished attack and return their names.
+
+    Parameters
+    ----------
+    x : (n, d) float32
+        The attacked rows.
+    y : (n,) int64
+        Their true labels.
+    seconds : float
+        Wall time of the attack, shared among the examples by their queries.
+    """
+    examples = examples_table(result, seconds)
+    summary = summarize(config, examples, evaluation, seconds)
+    _csv(folder / "examples.csv", examples)
+    _csv(folder / "trace.csv", pd.DataFrame(result.trace))
+    _csv(folder / "summary.csv", pd.DataFrame([summary]))
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, index=result.index, label=y, original=x, adversarial=result.adversarials)
+    write_bytes(folder / "adversarials.npz", buffer.getvalue())
+    write_yaml(folder / "config.yaml", {k: config[k] for k in config if k != "paths"})
+    write_json(folder / "provenance.json", facts)
+    return ["examples.csv", "trace.csv", "summary.csv", "adversarials.npz", "config.yaml", "provenance.json"]
+
+
+def examples_table(result: Any, seconds: float) -> pd.DataFrame:
+    """A row per attacked example; a failed one has empty distances. `seconds` sums to the wall time."""
+    total = max(1, int(result.queries.sum()))
+    columns = {
+        "index": result.index,
+        "label": result.label,
+        "success": result.success.astype(int),
+        "l2": result.l2,
+        "linf": result.linf,
+        "queries": result.queries,
+        "restart": result.restart,
+        "seconds": seconds * result.queries / total,
+        "reason": result.reason,
+    }
+    return pd.DataFrame({**columns, **result.extra})
+
+
+def summarize(config: Config, examples: pd.DataFrame, evaluation: Evaluation, seconds: float) -> dict[str, Any]:
+    """The row of summary.csv. Points the model already gets wrong are counted, and left out of rates and distances."""
+    wrong = examples["reason"] == ALREADY_WRONG
+    attacked, found = examples[~wrong], examples[examples["success"] == 1]
+    l2 = found["l2"].to_numpy()
+    mean, median = bootstrap(l2, "mean"), bootstrap(l2, "median")
+    zeros = np.concatenate([l2, np.zeros(int(wrong.sum()))])
+    node = config["attack"]
+    return {
+        "dataset": evaluation.dataset,
+        "model": evaluation.model,
+        "attack": node["name"],
+        "n_votes": evaluation.n_votes,
+        "accuracy_single": evaluation.accuracy_single,
+        "accuracy_ensemble": evaluation.accuracy_ensemble,
+        "points": len(examples),
+        "already_wrong": int(wrong.sum()),
+        "succeeded": len(found),
+        "success_rate": len(found) / len(attacked) if len(attacked) else float("nan"),
+        "l2_mean": mean[0],
+        "l2_mean_low": mean[1],
+        "l2_mean_high": mean[2],
+        "l2_median": median[0],
+        "l2_median_low": median[1],
+        "l2_median_high": median[2],
+        "l2_mean_with_zeros": float(zeros.mean()) if len(zeros) else float("nan"),
+        "linf_mean": float(found["linf"].mean()) if len(found) else float("nan"),
+        "queries_mean": float(attacked["queries"].mean()) if len(attacked) else float("nan"),
+        "one_vote_seconds": evaluation.one_vote_seconds,
+        "fit_seconds": evaluation.fit_seconds,
+        "attack_seconds": seconds,
+        "points_rule": config["points"]["rule"],
+        **{k: node.get(k) for k in ("norm", "max_iter", "restarts", "start", "query_budget")},
+        "scale": config["scale"]["name"],
+        "seed": config["seed"],
+    }
+
+
+def read_summary(folder: Path) -> dict[str, Any]:
+    """The row of summary.csv."""
+    row = pd.read_csv(folder / "summary.csv").iloc[0].to_dict()
+    return {str(k): (None if isinstance(v, float) and np.isnan(v) else v) for k, v in row.items()}
+
+
+def _csv(path: Path, table: pd.DataFrame) -> None:
+    write_bytes(path, table.to_csv(index=False).encode())

@@ -1,0 +1,72 @@
+"""The lines a run prints for a person."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pipeline.evaluate import Evaluation
+from pipeline.fit import Fitted
+
+
+def evaluation_lines(evaluation: Evaluation, fitted: Fitted) -> list[str]:
+    """Clean accuracy and fit time."""
+    known = "" if fitted.trained_now else " (votes from the store)"
+    return [
+        "",
+        f"  {evaluation.model} on {evaluation.dataset}, {evaluation.n_votes} votes{known}",
+        _row("clean accuracy, ensemble", f"{100 * evaluation.accuracy_ensemble:.2f} %"),
+        _row(
+            "clean accuracy, single vote",
+            f"{100 * evaluation.accuracy_single:.2f} % ± {100 * evaluation.accuracy_single_std:.2f}",
+        ),
+        _row("fit time, one vote alone", _time(evaluation.one_vote_seconds)),
+        _row("fit time, all votes", _time(evaluation.fit_seconds)),
+    ]
+
+
+def summary_lines(summary: dict[str, Any], reused: bool) -> list[str]:
+    """What an attack found."""
+    s = summary
+    attacked = int(s["points"]) - int(s["already_wrong"])
+    lines = [
+        "",
+        f"  {s['attack']} on {int(s['points'])} points{' (from the store)' if reused else ''}",
+        _row("success rate", f"{_percent(s['success_rate'])} ({int(s['succeeded'])} of {attacked})"),
+    ]
+    if s["already_wrong"]:
+        lines.append(_row("already misclassified", f"{int(s['already_wrong'])}, left out"))
+    lines += [
+        _row("mean minimum L2", _interval(s, "l2_mean")),
+        _row("median minimum L2", _interval(s, "l2_median")),
+        _row("mean Linf of the same", _number(s["linf_mean"])),
+        _row("queries per point", "-" if s["queries_mean"] is None else f"{s['queries_mean']:,.0f}"),
+        _row("attack time", _time(s["attack_seconds"])),
+        "",
+    ]
+    return lines
+
+
+def _row(name: str, value: str) -> str:
+    return f"    {name:<29}{value}"
+
+
+def _interval(s: dict[str, Any], name: str) -> str:
+    if s[name] is None:
+        return "- (no adversarial found)"
+    low, high = s[f"{name}_low"], s[f"{name}_high"]
+    inside = "" if low is None else f"  (95 % interval {_number(low)} to {_number(high)})"
+    return _number(s[name]) + inside
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.0f} %"
+
+
+def _time(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.2f} s"
+    return f"{seconds / 60:.1f} min"

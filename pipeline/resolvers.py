@@ -1,0 +1,29 @@
+"""What the configs may compute: caps of a scale, and the place of the data cache."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+
+def at_most(value: Any, cap: Any) -> Any:
+    """`value`, or `cap` where that is less; no cap if it is null."""
+    return value if cap is None else min(value, cap)
+
+
+def data_folder() -> str:
+    """``$SCD_DATA``, else a folder ``scd`` in the user's cache."""
+    given = os.environ.get("SCD_DATA")
+    if given:
+        return given
+    cache = os.environ.get("XDG_CACHE_HOME")
+    return str((Path(cache) if cache else Path.home() / ".cache") / "scd")
+
+
+def register_resolvers() -> None:
+    """Make ``${at_most:value,cap}`` and ``${data_folder:}`` known to OmegaConf; again is harmless."""
+    OmegaConf.register_new_resolver("at_most", at_most, replace=True)
+    OmegaConf.register_new_resolver("data_folder", data_folder, replace=True)

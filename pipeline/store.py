@@ -1,0 +1,116 @@
+"""The store of finished work under ``outputs/``: keys, locks, whole writes, checksums."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+from filelock import FileLock, Timeout
+
+from pipeline.errors import UserError
+
+
+def key_of(**parts: Any) -> str:
+    """16 hex digits that depend on the JSON of `parts` alone."""
+    text = json.dumps(parts, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def file_sha256(path: Path) -> str:
+    """Checksum of a file, hex."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all: a temporary name in the same folder, then a rename."""
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+        raise
+
+
+def write_json(path: Path, value: Any) -> None:
+    write_bytes(path, (json.dumps(value, indent=1, default=str) + "\n").encode())
+
+
+def write_yaml(path: Path, value: Any) -> None:
+    write_bytes(path, yaml.safe_dump(value, sort_keys=False).encode())
+
+
+def read_json(path: Path) -> Any:
+    """The JSON in `path`; None if there is no file or it is damaged."""
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def outputs_folder(path: str) -> Path:
+    """The outputs folder, made and tried.
+
+    Raises
+    ------
+    UserError
+        If it cannot be made or written.
+    """
+    folder = Path(path).expanduser()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise UserError(
+            f"paths.outputs={path} must be a folder that can be written, but: {error.strerror or error}. "
+            "Give another one with paths.outputs=/some/folder."
+        ) from error
+    return folder
+
+
+@contextlib.contextmanager
+def locked(folder: Path, what: str) -> Iterator[None]:
+    """Hold `folder` alone among processes; the system frees the lock of a killed one."""
+    lock = FileLock(str(folder / ".lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        print(f"Another process is working on {what} ({folder}); waiting for it.", flush=True)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def seal(folder: Path, names: list[str], facts: dict[str, Any]) -> None:
+    """Declare a folder's files complete: their checksums and `facts`, written last."""
+    write_json(folder / "done.json", {**facts, "sha256": {name: file_sha256(folder / name) for name in names}})
+
+
+def sealed(folder: Path) -> tuple[dict[str, Any] | None, str]:
+    """The facts of a complete folder, and what is wrong with one that was complete but is damaged (else '')."""
+    if not (folder / "done.json").exists():
+        return None, ""
+    facts = read_json(folder / "done.json")
+    if not isinstance(facts, dict) or not isinstance(facts.get("sha256"), dict):
+        return None, "done.json is damaged"
+    for name, digest in facts["sha256"].items():
+        path = folder / name
+        if not path.is_file() or file_sha256(path) != digest:
+            return None, f"{name} is damaged or missing"
+    return facts, ""

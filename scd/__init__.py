@@ -1,0 +1,22 @@
+"""Sign-activation networks trained by stochastic coordinate descent.
+
+``from scd import SCDClassifier``
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from scd.classifier import SCDClassifier
+
+__version__ = "0.1.0"
+__all__ = ["SCDClassifier"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "SCDClassifier":  # torch and Numba are loaded when first needed
+        from scd.classifier import SCDClassifier
+
+        return SCDClassifier
+    raise AttributeError(f"module 'scd' has no attribute {name!r}")

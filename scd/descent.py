@@ -1,0 +1,327 @@
+"""Stochastic coordinate descent (Algorithm 1; supplement Algorithms 1-3), over a leading axis of votes.
+
+A vote is a network of h sign units and one output unit: ``a_k = [x . W_k > t_k]``, ``prediction = [a . w > T]``.
+Projections ``x . W_k`` are cached; a step on coordinate j changes one column of them by ``step * x_j``.
+
+Output weights and steps are multiples of ``2**-20`` held in float64. Sums of them are exact, so equal activation
+patterns have equal sums whatever way they were reached.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+
+from scd.objective import (
+    SelectionScore,
+    cross_entropy_effects,
+    right_rows,
+    zero_one_effects,
+    zero_one_output_effects,
+)
+from scd.search import Window
+from scd.seeds import generator_for
+
+GRID = float(1 << 20)
+REFRESH = 1000  # iterations after which projections are computed afresh, against the drift of float32 updates
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings of the descent; the names and meanings are those of :class:`scd.SCDClassifier`."""
+
+    loss: str
+    weights: str
+    n_iter: int
+    hidden_nodes: int
+    batch_fraction: float
+    features_per_step: int
+    step_hidden: float
+    step_output: float
+    threshold_window: int | None
+    init_thresholds: str
+    init_weights: str
+    balanced_fraction: float
+    rollback: bool
+    nodes_per_iter: int
+
+    @property
+    def binary(self) -> bool:
+        return self.weights == "binary"
+
+    @property
+    def renormalize(self) -> bool:
+        return self.loss == "01" and not self.binary
+
+
+@dataclass
+class Networks:
+    """The weights of V votes."""
+
+    hidden: torch.Tensor  # (V, h, d) float32
+    thresholds: torch.Tensor  # (V, h) float32
+    output: torch.Tensor  # (V, h) float64, multiples of 1 / GRID
+    output_threshold: torch.Tensor  # (V,) float64
+
+    def copy_from(self, other: Networks, votes: torch.Tensor) -> None:
+        """Overwrite the votes with these numbers."""
+        for name in ("hidden", "thresholds", "output", "output_threshold"):
+            getattr(self, name)[votes] = getattr(other, name)[votes]
+
+    def clone(self) -> Networks:
+        return Networks(*(getattr(self, f).clone() for f in ("hidden", "thresholds", "output", "output_threshold")))
+
+
+class Descent:
+    """The walk of some votes over one training set.
+
+    Parameters
+    ----------
+    columns : (d, n) float32 or uint8 tensor
+        Training rows as columns, ordered by class, label 0 first.
+    divisor : float
+        The features are ``columns / divisor``.
+    negatives : int
+        Rows of label 0.
+    settings : Settings
+    votes : sequence of int
+        Numbers of the votes to train.
+    root_seed : int
+    kernel : module
+        ``scd.search.reference`` or ``scd.search.cpu``.
+    """
+
+    def __init__(
+        self,
+        columns: torch.Tensor,
+        divisor: float,
+        negatives: int,
+        settings: Settings,
+        votes: range | list[int],
+        root_seed: int,
+        kernel: ModuleType,
+    ) -> None:
+        self.columns, self.divisor, self.negatives = columns, divisor, negatives
+        self.settings, self.kernel = settings, kernel
+        self.iteration = 0
+        self.device = columns.device
+        d, n = columns.shape
+        self.score = SelectionScore(negatives, n - negatives)
+        self.labels = (torch.arange(n, device=self.device) >= negatives).to(torch.int64)
+        self.generators = [generator_for(root_seed, "vote", v) for v in votes]
+        self.all_votes = torch.arange(len(votes), device=self.device)
+        self.now = self._initial_networks(d)
+        self.projections = kernel.project(columns, self.now.hidden, divisor)  # (V, h, n) float32
+        self.now.thresholds = _medians(self.projections)
+        self.active = (self.projections > self.now.thresholds[:, :, None]).to(torch.uint8)
+        self.sums = self._output_sums()
+        everything = torch.ones(len(votes), n, dtype=torch.bool, device=self.device)
+        self._search_output(everything, steps=False)
+        if settings.init_thresholds == "searched":
+            order = np.stack([g.permutation(settings.hidden_nodes) for g in self.generators])
+            for nodes in torch.from_numpy(order.T.copy()).to(self.device):
+                self._search_hidden(nodes, everything, None)
+        self.best = self.now.clone()
+        self.best_right = self.right()
+
+    def run(self, progress: Callable[[int, torch.Tensor], None] | None = None) -> Networks:
+        """Walk to the end and return the best networks seen; `progress` gets the iteration and (V,) best scores."""
+        for _ in self.steps():
+            if progress is not None:
+                progress(self.iteration, self.score.as_fraction(self.best_right))
+        return self.best
+
+    def steps(self) -> Iterator[None]:
+        """Iterate: one step on the output node and one on each chosen hidden node, then remember the best."""
+        while self.iteration < self.settings.n_iter:
+            if self.iteration and self.iteration % REFRESH == 0:
+                self._refresh()
+            batch = self._draw_batch()
+            before = self._snapshot_output() if self.settings.rollback else None
+            self._search_output(batch, steps=True)
+            undo = []
+            for nodes in self._draw_nodes():
+                if self.settings.rollback:
+                    undo.append((nodes, self._snapshot_nodes(nodes)))
+                self._search_hidden(nodes, batch, self._draw_features())
+            improved = self._remember_best()
+            if before is not None:
+                self._roll_back(~improved, before, undo)
+            self.iteration += 1
+            yield
+
+    def right(self) -> torch.Tensor:
+        """(V, 2) right training rows of each class, now."""
+        return right_rows(self.sums > self.now.output_threshold[:, None], self.negatives)
+
+    # ------------------------------------------------------------------ random draws, one generator a vote
+
+    def _initial_networks(self, d: int) -> Networks:
+        s = self.settings
+        hidden = np.empty((len(self.generators), s.hidden_nodes, d), dtype=np.float32)
+        output = np.empty((len(self.generators), s.hidden_nodes))
+        for v, g in enumerate(self.generators):
+            draw = g.standard_normal if s.init_weights == "normal" else lambda size, g=g: g.uniform(-1, 1, size)
+            w, u = draw((s.hidden_nodes, d)), draw(s.hidden_nodes)
+            if s.binary:
+                w, u = np.where(w < 0, -1.0, 1.0), np.where(u < 0, -1.0, 1.0)
+            else:
+                w, u = w / np.sqrt((w * w).sum(1, keepdims=True)), u / np.sqrt((u * u).sum())
+            hidden[v], output[v] = w, np.round(u * GRID) / GRID
+        zeros = torch.zeros(len(output), s.hidden_nodes)
+        networks = (torch.from_numpy(hidden), zeros, torch.from_numpy(output), zeros[:, 0].double())
+        return Networks(*(x.to(self.device) for x in networks))
+
+    def _draw_batch(self) -> torch.Tensor:
+        """(V, n) bool: the same fraction of each class, without replacement."""
+        n = self.columns.shape[1]
+        batch = np.ones((len(self.generators), n), dtype=np.bool_)
+        if self.settings.batch_fraction < 1:
+            for start, size in ((0, self.negatives), (self.negatives, n - self.negatives)):
+                left_out = size - max(1, round(self.settings.batch_fraction * size))
+                for v, g in enumerate(self.generators):
+                    batch[v, start + g.choice(size, left_out, replace=False, shuffle=False)] = False
+        return torch.from_numpy(batch).to(self.device)
+
+    def _draw_nodes(self) -> torch.Tensor:
+        """(nodes_per_iter, V) int64: hidden nodes, each at most once a vote."""
+        s = self.settings
+        nodes = [g.choice(s.hidden_nodes, s.nodes_per_iter, replace=False) for g in self.generators]
+        return torch.from_numpy(np.stack(nodes, axis=1)).to(self.device)
+
+    def _draw_features(self) -> torch.Tensor:
+        """(V, F) int64: features, without replacement."""
+        d = self.columns.shape[0]
+        drawn = [g.choice(d, self.settings.features_per_step, replace=False) for g in self.generators]
+        return torch.from_numpy(np.stack(drawn)).to(self.device)
+
+    # ------------------------------------------------------------------ steps
+
+    def _candidates(
+        self, features: torch.Tensor, weights: torch.Tensor, step: float
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The unchanged weights first, then every feature with both signs (binary: with the flip of its sign)."""
+        first = features[:, :1]
+        if self.settings.binary:
+            return torch.cat([first, features], 1), torch.cat([torch.zeros_like(weights[:, :1]), -2 * weights], 1)
+        steps = torch.tensor([0.0] + [step, -step] * features.shape[1], dtype=weights.dtype, device=self.device)
+        return torch.cat([first, features.repeat_interleave(2, dim=1)], 1), steps.repeat(len(features), 1)
+
+    def _search_output(self, batch: torch.Tensor, steps: bool) -> None:
+        """Search the output threshold and, if `steps`, one step on an output weight; keep what is found."""
+        s, now = self.settings, self.now
+        if steps:
+            nodes = torch.arange(s.hidden_nodes, device=self.device).repeat(len(now.output), 1)
+            size = round(s.step_output * GRID) / GRID
+            features, moves = self._candidates(nodes, now.output, size)
+        else:
+            features = torch.zeros(len(now.output), 1, dtype=torch.int64, device=self.device)
+            moves = torch.zeros(len(now.output), 1, dtype=torch.float64, device=self.device)
+        if s.loss == "ce":
+            chosen, threshold, _ = self.kernel.search_logistic(
+                self.sums, self.active, features, moves, self.labels, batch
+            )
+        else:
+            combined = self._combined()
+            effects = zero_one_output_effects(batch, self.negatives, self.score.weights(combined))
+            window = self._window(batch, now.output_threshold.float()) if steps else None
+            sums = self.sums.float()  # exact for sums below 16, so for any 256 unit-norm weights
+            chosen, threshold, _ = self.kernel.search(sums, self.active, features, moves.float(), effects, window)
+            threshold = threshold.double()
+        node = features.gather(1, chosen[:, None])[:, 0]
+        now.output[self.all_votes, node] += moves.gather(1, chosen[:, None])[:, 0]
+        now.output_threshold = torch.where(threshold.isnan(), now.output_threshold, threshold)
+        if s.renormalize and steps:
+            norm = (now.output * now.output).sum(1).sqrt()
+            now.output = (now.output / norm[:, None] * GRID).round() / GRID
+            now.output_threshold = now.output_threshold / norm
+        self.sums = self._output_sums()
+
+    def _search_hidden(self, nodes: torch.Tensor, batch: torch.Tensor, features: torch.Tensor | None) -> None:
+        """Search the threshold of one hidden node a vote and, given (V, F) features, one step on its weights."""
+        s, now, votes = self.settings, self.now, self.all_votes
+        p, weights = self.projections[votes, nodes], now.hidden[votes, nodes]
+        if features is None:
+            features = torch.zeros(len(nodes), 1, dtype=torch.int64, device=self.device)
+            moves = torch.zeros(len(nodes), 1, device=self.device)
+        else:
+            features, moves = self._candidates(features, weights.gather(1, features), s.step_hidden)
+        unit = now.output[votes, nodes][:, None]
+        rest = self.sums - unit * self.active[votes, nodes]  # exact
+        off = rest - now.output_threshold[:, None]
+        if s.loss == "ce":
+            effects = cross_entropy_effects(off, off + unit, batch, self.negatives)
+        else:
+            effects = zero_one_effects(off, off + unit, batch, self.negatives, self.score.weights(self._combined()))
+        window = self._window(batch, now.thresholds[votes, nodes])
+        chosen, threshold, _ = self.kernel.search(p, self.columns, features, moves, effects, window, self.divisor)
+        feature = features.gather(1, chosen[:, None])[:, 0]
+        step = moves.gather(1, chosen[:, None])[:, 0]
+        threshold = torch.where(threshold.isnan(), now.thresholds[votes, nodes], threshold)
+        p = p + step[:, None] * (self.columns[feature].float() / self.divisor)
+        old = weights.gather(1, feature[:, None])[:, 0]
+        now.hidden[votes, nodes, feature] = old + step
+        if s.renormalize:
+            norm = (1 + 2 * step.double() * old + step.double() ** 2).clamp_min(1e-12).sqrt().float()
+            now.hidden[votes, nodes] /= norm[:, None]
+            p, threshold = p / norm[:, None], threshold / norm
+        now.thresholds[votes, nodes] = threshold
+        self.projections[votes, nodes] = p
+        on = p > threshold[:, None]
+        self.active[votes, nodes] = on.to(torch.uint8)
+        self.sums = rest + unit * on
+
+    def _output_sums(self) -> torch.Tensor:
+        """(V, n) float64, exact."""
+        return self.kernel.output_sums(self.active, self.now.output)
+
+    def _combined(self) -> bool:
+        return self.iteration >= self.settings.balanced_fraction * self.settings.n_iter
+
+    def _window(self, batch: torch.Tensor, current: torch.Tensor) -> Window | None:
+        radius = self.settings.threshold_window
+        return None if radius is None else Window(batch, current, radius)
+
+    def _refresh(self) -> None:
+        self.projections = self.kernel.project(self.columns, self.now.hidden, self.divisor)
+        self.active = (self.projections > self.now.thresholds[:, :, None]).to(torch.uint8)
+        self.sums = self._output_sums()
+
+    def _remember_best(self) -> torch.Tensor:
+        """(V,) bool: the votes whose network is the best they have seen, by today's score."""
+        right, combined = self.right(), self._combined()
+        improved = self.score.score(right, combined) > self.score.score(self.best_right, combined)
+        votes = improved.nonzero()[:, 0]
+        if len(votes):
+            self.best.copy_from(self.now, votes)
+            self.best_right[votes] = right[votes]
+        return improved
+
+    # ------------------------------------------------------------------ rollback (step 4 of Algorithm 1)
+
+    def _snapshot_output(self) -> tuple[torch.Tensor, torch.Tensor]:
+        return self.now.output.clone(), self.now.output_threshold.clone()
+
+    def _snapshot_nodes(self, nodes: torch.Tensor) -> list[torch.Tensor]:
+        kept = (self.now.hidden, self.now.thresholds, self.projections, self.active)
+        return [x[self.all_votes, nodes] for x in kept]
+
+    def _roll_back(self, votes: torch.Tensor, before: tuple[torch.Tensor, torch.Tensor], undo: list[Any]) -> None:
+        self.now.output[votes], self.now.output_threshold[votes] = before[0][votes], before[1][votes]
+        for nodes, saved in reversed(undo):
+            kept = (self.now.hidden, self.now.thresholds, self.projections, self.active)
+            for x, old in zip(kept, saved, strict=True):
+                x[self.all_votes[votes], nodes[votes]] = old[votes]
+        self.sums = self._output_sums()
+
+
+def _medians(projections: torch.Tensor) -> torch.Tensor:
+    """(V, h): midpoint of the two middle projections of every node."""
+    ordered = projections.sort(dim=2).values
+    n = ordered.shape[2]
+    return (ordered[:, :, (n - 1) // 2] + ordered[:, :, n // 2]) / 2

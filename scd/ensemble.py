@@ -1,0 +1,221 @@
+"""What all vote ensembles share: growth, majority, prefixes, files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar, Protocol, Self
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils.multiclass import check_classification_targets, type_of_target
+from sklearn.utils.validation import check_is_fitted, check_random_state, check_X_y, validate_data
+
+from scd.storage import Vote, load_votes, save_votes
+
+_MAY_CHANGE = frozenset(
+    {"n_votes", "n_jobs", "device", "backend", "memory_budget", "verbose", "warm_start", "random_state"}
+)
+
+Progress = Callable[[int, int, float], None]
+"""Called with (steps done, steps in all, mean best score so far in [0, 1] or NaN)."""
+
+
+class Labels(Protocol):
+    """Something that labels rows by every vote."""
+
+    def labels(self, X: np.ndarray) -> np.ndarray: ...
+
+
+class VoteEnsemble(ClassifierMixin, BaseEstimator):
+    """Base of two-class ensembles that predict by the hard majority of independent votes; a tie is the first class.
+
+    A subclass has the parameters ``n_votes``, ``random_state``, ``warm_start`` and two methods: ``_train``, which
+    trains the votes of given numbers and must not depend on which others are trained, and ``_stack``, which makes the
+    trained votes predict together.
+
+    Attributes
+    ----------
+    classes_ : (2,) array
+    n_features_in_ : int
+    votes_ : list of dict of arrays
+        The trained votes, without any object of a library.
+    root_seed_ : int
+        Vote number v draws from a seed made of this and v.
+    """
+
+    n_votes: int
+    n_features_in_: int
+    random_state: Any
+    warm_start: bool
+    _parameter_constraints: ClassVar[dict[str, list[Any]]]
+
+    def _train(
+        self, X: np.ndarray, y: np.ndarray, votes: range, root_seed: int, progress: Progress | None
+    ) -> list[Vote]:
+        """Train the votes with these numbers on (n, d) float32 rows and (n,) labels 0/1."""
+        raise TypeError(f"{type(self).__name__} does not say how to train its votes.")
+
+    def _stack(self, votes: list[Vote]) -> Labels:
+        raise TypeError(f"{type(self).__name__} does not say how its votes predict.")
+
+    def check_params(self) -> Self:
+        """Raise a ValueError that names the parameter, what is allowed and what was given."""
+        self._validate_params()
+        return self
+
+    def fit(self, X: Any, y: Any) -> Self:
+        """Train `n_votes` votes; with `warm_start`, only those still missing.
+
+        Parameters
+        ----------
+        X : (n, d) array
+        y : (n,) array
+            Two classes.
+
+        Raises
+        ------
+        ValueError
+            Bad parameter, NaN or infinity, not two classes, fewer than two rows of a class.
+        """
+        self.check_params()
+        X, y = validate_data(self, X, y, dtype=np.float32, ensure_min_samples=2)
+        classes, encoded = self._encode(y)
+        done: list[Vote] = []
+        if self.warm_start and hasattr(self, "votes_"):
+            self._check_warm_start(classes, X.shape[1])
+            done, root = self.votes_[: self.n_votes], self.root_seed_
+        else:
+            root = self.root_seed()
+        new = self._train(X, encoded, range(len(done), self.n_votes), root, None) if len(done) < self.n_votes else []
+        return self.use_votes(done + new, classes, X.shape[1], root)
+
+    def fit_votes(self, X: Any, y: Any, votes: range, progress: Progress | None = None) -> list[Vote]:
+        """Train only the votes with these numbers and return them; the estimator is left as it is.
+
+        ``use_votes`` makes an ensemble of them. Votes 0-4 and then 5-9 are the same as votes 0-9 at once.
+        """
+        self.check_params()
+        X, y = check_X_y(X, y, dtype=np.float32)
+        encoded = self._encode(y)[1]
+        if not len(votes):
+            return []
+        return self._train(X, encoded, votes, self.root_seed(), progress)
+
+    def use_votes(self, votes: list[Vote], classes: Any = (0, 1), n_features: int | None = None, root: int = 0) -> Self:
+        """Become the fitted ensemble of these trained votes."""
+        self.classes_ = np.asarray(classes)
+        self.n_features_in_ = int(n_features if n_features is not None else self.n_features_in_)
+        self.root_seed_ = root
+        self.votes_ = votes
+        self._trained_with = {"features": self.n_features_in_, **self._kept_params()}
+        self._forward = self._stack(votes)
+        return self
+
+    def _kept_params(self) -> dict[str, Any]:
+        """The parameters that a warm start may not change."""
+        return {k: v for k, v in self.get_params(deep=False).items() if k not in _MAY_CHANGE}
+
+    def _check_warm_start(self, classes: np.ndarray, n_features: int) -> None:
+        if not np.array_equal(classes, self.classes_):
+            raise ValueError(f"warm_start needs the same classes: {_shown(self.classes_)}. Got {_shown(classes)}.")
+        for name, now in {"features": n_features, **self._kept_params()}.items():
+            if self._trained_with[name] != now:
+                raise ValueError(
+                    f"warm_start adds votes trained in the same way: {name} was {self._trained_with[name]!r}. "
+                    f"Got {now!r} instead; set warm_start=False to train all votes anew."
+                )
+
+    def root_seed(self) -> int:
+        """The seed all votes derive theirs from; `random_state` itself if it is an int."""
+        if isinstance(self.random_state, (int, np.integer)):
+            return int(self.random_state)
+        return int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
+
+    def _encode(self, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        check_classification_targets(y)
+        name = type(self).__name__
+        kind = type_of_target(y, input_name="y", raise_unknown=True)
+        classes, encoded, counts = np.unique(y, return_inverse=True, return_counts=True)
+        if kind != "binary" or len(classes) > 2:
+            raise ValueError(
+                f"Only binary classification is supported. The type of the target is {kind}. "
+                f"{name} needs two classes; got {len(classes)}: {_shown(classes)}."
+            )
+        if len(classes) < 2:
+            raise ValueError(f"{name} needs two classes; the data contain one class only: {_shown(classes)}.")
+        if counts.min() < 2:
+            raise ValueError(f"{name} needs at least 2 rows of each class; got {counts.min()} of {_shown(classes)}.")
+        return classes, encoded.astype(np.int64)
+
+    def votes(self, X: Any) -> np.ndarray:
+        """(n, n_votes) uint8: 1 where a vote predicts the second class."""
+        check_is_fitted(self, "votes_")
+        X = validate_data(self, X, dtype=np.float32, reset=False)
+        return self._forward.labels(X)
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """(n, 2) float64: the share of votes for each class."""
+        share = self.votes(X).mean(axis=1)
+        return np.column_stack([1 - share, share])
+
+    def predict(self, X: Any) -> np.ndarray:
+        """(n,) class of the majority of votes; a tie is the first class."""
+        votes = self.votes(X)
+        return self.classes_[majority(votes)]
+
+    def subset(self, k: int) -> Self:
+        """The fitted ensemble of the first `k` votes."""
+        check_is_fitted(self, "votes_")
+        if not (isinstance(k, (int, np.integer)) and 1 <= k <= len(self.votes_)):
+            raise ValueError(
+                f"The 'k' of subset must be an int in the range [1, {len(self.votes_)}]. Got {k!r} instead."
+            )
+        other = type(self)(**{**self.get_params(deep=False), "n_votes": int(k)})
+        return other.use_votes(self.votes_[:k], self.classes_, self.n_features_in_, self.root_seed_)
+
+    def save(self, path: str | Path) -> None:
+        """Write the fitted ensemble to one npz file, without pickle and under a temporary name first."""
+        check_is_fitted(self, "votes_")
+        params = {k: v.item() if isinstance(v, np.generic) else v for k, v in self.get_params(deep=False).items()}
+        params = {
+            k: v for k, v in params.items() if isinstance(v, (int, float, str, type(None))) and k != "device"
+        }  # the machine that loads it has devices of its own
+        meta = {
+            "class": type(self).__name__,
+            "params": params,
+            "classes": self.classes_.tolist(),
+            "classes_dtype": self.classes_.dtype.str,
+            "n_features": self.n_features_in_,
+            "root_seed": self.root_seed_,
+        }
+        save_votes(path, self.votes_, meta)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read what :meth:`save` wrote.
+
+        Raises
+        ------
+        FileNotFoundError, ValueError
+            No file, a damaged one, or one of another class.
+        """
+        votes, meta = load_votes(path)
+        if meta.get("class") != cls.__name__:
+            raise ValueError(f"{path} holds a {meta.get('class')}, not a {cls.__name__}.")
+        classes = np.array(meta["classes"], dtype=meta["classes_dtype"])
+        return cls(**meta["params"]).use_votes(votes, classes, meta["n_features"], meta["root_seed"])
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_class = False
+        return tags
+
+
+def majority(votes: np.ndarray) -> np.ndarray:
+    """(n,) int64 hard majority of (n, V) votes 0/1; a tie is 0."""
+    return (2 * votes.sum(axis=1, dtype=np.int64) > votes.shape[1]).astype(np.int64)
+
+
+def _shown(classes: np.ndarray) -> str:
+    return ", ".join(repr(c) for c in classes.tolist()[:5]) + (", ..." if len(classes) > 5 else "")

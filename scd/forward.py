@@ -1,0 +1,122 @@
+"""The forward pass of all votes at once: one matrix product, then a small pass over its result.
+
+Every vote has one hidden layer of h units and one output unit, so V votes are one layer of ``V * h`` units and a
+block-diagonal output layer.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numba import njit, prange
+
+_CHUNK_BYTES = 16 << 20  # of hidden values at a time: large enough for the product's full rate, small beside the data
+_NEAR = 1e-3  # sigmoid outputs closer to 0 than this times the output weights' size are computed again in float64
+
+
+class StackedVotes:
+    """Stacked one-hidden-layer votes with a label each.
+
+    Parameters
+    ----------
+    hidden : (V, h, d) float
+    thresholds : (V, h) float
+        A sign unit is on (1) where ``x . W > threshold``, else 0; a sigmoid unit is ``sigmoid(x . W - threshold)``.
+    output : (V, h) float
+    output_threshold : (V,) float
+        The label is 1 where ``a . w > threshold``.
+    activation : {"sign", "sigmoid"}
+    device : str
+        A torch device; the CPU's product runs in NumPy.
+    """
+
+    def __init__(
+        self,
+        hidden: np.ndarray,
+        thresholds: np.ndarray,
+        output: np.ndarray,
+        output_threshold: np.ndarray,
+        activation: str = "sign",
+        device: str = "cpu",
+    ) -> None:
+        votes, h, d = hidden.shape
+        self.weights = np.ascontiguousarray(hidden.reshape(votes * h, d), dtype=np.float32)
+        self.thresholds = np.ascontiguousarray(thresholds.reshape(-1), dtype=np.float32)
+        self.output = np.ascontiguousarray(output, dtype=np.float64)
+        self.output_threshold = np.ascontiguousarray(output_threshold, dtype=np.float64)
+        self.activation, self.device = activation, device
+        self._exact = (hidden, thresholds) if activation == "sigmoid" else None
+        self._on_device: tuple[torch.Tensor, ...] | None = None
+
+    def labels(self, X: np.ndarray) -> np.ndarray:
+        """(n, V) uint8 labels of the votes for (n, d) rows."""
+        out = np.empty((len(X), len(self.output)), dtype=np.uint8)
+        rows = max(1, _CHUNK_BYTES // (4 * len(self.weights)))
+        for start in range(0, len(X), rows):
+            x = np.ascontiguousarray(X[start : start + rows])
+            self._label_rows(x, out[start : start + rows])
+        return out
+
+    def _label_rows(self, x: np.ndarray, out: np.ndarray) -> None:
+        if self.device == "cpu" and self.activation == "sign":
+            z = x.astype(np.float32, copy=False) @ self.weights.T
+            _sign_labels(z, self.thresholds, self.output, self.output_threshold, out)
+            return
+        sums = self._sigmoid_sums(x) if self.device == "cpu" else self._device_sums(x)
+        out[:] = sums > 0
+        if self.activation == "sigmoid":
+            self._label_again_near_zero(x, sums, out)
+
+    def _sigmoid_sums(self, x: np.ndarray) -> np.ndarray:
+        z = x.astype(np.float32, copy=False) @ self.weights.T
+        z -= self.thresholds
+        torch.sigmoid_(torch.from_numpy(z))
+        sums = np.empty((len(x), len(self.output)))
+        _output_sums(z, self.output, sums)
+        sums -= self.output_threshold
+        return sums
+
+    def _label_again_near_zero(self, x: np.ndarray, sums: np.ndarray, out: np.ndarray) -> None:
+        """A float32 product may put a row a rounding away on the wrong side; float64 decides."""
+        assert self._exact is not None
+        hidden, thresholds = self._exact
+        near = np.abs(sums) < _NEAR * np.abs(self.output).sum(1)
+        for v in near.any(0).nonzero()[0]:
+            rows = near[:, v]
+            z = x[rows].astype(np.float64) @ hidden[v].T.astype(np.float64) - thresholds[v]
+            out[rows, v] = (1 / (1 + np.exp(-z))) @ self.output[v] - self.output_threshold[v] > 0
+
+    def _device_sums(self, x: np.ndarray) -> np.ndarray:
+        if self._on_device is None:
+            arrays = (self.weights, self.thresholds, self.output, self.output_threshold)
+            self._on_device = tuple(torch.from_numpy(a).to(self.device) for a in arrays)
+        weights, thresholds, output, output_threshold = self._on_device
+        z = torch.from_numpy(x.astype(np.float32, copy=False)).to(self.device) @ weights.T - thresholds
+        a = (z > 0).double() if self.activation == "sign" else torch.sigmoid(z.double())
+        sums = (a.view(len(x), *output.shape) * output).sum(2) - output_threshold
+        return sums.cpu().numpy()
+
+    def __getstate__(self) -> dict[str, object]:
+        return {**self.__dict__, "_on_device": None}
+
+
+@njit(parallel=True, nogil=True, cache=True)
+def _sign_labels(z, thresholds, output, output_threshold, out):
+    votes, h = output.shape
+    for i in prange(len(z)):
+        for v in range(votes):
+            total = 0.0
+            for k in range(h):
+                total += output[v, k] if z[i, v * h + k] > thresholds[v * h + k] else 0.0
+            out[i, v] = total > output_threshold[v]
+
+
+@njit(parallel=True, nogil=True, cache=True)
+def _output_sums(a, output, out):
+    votes, h = output.shape
+    for i in prange(len(a)):
+        for v in range(votes):
+            total = 0.0
+            for k in range(h):
+                total += output[v, k] * a[i, v * h + k]
+            out[i, v] = total

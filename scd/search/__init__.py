@@ -1,0 +1,87 @@
+"""The hot operation of training: the best step and threshold of one node, for every vote at once.
+
+A *node* of a vote turns a row on when its projection lies above the node's threshold. With the rest of the network
+held still, turning row ``i`` on changes the loss by a known amount; its negative is the row's *effect* ``e_i``, an
+integer. A *candidate* adds ``step * columns[feature]`` to the projections. The search returns, for each vote, the
+candidate and threshold with the greatest gain ``sum(e_i for rows above the threshold)``.
+
+Two interchangeable kernels share the signature of :class:`Search`:
+
+``reference``  plain torch, sorts every candidate: the readable specification; runs on any torch device.
+``cpu``        Numba, parallel over votes, screens candidates by a histogram; same gains as the reference.
+
+Ties: the earliest candidate, then the lowest threshold. A threshold lies midway between two neighbouring distinct
+projections; "all on" and "all off" lie half a mean gap outside the extremes.
+"""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import NamedTuple, Protocol
+
+import torch
+
+
+class Best(NamedTuple):
+    """What a search found: one entry a vote."""
+
+    candidate: torch.Tensor
+    """(V,) int64, position in the candidate list."""
+    threshold: torch.Tensor
+    """(V,) float32; NaN where no row has an effect, so that every threshold is as good as any."""
+    gain: torch.Tensor
+    """(V,) int64, sum of the effects of the rows above the threshold."""
+
+
+class Window(NamedTuple):
+    """Restricts thresholds to ``radius`` ranks around the current one (supplement: 10, the authors' program: 20)."""
+
+    rows: torch.Tensor
+    """(V, n) bool, the batch: ranks are counted among these rows."""
+    current: torch.Tensor
+    """(V,) float32, the current thresholds."""
+    radius: int
+
+
+class Search(Protocol):
+    """Signature of a kernel.
+
+    Parameters
+    ----------
+    projections : (V, n) float32
+    columns : (D, n) or (V, D, n), float32 or uint8
+        The node's inputs, one feature a row; shared by the votes or one set each.
+    features : (V, C) int64
+    steps : (V, C) float32
+        Candidate ``c`` of vote ``v`` has the projections
+        ``projections[v] + steps[v, c] * (columns[features[v, c]] / divisor)``.
+    effects : (V, n) int64
+        0 for rows that do not matter (outside the batch, or not changed by this node).
+    window : Window or None
+    divisor : float
+        255 for pixels kept as bytes: a quarter of the memory traffic, and the same features to the last bit.
+    """
+
+    def __call__(
+        self,
+        projections: torch.Tensor,
+        columns: torch.Tensor,
+        features: torch.Tensor,
+        steps: torch.Tensor,
+        effects: torch.Tensor,
+        window: Window | None = None,
+        divisor: float = 1.0,
+    ) -> Best: ...
+
+
+def backend(name: str) -> ModuleType:
+    """Return the kernel module called `name`: ``reference`` or ``cpu``."""
+    if name == "reference":
+        from scd.search import reference
+
+        return reference
+    if name == "cpu":
+        from scd.search import cpu
+
+        return cpu
+    raise ValueError(f"The 'backend' parameter must be one of 'auto', 'cpu', 'reference'. Got {name!r} instead.")

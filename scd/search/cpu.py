@@ -1,0 +1,119 @@
+"""The searches on CPU: Numba, parallel over votes. The compiled parts are in the files ``cpu_*.py`` beside this one."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from numba import get_num_threads, njit, prange, set_num_threads
+
+from scd.search import Best, Window
+
+_BLOCK = 256  # rows a projection works on at a time, so that the sums of a vote stay in the L1 cache
+
+
+@contextlib.contextmanager
+def _threads_for(tasks: int) -> Iterator[None]:
+    """At most one thread a task: a thread without work still costs the others a wait, dearly on a busy machine."""
+    before = get_num_threads()
+    set_num_threads(max(1, min(before, tasks)))
+    try:
+        yield
+    finally:
+        set_num_threads(before)
+
+
+def project(columns: torch.Tensor, weights: torch.Tensor, divisor: float = 1.0) -> torch.Tensor:
+    """See :func:`scd.search.reference.project`; sums in feature order whatever the shapes and threads."""
+    out = np.zeros((weights.shape[0], weights.shape[1], columns.shape[1]), dtype=np.float32)
+    _project(columns.numpy(), weights.numpy(), np.float32(divisor), out)
+    return torch.from_numpy(out)
+
+
+@njit(parallel=True, nogil=True, cache=True)
+def _project(columns, weights, divisor, out):
+    d, n = columns.shape
+    for block in prange((n + _BLOCK - 1) // _BLOCK):
+        low, high = block * _BLOCK, min(n, (block + 1) * _BLOCK)
+        x = np.empty(high - low, dtype=np.float32)
+        for v in range(len(weights)):
+            for j in range(d):
+                for i in range(high - low):
+                    x[i] = np.float32(columns[j, low + i]) / divisor
+                for k in range(weights.shape[1]):
+                    w, total = weights[v, k, j], out[v, k, low:high]
+                    for i in range(high - low):
+                        total[i] += w * x[i]
+
+
+def search(
+    projections: torch.Tensor,
+    columns: torch.Tensor,
+    features: torch.Tensor,
+    steps: torch.Tensor,
+    effects: torch.Tensor,
+    window: Window | None = None,
+    divisor: float = 1.0,
+) -> Best:
+    """See :class:`scd.search.Search`."""
+    votes = len(projections)
+    candidate = np.zeros(votes, dtype=np.int64)
+    threshold = np.zeros(votes, dtype=np.float32)
+    gain = np.zeros(votes, dtype=np.int64)
+    x = columns.numpy()[None] if columns.ndim == 2 else columns.numpy()
+    node = (projections.numpy(), x, np.float32(divisor), features.numpy(), steps.numpy(), effects.numpy())
+    found = (candidate, threshold, gain)
+    with _threads_for(votes):
+        if window is None:
+            from scd.search.cpu_histogram import search_votes
+
+            narrow = np.abs(node[-1]).sum(axis=1).max() < 2**31  # then half the memory will do
+            search_votes(*node, np.zeros(1, dtype=np.int32 if narrow else np.int64), *found)
+        else:
+            from scd.search.cpu_window import search_window_votes  # compiled only where it is used
+
+            search_window_votes(*node, window.rows.numpy(), window.current.numpy(), window.radius, *found)
+    return Best(*(torch.from_numpy(each) for each in found))
+
+
+def search_logistic(
+    sums: torch.Tensor,
+    inputs: torch.Tensor,
+    features: torch.Tensor,
+    steps: torch.Tensor,
+    labels: torch.Tensor,
+    rows: torch.Tensor,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """See :func:`scd.search.reference.search_logistic`; Newton's method, guarded by a bracket, instead of bisection."""
+    votes = len(sums)
+    candidate = np.zeros(votes, dtype=np.int64)
+    threshold = np.zeros(votes, dtype=np.float64)
+    loss = np.zeros(votes, dtype=np.float64)
+    with _threads_for(votes):
+        from scd.search.cpu_logistic import search_logistic_votes
+
+        search_logistic_votes(
+            sums.numpy(), inputs.numpy(), features.numpy(), steps.numpy(), labels.numpy(), rows.numpy(),
+            candidate, threshold, loss,
+        )  # fmt: skip
+    return torch.from_numpy(candidate), torch.from_numpy(threshold), torch.from_numpy(loss)
+
+
+def output_sums(active: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
+    """See :func:`scd.search.reference.output_sums`."""
+    votes, _, n = active.shape
+    out = np.zeros((votes, n))
+    with _threads_for(votes):
+        _output_sums(active.numpy(), output.numpy(), out)
+    return torch.from_numpy(out)
+
+
+@njit(parallel=True, nogil=True, cache=True)
+def _output_sums(active, output, out):
+    for v in prange(len(out)):
+        for k in range(output.shape[1]):
+            weight, on, total = output[v, k], active[v, k], out[v]
+            for i in range(len(total)):
+                total[i] += weight * on[i]

@@ -1,0 +1,168 @@
+"""The output node's search under cross-entropy, compiled: Newton's method within a bracket."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit, prange
+
+_WIDEST = 200.0  # logits beyond which exponentials and their products may overflow
+
+
+@njit(parallel=True, nogil=True, cache=True)
+def search_logistic_votes(sums, inputs, features, steps, labels, rows, candidate, threshold, loss):
+    for v in prange(len(sums)):
+        found = _search_logistic(sums[v], inputs[v], features[v], steps[v], labels, rows[v])
+        candidate[v], threshold[v], loss[v] = found
+
+
+@njit(nogil=True, cache=True)
+def _search_logistic(sums, inputs, features, steps, labels, rows):
+    n = len(sums)
+    batch = np.empty(n, dtype=np.int32)
+    m, positive = 0, 0
+    for label in range(1, -1, -1):  # label 1 first
+        for i in range(n):
+            if rows[i] and labels[i] == label:
+                batch[m] = i
+                m += 1
+        positive = m if label == 1 else positive
+    s = sums[batch[:m]]
+    centre = np.median(s)
+    reach = math.log(m) + 1
+    odds = np.empty(m)
+    start, winner, best, where = 0.0, 0, np.inf, 0.0
+    if np.abs(s - centre).max() + np.abs(steps).max() + reach > _WIDEST:
+        return _search_wide(s, batch[:m], inputs, features, steps, positive, reach)
+    u = np.exp(s - centre)
+    for c in range(len(features)):
+        column = inputs[features[c]]
+        factor = math.exp(steps[c])
+        on = 0
+        for r in range(m):
+            a = column[batch[r]]
+            odds[r] = u[r] * (factor if a else 1.0)
+            on += a if r < positive else 0
+        t = _logistic_threshold(odds, positive, start, reach)
+        value = _sum_of_logs(odds, math.exp(t)) - (s[:positive].sum() - centre * positive + steps[c] * on)
+        value -= (m - positive) * t
+        if c == 0:
+            start = t  # the others lie close to the threshold of the unchanged weights
+        if value < best:
+            winner, best, where = c, value, t
+    column = inputs[features[winner]]
+    for r in range(m):
+        odds[r] = s[r] + steps[winner] * column[batch[r]]
+    return winner, _to_midpoint(odds, positive, where + centre), best
+
+
+@njit(nogil=True, cache=True)
+def _search_wide(s, batch, inputs, features, steps, positive, reach):
+    """The same for sums so far apart that their exponentials overflow: bisection, slower."""
+    q = np.empty(len(s))
+    winner, best, where = 0, np.inf, 0.0
+    for c in range(len(features)):
+        for r in range(len(s)):
+            q[r] = s[r] + steps[c] * inputs[features[c]][batch[r]]
+        low, high = q.min() - reach, q.max() + reach
+        for _ in range(60):
+            middle = (low + high) / 2
+            total = 0.0
+            for value in q:
+                total += 1.0 / (1.0 + math.exp(min(middle - value, 700.0)))
+            if total < positive:
+                high = middle
+            else:
+                low = middle
+        loss = _logistic_loss(q, positive, (low + high) / 2)
+        if loss < best:
+            winner, best, where = c, loss, (low + high) / 2
+    for r in range(len(s)):
+        q[r] = s[r] + steps[winner] * inputs[features[winner]][batch[r]]
+    return winner, _to_midpoint(q, positive, where), best
+
+
+@njit(nogil=True, cache=True, fastmath={"reassoc", "contract", "nsz"})
+def _logistic_slopes(odds, k):
+    first, second = 0.0, 0.0
+    for r in range(len(odds)):
+        sigma = odds[r] / (odds[r] + k)
+        first += sigma
+        second += sigma * (1.0 - sigma)
+    return first, second
+
+
+@njit(nogil=True, cache=True)
+def _logistic_threshold(odds, positive, start, reach):
+    """Solve ``sum(sigmoid(s - t)) == positive`` for t, where ``odds = exp(s)``."""
+    low = math.log(odds.min()) - reach
+    high = math.log(odds.max()) + reach
+    t = min(max(start, low), high)
+    for _ in range(100):
+        first, second = _logistic_slopes(odds, math.exp(t))
+        if first < positive:
+            high = t
+        else:
+            low = t
+        move = (first - positive) / second if second > 0 else math.inf
+        new = t + move
+        if not (low < new < high):
+            new = (low + high) / 2
+        if abs(new - t) < 1e-9:
+            return new
+        t = new
+    return t
+
+
+@njit(nogil=True, cache=True)
+def _sum_of_logs(odds, k):
+    """``sum(log(odds + k))`` with one logarithm for many factors."""
+    total = 0.0
+    a, b, c, d = 1.0, 1.0, 1.0, 1.0
+    m = len(odds)
+    for r in range(0, m - m % 4, 4):
+        a *= odds[r] + k
+        b *= odds[r + 1] + k
+        c *= odds[r + 2] + k
+        d *= odds[r + 3] + k
+        if not (1e-60 < a < 1e60 and 1e-60 < b < 1e60 and 1e-60 < c < 1e60 and 1e-60 < d < 1e60):
+            total += math.log(a) + math.log(b) + math.log(c) + math.log(d)
+            a, b, c, d = 1.0, 1.0, 1.0, 1.0
+    for r in range(m - m % 4, m):
+        total += math.log(odds[r] + k)
+    return total + math.log(a) + math.log(b) + math.log(c) + math.log(d)
+
+
+@njit(nogil=True, cache=True)
+def _logistic_loss(s, positive, t):
+    total = 0.0
+    for r in range(len(s)):
+        z = t - s[r] if r < positive else s[r] - t
+        total += max(z, 0.0) + math.log1p(math.exp(-abs(z)))
+    return total
+
+
+@njit(nogil=True, cache=True)
+def _to_midpoint(s, positive, t):
+    """The best of the midpoints of neighbouring distinct values around `t`; `t` if all values are equal."""
+    below, above = -np.inf, np.inf
+    for value in s:
+        if value <= t:
+            below = max(below, value)
+        else:
+            above = min(above, value)
+    before, after = -np.inf, np.inf
+    for value in s:
+        if value < below:
+            before = max(before, value)
+        elif value > above:
+            after = min(after, value)
+    best, where = np.inf, t
+    for left, right in ((before, below), (below, above), (above, after)):
+        middle = (left + right) / 2
+        if np.isfinite(middle):
+            loss = _logistic_loss(s, positive, middle)
+            if loss < best:
+                best, where = loss, middle
+    return where

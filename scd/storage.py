@@ -1,0 +1,76 @@
+"""Votes on disk: one npz file, no pickle, written whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tempfile
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+Vote = dict[str, np.ndarray]
+"""One trained vote: named arrays."""
+
+_META = "meta.json"
+
+
+def save_votes(path: str | Path, votes: list[Vote], meta: dict[str, Any]) -> None:
+    """Write `votes` and the JSON-able `meta` to `path`, under a temporary name first.
+
+    Raises
+    ------
+    OSError
+        If the disk is full or the folder cannot be written; nothing is left behind then.
+    """
+    path = Path(path)
+    arrays = {f"{i}/{name}": value for i, vote in enumerate(votes) for name, value in vote.items()}
+    arrays[_META] = np.frombuffer(json.dumps({"votes": len(votes), **meta}).encode(), dtype=np.uint8)
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            np.savez(file, **arrays)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+        raise
+
+
+def load_votes(path: str | Path) -> tuple[list[Vote], dict[str, Any]]:
+    """Read what :func:`save_votes` wrote.
+
+    Returns
+    -------
+    votes : list of dict
+    meta : dict
+
+    Raises
+    ------
+    FileNotFoundError
+    ValueError
+        If the file is damaged or something else than saved votes.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no file of saved votes at {path}.")
+    try:
+        with path.open("rb") as raw:
+            file = np.load(raw, allow_pickle=False)
+            if not isinstance(file, np.lib.npyio.NpzFile):
+                raise ValueError("it holds a single array")
+            meta = json.loads(file[_META].tobytes())
+            votes: list[Vote] = [{} for _ in range(meta["votes"])]
+            for key in file.files:
+                if key != _META:
+                    number, name = key.split("/", 1)
+                    votes[int(number)][name] = file[key]
+    except (zipfile.BadZipFile, zlib.error, KeyError, ValueError, IndexError, EOFError, NotImplementedError) as error:
+        raise ValueError(f"{path} is damaged or not a file of saved votes: {error}.") from error
+    return votes, meta

@@ -1,0 +1,50 @@
+"""Writes a table as CSV, Markdown and LaTeX (booktabs)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from pipeline.store import write_bytes
+
+
+def write_table(folder: Path, name: str, title: str, cells: pd.DataFrame, notes: list[str]) -> None:
+    """Write ``<name>.csv`` (a row a cell), ``<name>.md`` and ``<name>.tex`` (a row a line of the paper's table).
+
+    Parameters
+    ----------
+    cells : DataFrame
+        Columns ``row``, ``model``, ``shown`` (what a reader sees) and any others, which go to the CSV only.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    write_bytes(folder / f"{name}.csv", cells.drop(columns="shown").to_csv(index=False).encode())
+    rows, models = list(dict.fromkeys(cells["row"])), list(dict.fromkeys(cells["model"]))
+    shown = {(r, m): s for r, m, s in zip(cells["row"], cells["model"], cells["shown"], strict=True)}
+    grid = [[shown.get((r, m), "") for m in models] for r in rows]
+    write_bytes(folder / f"{name}.md", _markdown(title, rows, models, grid, notes).encode())
+    write_bytes(folder / f"{name}.tex", _latex(title, rows, models, grid).encode())
+
+
+def _markdown(title: str, rows: list[str], models: list[str], grid: list[list[str]], notes: list[str]) -> str:
+    lines = [f"# {title}", "", "| | " + " | ".join(models) + " |", "|---" * (len(models) + 1) + "|"]
+    lines += [f"| {row} | " + " | ".join(cells) + " |" for row, cells in zip(rows, grid, strict=True)]
+    return "\n".join([*lines, "", *notes, ""])
+
+
+def _latex(title: str, rows: list[str], models: list[str], grid: list[list[str]]) -> str:
+    def line(cells: list[str]) -> str:
+        return " & ".join(_escaped(c) for c in cells) + r" \\"
+
+    body = [line([row, *cells]) for row, cells in zip(rows, grid, strict=True)]
+    head = [
+        r"\begin{table}", rf"\caption{{{_escaped(title)}}}",
+        rf"\begin{{tabular}}{{l{'r' * len(models)}}}", r"\toprule", line(["", *models]), r"\midrule",
+    ]  # fmt: skip
+    return "\n".join([*head, *body, r"\bottomrule", r"\end{tabular}", r"\end{table}", ""])
+
+
+def _escaped(text: str) -> str:
+    for plain, safe in (("\\", r"\textbackslash{}"), ("&", r"\&"), ("%", r"\%"), ("_", r"\_"), ("#", r"\#")):
+        text = text.replace(plain, safe)
+    return text.replace("±", r"$\pm$").replace("<br>", " ")

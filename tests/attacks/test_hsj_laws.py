@@ -1,0 +1,168 @@
+"""Laws of HopSkipJump that hold for every model."""
+
+import numpy as np
+import pytest
+from half_space import HalfSpace, same_result
+
+from attacks import HopSkipJump, geometry
+
+QUICK = {"max_iter": 4, "restarts": 2, "init_eval": 20}
+
+
+def two_sided(rows):
+    """A curved model of 12 features, right about the middle of the box."""
+    return (((rows.astype(np.float64) - 0.5) ** 2).sum(axis=1) > 0.3).astype(np.int64)
+
+
+def points(n, d=12, seed=0):
+    return np.random.default_rng(seed).uniform(0.45, 0.55, (n, d)).astype(np.float32)
+
+
+@pytest.mark.parametrize("clip", [(0.0, 1.0), (0.1, 0.7), (-1.0 / 3.0, 0.9)])
+@pytest.mark.parametrize("norm", ["l2", "linf"])
+def test_nothing_outside_the_box_is_asked_or_returned(clip, norm):
+    low, high = clip
+    seen = []
+
+    def labels(rows):
+        assert rows.dtype == np.float32
+        assert rows.ndim == 2
+        seen.append((float(rows.min()), float(rows.max())))
+        return two_sided(rows)
+
+    result = HopSkipJump(norm=norm, **QUICK)(labels, points(3), [0, 0, 0], clip=clip)
+    assert result.success.all()
+    assert min(s[0] for s in seen) >= low
+    assert max(s[1] for s in seen) <= high
+    assert float(result.adversarials.min()) >= low
+    assert float(result.adversarials.max()) <= high
+
+
+def test_a_constant_model_fails_every_example_and_has_no_distance():
+    result = HopSkipJump(init_size=7, **QUICK)(lambda rows: np.zeros(len(rows), int), points(2), [0, 0])
+    assert not result.success.any()
+    assert result.reason.tolist() == ["no adversarial start"] * 2
+    assert np.isnan(result.l2).all()
+    assert np.isnan(result.linf).all()
+    assert np.isnan(result.adversarials).all()
+    assert result.restart.tolist() == [-1, -1]
+    assert result.queries.tolist() == [1 + 2 * 7] * 2
+
+
+def test_an_already_misclassified_example_costs_one_query_and_is_not_a_success():
+    result = HopSkipJump(**QUICK)(two_sided, points(2), [0, 1])
+    assert result.success.tolist() == [True, False]
+    assert result.reason.tolist() == ["", "already misclassified"]
+    assert np.isnan(result.l2[1])
+    assert result.queries[1] == 1
+
+
+def test_a_failed_start_spares_the_other_examples():
+    x = points(3)
+    x[1] = 0.2
+
+    def never_wrong_near_02(rows):
+        return np.where(rows.mean(axis=1) < 0.3, 1, two_sided(rows))
+
+    y = np.array([0, 1, 0])
+    starts = np.stack([np.zeros(12), np.full(12, 0.21), np.ones(12)])
+    starts[0, :6] = 1.0
+    attack = HopSkipJump(start="given", **QUICK)
+    result = attack(never_wrong_near_02, x, y, starts=starts)
+    assert result.success.tolist() == [True, False, True]
+    assert result.reason[1] == "no adversarial start"
+
+
+def test_a_run_does_not_depend_on_the_other_points_or_on_the_block_size():
+    x, y = points(5), np.zeros(5, int)
+    whole = HopSkipJump(**QUICK)(two_sided, x, y)
+    part = HopSkipJump(memory_budget=16 * 12 * 7, **QUICK)(two_sided, x[[3, 1]], y[:2], index=[3, 1])
+    for name in ("adversarials", "l2", "queries", "restart"):
+        assert getattr(part, name).tobytes() == getattr(whole, name)[[3, 1]].tobytes()
+
+
+def test_a_run_does_not_depend_on_the_threads(monkeypatch):
+    def results():
+        return HopSkipJump(**QUICK)(two_sided, points(4), np.zeros(4, int))
+
+    alone = results()
+    monkeypatch.setattr(geometry, "_SMALL_WORK", 0)
+    monkeypatch.setattr(geometry, "_workers", lambda: 3)
+    assert same_result(alone, results())
+
+
+@pytest.mark.parametrize("norm", ["l2", "linf"])
+def test_restarts_are_the_minimum_over_single_runs_with_the_same_streams(norm):
+    settings = {"norm": norm, "max_iter": 4, "init_eval": 20}
+    trace = HopSkipJump(restarts=5, **settings)(two_sided, points(1), [0])
+    fewer = [HopSkipJump(restarts=k, **settings)(two_sided, points(1), [0]) for k in range(1, 6)]
+    last = [trace.trace[norm][trace.trace["restart"] == r][-1] for r in range(5)]
+    for k, result in enumerate(fewer, start=1):
+        assert getattr(result, norm)[0] == min(last[:k])
+        assert result.restart[0] == int(np.argmin(last[:k]))
+
+
+def test_the_seed_and_only_the_seed_decides():
+    before = np.random.get_state()[1].tobytes()
+    first, again, other, large = (
+        HopSkipJump(seed=seed, **QUICK)(two_sided, points(2), [0, 0]) for seed in (1, 1, -1, 2**80)
+    )
+    assert same_result(first, again)
+    assert len({float(r.l2[0]) for r in (first, other, large)}) == 3
+    assert np.random.get_state()[1].tobytes() == before
+
+
+@pytest.mark.parametrize("budget", [1, 2, 3, 5, 17, 40, 64, 100, 333, 1000])
+@pytest.mark.parametrize("start", ["noise", "nearest"])
+def test_the_query_budget_is_never_exceeded(budget, start):
+    asked = 0
+
+    def labels(rows):
+        nonlocal asked
+        asked += len(rows)
+        return two_sided(rows)
+
+    x = points(3)
+    pool = np.random.default_rng(5).uniform(0, 1, (50, 12))
+    attack = HopSkipJump(query_budget=budget, start=start, **QUICK)
+    result = attack(labels, x, [0, 0, 1], pool=pool, pool_labels=two_sided(pool))
+    assert result.queries.max() <= budget
+    assert asked == result.queries.sum()
+    assert set(result.reason[~result.success]) <= {"query budget spent", "already misclassified"}
+    for e in np.flatnonzero(result.success):
+        assert two_sided(result.adversarials[e : e + 1])[0] != 0
+    if budget == 1:
+        assert result.reason.tolist() == ["query budget spent", "query budget spent", "already misclassified"]
+    if budget >= 100:
+        assert result.success[:2].all()
+
+
+def test_more_budget_does_not_leave_the_attack_without_progress():
+    model = HalfSpace(50, 0.2, seed=3)
+    found = [HopSkipJump(query_budget=b, restarts=1)(model, model.x, [0]).l2[0] for b in (50, 500, 5000)]
+    assert found[0] > found[1] > found[2]
+
+
+def test_nearest_start_is_the_nearest_row_that_the_model_labels_differently():
+    x = np.full((1, 12), 0.5, dtype=np.float32)
+    pool = np.full((4, 12), 0.5, dtype=np.float32) + np.array([[0.4], [0.01], [0.2], [-0.3]], dtype=np.float32)
+    # row 1 is on the point's own side although its label says otherwise: asked first, then row 2
+    result = HopSkipJump(start="nearest", max_iter=0, restarts=1)(
+        two_sided, x, [0], pool=pool, pool_labels=[1, 1, 1, 1]
+    )
+    direction = (result.adversarials - x)[0]
+    assert result.success[0]
+    assert (direction > 0).all()
+    np.testing.assert_allclose(direction, direction[0], rtol=1e-4)
+    far = HopSkipJump(start="nearest", max_iter=0, restarts=1)(two_sided, x, [0], pool=pool, pool_labels=[0, 0, 0, 1])
+    assert (far.adversarials < x).all()
+
+
+def test_given_starts_by_label_equal_the_same_starts_by_point():
+    x = points(3)
+    image = np.ones(12)
+    attack = HopSkipJump(start="given", **QUICK)
+    assert same_result(
+        attack(two_sided, x, [0, 0, 0], starts={0: image, 1: np.zeros(12)}),
+        attack(two_sided, x, [0, 0, 0], starts=np.tile(image, (3, 1))),
+    )

@@ -1,0 +1,46 @@
+"""What all tests share: composed configurations and the program as a user starts it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture
+def compose_config(tmp_path: Path) -> Callable[..., dict[str, Any]]:
+    """Compose a configuration as the command line would, writing to a temporary folder."""
+    from hydra import compose, initialize_config_dir
+
+    from pipeline.configcheck import resolve
+    from pipeline.resolvers import register_resolvers
+
+    register_resolvers()
+
+    def composed(*overrides: str) -> dict[str, Any]:
+        paths = [f"paths.outputs={tmp_path / 'outputs'}", f"paths.data={tmp_path}", "verbose=false"]
+        with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+            return resolve(compose("config", overrides=[*paths, *overrides]))
+
+    return composed
+
+
+@pytest.fixture
+def run_program(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Start ``python run.py`` in a process of its own, from the checkout's root."""
+
+    def start(*words: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "run.py", *words]
+        if not any(w.startswith("paths.outputs") for w in words):
+            command.append(f"paths.outputs={tmp_path / 'outputs'}")
+        environment = {**os.environ, "SCD_DATA": str(tmp_path), **(env or {})}
+        return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=240)
+
+    return start

@@ -1,0 +1,226 @@
+"""Laws of the stages: what is done is not done again, what is damaged is made again, votes are a prefix."""
+
+from __future__ import annotations
+
+import json
+import threading
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+
+@pytest.fixture
+def small(compose_config):
+    """A small experiment on digits; more overrides may follow."""
+
+    def composed(*overrides: str):
+        attacked = () if "attack=none" in overrides else ("attack.max_iter=3",)
+        return compose_config("model.n_iter=30", "points.count=3", "model.n_votes=4", *attacked, *overrides)
+
+    return composed
+
+
+def go(config):
+    from pipeline.experiment import run
+
+    return run(config)
+
+
+def attack_folder(config, record) -> Path:
+    return Path(config["paths"]["outputs"]) / "attacks" / record["attack"]
+
+
+def fit_folder(config, record) -> Path:
+    return Path(config["paths"]["outputs"]) / "fits" / record["fit"]
+
+
+def test_second_run_reads_the_store(small, monkeypatch):
+    config = small()
+    record = go(config)
+    folder = attack_folder(config, record)
+    before = {p.name: p.stat().st_mtime_ns for p in folder.iterdir()}
+    from scd import SCDClassifier
+
+    monkeypatch.setattr(SCDClassifier, "_train", lambda *a, **k: pytest.fail("trained again"))
+    assert go(config) == record
+    assert {p.name: p.stat().st_mtime_ns for p in folder.iterdir() if p.name in before} == before
+
+
+def test_grown_ensemble_keeps_its_votes_and_a_prefix_needs_no_training(small, monkeypatch):
+    from scd.storage import load_votes
+
+    two = small("model.n_votes=2", "attack=none")
+    folder = fit_folder(two, go(two))
+    kept = {p.name: p.read_bytes() for p in folder.glob("votes_*.npz")}
+    four = small("model.n_votes=4", "attack=none")
+    assert fit_folder(four, go(four)) == folder
+    assert all((folder / name).read_bytes() == content for name, content in kept.items())
+    assert sum(len(load_votes(p)[0]) for p in folder.glob("votes_*.npz")) == 4
+    from scd import SCDClassifier
+
+    monkeypatch.setattr(SCDClassifier, "_train", lambda *a, **k: pytest.fail("trained again"))
+    go(small("model.n_votes=4", "model.use_votes=3", "attack=none"))
+    assert (folder / "evaluation_3.json").exists()
+
+
+def test_only_what_can_change_the_result_is_in_the_key(small):
+    base = small("attack=none")
+    folder = go(base)["fit"]
+    for same in ("memory_budget=100MiB", "verbose=false", "device=cpu", "model.backend=cpu", "model.n_votes=2"):
+        assert go(small("attack=none", same))["fit"] == folder, same
+    for other in ("seed=1", "model.n_iter=31", "model.rollback=true", "dataset.classes=[1,7]"):
+        assert go(small("attack=none", other, "model.n_votes=1"))["fit"] != folder, other
+
+
+def test_damaged_votes_are_trained_again_to_the_same_bytes(small):
+    config = small("attack=none")
+    folder = fit_folder(config, go(config))
+    path = sorted(folder.glob("votes_*.npz"))[-1]
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    with pytest.warns(UserWarning, match="are damaged"):
+        go(config)
+    from scd.storage import load_votes
+
+    path.with_suffix(".again").write_bytes(content)
+    old, new = load_votes(path.with_suffix(".again"))[0], load_votes(path)[0]
+    for a, b in zip(old, new, strict=True):
+        assert all(np.array_equal(a[name], b[name]) for name in a)
+
+
+def test_damaged_attack_is_run_again_with_the_same_numbers(small):
+    config = small()
+    folder = attack_folder(config, go(config))
+    before = pd.read_csv(folder / "examples.csv").drop(columns="seconds")
+    (folder / "examples.csv").write_text("index\n")
+    with pytest.warns(UserWarning, match=r"examples\.csv is damaged"):
+        go(config)
+    pd.testing.assert_frame_equal(pd.read_csv(folder / "examples.csv").drop(columns="seconds"), before)
+
+
+def test_records_hold_together(small):
+    config = small()
+    folder = attack_folder(config, go(config))
+    examples, summary = pd.read_csv(folder / "examples.csv"), pd.read_csv(folder / "summary.csv").iloc[0]
+    found = np.load(folder / "adversarials.npz")
+    distance = np.linalg.norm((found["adversarial"] - found["original"]).astype(np.float64), axis=1)
+    np.testing.assert_allclose(distance, examples["l2"], rtol=1e-6)
+    assert examples["seconds"].sum() == pytest.approx(summary["attack_seconds"])
+    assert summary["l2_mean"] == pytest.approx(distance.mean())
+    assert summary["l2_mean_low"] <= summary["l2_mean"] <= summary["l2_mean_high"]
+    assert summary["queries_mean"] == pytest.approx(examples["queries"].mean())
+    trace = pd.read_csv(folder / "trace.csv")
+    assert {"index", "restart", "iteration", "queries", "l2"} <= set(trace.columns)
+    assert set(trace["index"]) == set(examples["index"])
+    facts = json.loads((folder / "provenance.json").read_text())
+    assert facts["data"]["counts"]["train"]
+    assert facts["packages"]["numpy"] == np.__version__
+    assert facts["fit"].startswith("digits-scd01-")
+
+
+def test_interrupted_attack_goes_on_to_the_same_numbers(small, tmp_path, monkeypatch):
+    """An interrupt in the middle of the attack, then the same command: equal to the run of another folder."""
+    from scd import SCDClassifier
+
+    whole = small(f"paths.outputs={tmp_path / 'whole'}")
+    expected = pd.read_csv(attack_folder(whole, go(whole)) / "examples.csv").drop(columns="seconds")
+    config, predict, calls = small(), SCDClassifier.predict, []
+
+    def interrupted(self, X):
+        calls.append(len(X))
+        if len(calls) == 12:
+            raise KeyboardInterrupt
+        return predict(self, X)
+
+    monkeypatch.setattr(SCDClassifier, "predict", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        go(config)
+    assert list((tmp_path / "outputs" / "attacks").glob("*/state.npz"))
+    record = go(config)
+    got = pd.read_csv(attack_folder(config, record) / "examples.csv").drop(columns="seconds")
+    pd.testing.assert_frame_equal(got, expected)
+    assert not (attack_folder(config, record) / "state.npz").exists()
+
+
+def test_unconfirmed_adversarials_count_as_failed():
+    from attacks.record import AttackResult
+    from pipeline.attack import verified
+
+    n = 3
+    x = np.zeros((n, 2), dtype=np.float32)
+    result = AttackResult(
+        index=np.arange(n), label=np.zeros(n, dtype=np.int64), success=np.array([True, True, False]),
+        adversarials=np.array([[1, 0], [0.1, 0], [np.nan, np.nan]], dtype=np.float32),
+        l2=np.array([1, 0.1, np.nan]), linf=np.array([1, 0.1, np.nan]), queries=np.full(n, 5, dtype=np.int64),
+        restart=np.array([0, 0, -1]), reason=np.array(["", "", "no adversarial start"]),
+    )  # fmt: skip
+    with pytest.warns(UserWarning, match="1 adversarials were not confirmed"):
+        checked = verified(result, lambda rows: (rows[:, 0] > 0.5).astype(np.int64), x)
+    assert checked.success.tolist() == [True, False, False]
+    assert np.isnan(checked.l2).tolist() == [False, True, True]
+    assert checked.reason.tolist() == ["", "not confirmed by a fresh prediction", "no adversarial start"]
+    assert checked.queries.tolist() == [5, 5, 5]
+
+
+def test_two_at_once_train_once(small, capsys):
+    """Two runs of the same key at the same time: one trains, the other waits and reads."""
+    config, records = small("attack=none"), []
+    workers = [threading.Thread(target=lambda: records.append(go(config))) for _ in range(2)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert len(records) == 2
+    assert records[0] == records[1]
+    folder = fit_folder(config, records[0])
+    assert len(list(folder.glob("votes_*.npz"))) == len(list(folder.glob("votes_*.json"))) == 2
+    assert capsys.readouterr().out.count("(votes from the store)") == 1
+
+
+def test_full_disk_is_a_sentence_and_loses_nothing(small, monkeypatch, capsys):
+    """The disk fills while votes are written: one sentence; what was there stays; the next run goes on."""
+    import errno
+
+    from omegaconf import OmegaConf
+
+    import pipeline.fit
+    from pipeline.experiment import run_from_command_line
+
+    config, save = small("attack=none"), pipeline.fit.save_votes
+    saved = []
+
+    def full(path, votes, meta):
+        if saved:
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        saved.append(path)
+        save(path, votes, meta)
+
+    monkeypatch.setattr(pipeline.fit, "save_votes", full)
+    showwarning = __import__("warnings").showwarning
+    assert run_from_command_line(OmegaConf.create(config)) == 1
+    __import__("warnings").showwarning = showwarning
+    assert "error: No space left on device" in capsys.readouterr().err
+    folder = saved[0].parent
+    assert [p.name for p in folder.glob("votes_*.npz")] == ["votes_00000-00000.npz"]
+    assert not list(folder.glob(".*.tmp"))
+    monkeypatch.setattr(pipeline.fit, "save_votes", save)
+    go(config)
+    assert len(list(folder.glob("votes_*.npz"))) == 2
+
+
+def test_outputs_that_cannot_be_written(small, tmp_path):
+    from pipeline.errors import UserError
+
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"paths\.outputs=.*file must be a folder that can be written"):
+        go(small(f"paths.outputs={tmp_path / 'file'}"))
+
+
+def test_shards_are_cut_at_multiples_with_vote_0_alone():
+    from pipeline.fit import shard_ranges
+
+    assert shard_ranges(list(range(25)), 10) == [range(0, 1), range(1, 10), range(10, 20), range(20, 25)]
+    assert shard_ranges([3, 4, 9, 10, 11], 10) == [range(3, 5), range(9, 10), range(10, 12)]
+    assert shard_ranges([], 10) == []

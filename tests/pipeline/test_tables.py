@@ -1,0 +1,89 @@
+"""The tables show what the store holds beside the paper's values, and how to fill what is missing."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+
+import pandas as pd
+import pytest
+
+from scripts.collect import paper_values
+from scripts.tables import main
+
+
+def test_the_papers_numbers_are_carried_over():
+    """A few read off the paper's own tables; the counts are those of its Tables 1 to 3."""
+    paper = paper_values()
+    assert len(paper[paper["table"] == "1"]) == 4 * 5 * 2
+    assert len(paper[paper["table"] == "2"]) == 8 * 4
+    assert len(paper[paper["table"] == "3"]) == 4
+
+    def value(**where):
+        rows = paper
+        for name, wanted in where.items():
+            rows = rows[rows[name] == wanted]
+        return rows["value"].iloc[0]
+
+    assert value(table="1", dataset="cifar10", model="scdcebnn", metric="fit_seconds_one_vote") == 422
+    assert value(table="2", model="scd01", attack="hsj") == 3.2
+    assert value(table="3", model="mlp") == 0.83
+
+
+def test_empty_store_shows_the_commands(tmp_path, capsys):
+    assert main(["--outputs", str(tmp_path)]) == 0
+    shown = capsys.readouterr().out
+    assert "python run.py dataset=cifar10 model=scd01 attack=hsj" in shown
+    for table in ("table1", "table2", "table3"):
+        for kind in ("csv", "md", "tex"):
+            assert (tmp_path / "tables" / f"{table}.{kind}").read_text()
+
+
+def test_no_folder_is_a_sentence(tmp_path, capsys):
+    assert main(["--outputs", str(tmp_path / "absent")]) == 2
+    assert "there is no folder" in capsys.readouterr().err
+
+
+def test_runs_stand_beside_the_papers_values(compose_config, tmp_path, monkeypatch, capsys):
+    """Digits renamed to cifar10: the cell holds what the runs wrote, not what the table makes up."""
+    from data import digits
+    from pipeline.experiment import run
+
+    real = digits.load
+
+    @functools.wraps(real)
+    def renamed(*args, **kwargs):
+        return dataclasses.replace(real(*args, **kwargs), name="cifar10")
+
+    monkeypatch.setattr(digits, "load", renamed)
+    common = ("dataset.name=cifar10", "model.n_votes=3", "model.n_iter=10", "attack.max_iter=2")
+    run(compose_config(*common, "points.count=2"))
+    run(compose_config(*common, "points.rule=first", "points.count=5", "attack.start=given"))
+    outputs = tmp_path / "outputs"
+    assert main(["--outputs", str(outputs)]) == 0
+    summaries = pd.concat([pd.read_csv(p) for p in (outputs / "attacks").glob("*/summary.csv")])
+    noise = summaries[summaries["start"] == "noise"].iloc[0]
+    given = summaries[summaries["start"] == "given"].iloc[0]
+    two = pd.read_csv(outputs / "tables" / "table2.csv")
+    cell = two[(two["model"] == "scd01") & (two["row"] == "HopSkipJump")].iloc[0]
+    assert cell["paper"] == 3.2
+    assert cell["ours"] == pytest.approx(noise["l2_mean"])
+    assert (cell["points"], cell["n_votes"], cell["max_iter"], cell["n_iter"]) == (2, 3, 2, 10)
+    three = pd.read_csv(outputs / "tables" / "table3.csv").set_index("model").loc["scd01"]
+    assert three["ours"] == pytest.approx(given["l2_mean"])
+    assert three["already_wrong"] + three["succeeded"] == 5
+    one = pd.read_csv(outputs / "tables" / "table1.csv")
+    fit = one[(one["row"] == "cifar10") & (one["model"] == "scd01")].iloc[0]
+    assert fit["accuracy_percent"] == pytest.approx(100 * noise["accuracy_ensemble"])
+    assert fit["fit_seconds_one_vote_alone"] == pytest.approx(noise["one_vote_seconds"])
+    assert "paper 3.2; ours" in capsys.readouterr().out
+
+
+def test_smoke_runs_stay_out_of_the_papers_tables(compose_config, tmp_path):
+    from pipeline.experiment import run
+
+    run(compose_config("scale=smoke"))
+    main(["--outputs", str(tmp_path / "outputs")])
+    assert "digits" not in (tmp_path / "outputs" / "tables" / "table1.md").read_text()
+    main(["--outputs", str(tmp_path / "outputs"), "--scale", "smoke"])
+    assert "digits" in (tmp_path / "outputs" / "tables" / "table1.md").read_text()

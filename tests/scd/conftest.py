@@ -1,0 +1,32 @@
+"""Data of the scd tests; puts this folder's own modules on their path and keeps tests from waiting for busy cores."""
+
+import sys
+from pathlib import Path
+
+import numba
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import load_digits
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Small arrays gain nothing from threads; a test that is about threads sets them itself."""
+    before = numba.get_num_threads(), torch.get_num_threads()
+    numba.set_num_threads(1)
+    torch.set_num_threads(1)
+    yield
+    numba.set_num_threads(before[0])
+    torch.set_num_threads(before[1])
+
+
+@pytest.fixture(scope="session")
+def digits():
+    """scikit-learn's digits 3 against 8 in [0, 1]: train rows and labels, test rows and labels."""
+    X, y = load_digits(return_X_y=True)
+    chosen = np.isin(y, (3, 8))
+    X, y = (X[chosen] / 16).astype(np.float32), (y[chosen] == 8).astype(np.int64)
+    return X[:250], y[:250], X[250:], y[250:]

@@ -1,0 +1,154 @@
+"""Laws of the walk."""
+
+import numpy as np
+import pytest
+import torch
+
+from scd.classifier import as_columns
+from scd.descent import REFRESH, Descent, Settings
+from scd.search import backend
+
+SETTINGS = {
+    "loss": "01",
+    "weights": "real",
+    "n_iter": 60,
+    "hidden_nodes": 8,
+    "batch_fraction": 0.75,
+    "features_per_step": 16,
+    "step_hidden": 0.17,
+    "step_output": 0.2,
+    "threshold_window": None,
+    "init_thresholds": "median",
+    "init_weights": "normal",
+    "balanced_fraction": 0.5,
+    "rollback": False,
+    "nodes_per_iter": 1,
+}
+FOUR = [(loss, weights) for loss in ("01", "ce") for weights in ("real", "binary")]
+
+
+def walk(digits, kernel="cpu", votes=range(3), columns=None, **changes):
+    X, y = digits[0], digits[1]
+    order = np.argsort(y, kind="stable")
+    found, divisor = as_columns(X[order]) if columns is None else (columns(X[order]), 1.0)
+    settings = Settings(**{**SETTINGS, **changes})
+    return Descent(torch.from_numpy(found), divisor, int((y == 0).sum()), settings, votes, 0, backend(kernel))
+
+
+@pytest.mark.parametrize(("loss", "weights"), FOUR)
+def test_the_best_score_never_falls_within_a_score_phase(digits, loss, weights):
+    descent = walk(digits, loss=loss, weights=weights)
+    half, best = descent.settings.n_iter // 2, []
+    for _ in descent.steps():
+        combined = len(best) >= half
+        best.append(descent.score.score(descent.best_right, combined).numpy())
+        assert (best[-1] >= descent.score.score(descent.right(), combined).numpy()).all()
+    for phase in (best[:half], best[half:]):
+        assert (np.diff(np.array(phase), axis=0) >= 0).all()
+
+
+@pytest.mark.parametrize(("loss", "weights"), FOUR)
+def test_counts_and_sums_are_those_of_the_networks(digits, loss, weights):
+    """The best networks, applied anew to the training rows, are right as often as was counted during the walk."""
+    descent = walk(digits, loss=loss, weights=weights, n_iter=40)
+    networks = descent.run()
+    rows = descent.columns.float() / descent.divisor
+    for v in range(3):
+        on = networks.hidden[v].double() @ rows.double() > networks.thresholds[v][:, None].double()
+        predicted = networks.output[v] @ on.double() > networks.output_threshold[v]
+        right = predicted == descent.labels.bool()
+        counted = descent.best_right[v].tolist()
+        assert [int(right[: descent.negatives].sum()), int(right[descent.negatives :].sum())] == counted
+
+
+@pytest.mark.parametrize(("loss", "weights"), FOUR)
+def test_cached_projections_agree_with_fresh_ones_after_many_iterations(digits, loss, weights):
+    descent = walk(digits, loss=loss, weights=weights, n_iter=REFRESH - 1, votes=range(1))
+    descent.run()
+    fresh = descent.kernel.project(descent.columns, descent.now.hidden, descent.divisor)
+    torch.testing.assert_close(descent.projections, fresh, rtol=1e-5, atol=1e-5 * float(fresh.abs().max()))
+
+
+@pytest.mark.parametrize("init", ["normal", "uniform"])
+def test_real_weights_keep_unit_norm_under_the_zero_one_loss(digits, init):
+    descent = walk(digits, n_iter=300, init_weights=init, votes=range(2))
+    for _ in descent.steps():
+        pass
+    for networks in (descent.now, descent.best):
+        torch.testing.assert_close(networks.hidden.norm(dim=2), torch.ones(2, 8), rtol=0, atol=1e-5)
+        ones = torch.ones(2, dtype=torch.float64)
+        torch.testing.assert_close(networks.output.norm(dim=1), ones, rtol=0, atol=1e-5)
+
+
+def test_cross_entropy_normalises_at_the_start_only(digits):
+    descent = walk(digits, loss="ce", n_iter=100)
+    torch.testing.assert_close(descent.now.hidden.norm(dim=2), torch.ones(3, 8), rtol=0, atol=1e-5)
+    descent.run()
+    assert (descent.now.hidden.norm(dim=2) - 1).abs().max() > 0.01
+
+
+@pytest.mark.parametrize("loss", ["01", "ce"])
+@pytest.mark.parametrize("init", ["normal", "uniform"])
+def test_binary_weights_stay_plus_and_minus_one(digits, loss, init):
+    descent = walk(digits, loss=loss, weights="binary", init_weights=init, n_iter=100)
+    start = descent.now.clone()
+    descent.run()
+    for networks in (start, descent.now, descent.best):
+        assert torch.equal(networks.hidden.abs(), torch.ones_like(networks.hidden))
+        assert torch.equal(networks.output.abs(), torch.ones_like(networks.output))
+    assert not torch.equal(start.hidden, descent.now.hidden)
+
+
+@pytest.mark.parametrize(("loss", "weights"), FOUR)
+@pytest.mark.parametrize("nodes", [1, 3])
+def test_with_rollback_the_walk_stands_at_the_best_network(digits, loss, weights, nodes):
+    descent = walk(digits, loss=loss, weights=weights, rollback=True, nodes_per_iter=nodes)
+    for _ in descent.steps():
+        assert torch.equal(descent.right(), descent.best_right)
+    for name in ("hidden", "thresholds", "output", "output_threshold"):
+        assert torch.equal(getattr(descent.now, name), getattr(descent.best, name)), name
+    on = descent.projections > descent.now.thresholds[:, :, None]
+    assert torch.equal(on.to(torch.uint8), descent.active)
+
+
+def test_without_rollback_the_walk_goes_on_from_the_latest_state(digits):
+    descent, worse = walk(digits), 0
+    for _ in descent.steps():
+        combined = descent.iteration > 30  # the iteration just ended was number 30 or later
+        worse += int(
+            (descent.score.score(descent.right(), combined) < descent.score.score(descent.best_right, combined)).sum()
+        )
+    assert worse > 0
+
+
+@pytest.mark.parametrize(("fraction", "expected"), [(1.0, 1.0), (0.75, 0.75), (0.25, 0.25), (1e-6, 0.0)])
+def test_a_batch_holds_the_same_share_of_each_class(digits, fraction, expected):
+    descent = walk(digits, batch_fraction=fraction)
+    batch, k = descent._draw_batch(), descent.negatives
+    for part in (batch[:, :k], batch[:, k:]):
+        assert (part.sum(1) == max(1, round(expected * part.shape[1]))).all()
+    assert fraction == 1.0 or not torch.equal(batch[0], batch[1])
+
+
+@pytest.mark.parametrize("window", [None, 3])
+def test_bytes_and_floats_of_the_same_rows_give_the_same_networks(digits, window):
+    first = walk(digits, threshold_window=window).run()
+    second = walk(digits, threshold_window=window, columns=lambda X: np.ascontiguousarray(X.T)).run()
+    for name in ("hidden", "thresholds", "output", "output_threshold"):
+        assert torch.equal(getattr(first, name), getattr(second, name)), name
+
+
+def test_rows_become_bytes_only_where_nothing_is_lost():
+    rng = np.random.default_rng(0)
+    levels = rng.integers(0, 256, (50, 7)).astype(np.float32)
+    levels[0, 0] = 255
+    for divisor in (255.0, 1.0):
+        columns, found = as_columns(levels / np.float32(divisor))
+        assert (columns.dtype, found) == (np.uint8, divisor)
+        np.testing.assert_array_equal(columns.astype(np.float32) / np.float32(found), (levels / np.float32(divisor)).T)
+    spoiled = levels / np.float32(255)
+    spoiled[-1, -1] = np.nextafter(spoiled[-1, -1], np.float32(2))
+    columns, found = as_columns(spoiled)
+    assert (columns.dtype, found) == (np.float32, 1.0)
+    np.testing.assert_array_equal(columns, spoiled.T)
+    assert as_columns(-levels)[0].dtype == np.float32

@@ -1,0 +1,42 @@
+"""The stacked forward pass: the same labels on every path."""
+
+import numpy as np
+import pytest
+
+from scd.forward import StackedVotes
+
+RNG = np.random.default_rng(0)
+SHAPE = (7, 5, 12)  # votes, hidden nodes, features
+ARRAYS = (RNG.normal(size=SHAPE), RNG.normal(size=SHAPE[:2]), RNG.normal(size=SHAPE[:2]), RNG.normal(size=7))
+X = RNG.random((300, 12)).astype(np.float32)
+
+
+def by_hand(x, activation):
+    """The definition, in float64, vote by vote."""
+    hidden, thresholds, output, output_threshold = ARRAYS
+    labels = []
+    for w, t, u, c in zip(hidden, thresholds, output, output_threshold, strict=True):
+        z = x.astype(np.float64) @ w.T - t
+        a = z > 0 if activation == "sign" else 1 / (1 + np.exp(-z))
+        labels.append(a @ u > c)
+    return np.stack(labels, axis=1).astype(np.uint8)
+
+
+@pytest.mark.parametrize("activation", ["sign", "sigmoid"])
+def test_labels_follow_the_definition(activation):
+    assert np.array_equal(StackedVotes(*ARRAYS, activation=activation).labels(X), by_hand(X, activation))
+
+
+@pytest.mark.parametrize("activation", ["sign", "sigmoid"])
+def test_the_path_of_other_devices_gives_the_same_labels(activation):
+    """Run on torch's CPU, for want of another device: the code is the one a CUDA device takes."""
+    stacked = StackedVotes(*ARRAYS, activation=activation)
+    assert np.array_equal(stacked._device_sums(X) > 0, by_hand(X, activation))
+
+
+def test_labels_do_not_depend_on_the_rows_beside(monkeypatch):
+    stacked = StackedVotes(*ARRAYS)
+    whole = stacked.labels(X)
+    monkeypatch.setattr("scd.forward._CHUNK_BYTES", 4 * 35 * 11)  # eleven rows at a time
+    assert np.array_equal(stacked.labels(X), whole)
+    assert np.array_equal(np.concatenate([stacked.labels(row[None]) for row in X]), whole)

@@ -1,0 +1,93 @@
+"""The CPU search returns what the reference returns: candidate, threshold and gain."""
+
+import numba
+import numpy as np
+import pytest
+import torch
+from search_cases import KINDS, make_case, same
+
+from scd.search import backend, cpu, reference
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 40, 700])
+@pytest.mark.parametrize("kind", KINDS)
+def test_equal_to_the_reference(kind, n):
+    for seed in range(3 if n == 700 else 12):
+        case = make_case(kind, seed, n=n)
+        assert same(cpu.search(**case), reference.search(**case)), seed
+
+
+@pytest.mark.parametrize("radius", [1, 3, 20, 1000])
+@pytest.mark.parametrize("kind", KINDS)
+def test_windowed_search_equal_to_the_reference(kind, radius):
+    for n in (1, 2, 40, 150):
+        for seed in range(6):
+            case = make_case(kind, seed, n=n, window=radius)
+            assert same(cpu.search(**case), reference.search(**case)), (n, seed)
+
+
+@pytest.mark.parametrize("kernel", [cpu, reference])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_window_wider_than_the_data_gives_the_unrestricted_gain(kernel, kind):
+    case = make_case(kind, 1, window=1000)
+    wide, free = kernel.search(**case), kernel.search(**{**case, "window": None})
+    assert torch.equal(wide.gain, free.gain)
+    assert torch.equal(wide.candidate, free.candidate)
+
+
+@pytest.mark.parametrize("kernel", [cpu, reference])
+@pytest.mark.parametrize("divisor", [255.0, 16.0])
+@pytest.mark.parametrize("window", [None, 3])
+def test_bytes_with_a_divisor_equal_the_float_features(kernel, divisor, window):
+    for seed in range(5):
+        case = make_case("random", seed, n=300, window=window)
+        levels = np.random.default_rng(seed).integers(0, int(divisor) + 1, case["columns"].shape, dtype=np.uint8)
+        as_bytes = {**case, "columns": torch.from_numpy(levels), "divisor": divisor}
+        as_floats = {**case, "columns": torch.from_numpy(levels.astype(np.float32) / np.float32(divisor))}
+        assert same(kernel.search(**as_bytes), kernel.search(**as_floats))
+
+
+@pytest.mark.parametrize("kernel", [cpu, reference])
+@pytest.mark.parametrize("window", [None, 3])
+def test_columns_of_its_own_for_each_vote(kernel, window):
+    case = make_case("random", 5, n=100, window=window)
+    own = torch.rand(3, 6, 100, generator=torch.Generator().manual_seed(0))
+    together = kernel.search(**{**case, "columns": own})
+    for v in range(3):
+        assert same(_vote(together, v), _alone(kernel, {**case, "columns": own[v]}, v))
+
+
+@pytest.mark.parametrize("kernel", [cpu, reference])
+@pytest.mark.parametrize("window", [None, 3])
+@pytest.mark.parametrize("kind", ["random", "tied", "large_effects"])
+def test_a_vote_does_not_depend_on_the_others_or_on_threads(kernel, window, kind):
+    case = make_case(kind, 7, votes=5, n=200, window=window)
+    together = kernel.search(**case)
+    numba.set_num_threads(min(2, numba.config.NUMBA_NUM_THREADS))
+    assert same(kernel.search(**case), together)
+    for v in range(5):
+        assert same(_vote(together, v), _alone(kernel, case, v))
+
+
+def test_the_reference_does_not_depend_on_its_chunks(monkeypatch):
+    case = make_case("tied", 2, n=60)
+    whole = reference.search(**case)
+    monkeypatch.setattr(reference, "_CHUNK_BYTES", 1)  # one candidate at a time
+    assert same(reference.search(**case), whole)
+
+
+def test_an_unknown_backend_is_refused_by_name():
+    with pytest.raises(ValueError, match=r"The 'backend' parameter must be one of .* Got 'gpu' instead."):
+        backend("gpu")
+
+
+def _alone(kernel, case, v):
+    one = {k: x if k == "columns" else x[v : v + 1] for k, x in case.items() if k != "window"}
+    if "window" in case:
+        w = case["window"]
+        one["window"] = w._replace(rows=w.rows[v : v + 1], current=w.current[v : v + 1])
+    return kernel.search(**one)
+
+
+def _vote(best, v):
+    return type(best)(*(x[v : v + 1] for x in best))
