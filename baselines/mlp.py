@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from baselines.mlp_vote import train_vote
 from baselines.parallel import train_in_parallel
-from scd.classifier import resolve_device
+from scd.devices import resolve_device
 from scd.ensemble import Progress, VoteEnsemble
 from scd.forward import StackedVotes
 from scd.storage import Vote

@@ -72,7 +72,10 @@ def attack(
             raise UserError(f"attack={node['name']} cannot run: {error}", code=1) from error
         result = verified(result, fitted.model.predict, x)
         seconds = clock.stop()
-        facts = provenance(config["device"], dataset.provenance, seconds=seconds, fit=fitted.folder.name)
+        facts = provenance(
+            config["device"], dataset.provenance, seconds=seconds, fit=fitted.folder.name,
+            points=index.tolist(), judged_by=[judge.folder.name for judge in others],
+        )  # fmt: skip
         names = write_records(folder, config, result, x, y, evaluation, seconds, facts)
         seal(folder, names, {"seconds": seconds})
         for leftover in (folder / "state.npz", folder / "elapsed.json"):

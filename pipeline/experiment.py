@@ -8,7 +8,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, ListConfig
 
 from pipeline.configcheck import Config, build_attack, build_model, check, resolve
 from pipeline.errors import UserError
@@ -95,15 +95,16 @@ def load_dataset(config: Config) -> Any:
 
 def _other_models(cfg: DictConfig) -> list[Config]:
     """The configuration of each model in ``points.models``, with this run's data set, seed and scale."""
-    points = cfg.get("points")
-    if not points or points.get("rule") != "correct_for_all":
+    points, attack = cfg.get("points") or {}, cfg.get("attack") or {}
+    needed = points.get("rule") == "correct_for_all" or attack.get("start") == "given"
+    if not needed or not isinstance(points.get("models"), ListConfig):
         return []
     from hydra import compose
     from hydra.core.hydra_config import HydraConfig
 
     shared = [o for o in HydraConfig.get().overrides.task if o.lstrip("+~").split("=")[0].split(".")[0] in _SHARED]
     composed = []
-    for name in points.models:
+    for name in points["models"]:
         try:
             composed.append(resolve(compose("config", overrides=[*shared, f"model={name}", "attack=none"])))
         except Exception as error:  # Hydra's errors share no base class worth naming

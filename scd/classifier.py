@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import re
-from collections.abc import Iterator
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
 
@@ -13,10 +10,13 @@ import torch
 from sklearn.utils._param_validation import Interval, StrOptions
 from tqdm import tqdm
 
-from scd.descent import Descent, Networks, Settings
+from scd.columns import as_columns
+from scd.descent import Descent
+from scd.devices import one_torch_thread, resolve_device
 from scd.ensemble import Progress, VoteEnsemble
 from scd.forward import StackedVotes
 from scd.memory import parse_bytes
+from scd.networks import Networks, Settings
 from scd.search import backend
 from scd.storage import Vote
 
@@ -244,71 +244,6 @@ class SCDClassifier(VoteEnsemble):
             np.stack([vote[name] for vote in votes]) for name in ("hidden", "thresholds", "output", "output_threshold")
         )
         return StackedVotes(hidden, thresholds, output, output_threshold, device=resolve_device(self.device))
-
-
-def as_columns(X: np.ndarray) -> tuple[np.ndarray, float]:
-    """Rows as contiguous columns: bytes and a divisor where that is the same to the last bit, else float32 and 1.
-
-    Parameters
-    ----------
-    X : (n, d) float32
-
-    Returns
-    -------
-    columns : (d, n) uint8 or float32
-    divisor : float
-        ``columns / divisor == X.T`` exactly.
-    """
-    for divisor in (255.0, 16.0, 1.0):  # pixels; scikit-learn's digits; small counts
-        if not _are_bytes(X[:8], divisor):
-            continue
-        if all(_are_bytes(X[i : i + 1024], divisor) for i in range(0, len(X), 1024)):
-            columns = np.empty((X.shape[1], len(X)), dtype=np.uint8)
-            for i in range(0, len(X), 1024):
-                columns[:, i : i + 1024] = np.rint(X[i : i + 1024] * np.float32(divisor)).T
-            return columns, divisor
-    return np.ascontiguousarray(X.T), 1.0
-
-
-def _are_bytes(X: np.ndarray, divisor: float) -> bool:
-    scaled = np.rint(X * np.float32(divisor))
-    if scaled.min() < 0 or scaled.max() > 255:
-        return False
-    return bool(np.array_equal(scaled / np.float32(divisor), X))
-
-
-def resolve_device(device: str) -> str:
-    """Return the torch device meant by `device`; "auto" is CUDA where there is one.
-
-    Raises
-    ------
-    ValueError
-        If CUDA is asked for and absent, or the name is unknown.
-    """
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise ValueError(
-            f"device={device!r} was asked for, but torch finds no CUDA device. Use device=cpu or device=auto, "
-            "or install a CUDA build of torch and a driver."
-        )
-    if device != "cpu" and not re.fullmatch(r"cuda(:\d+)?", device):
-        raise ValueError(f"The 'device' parameter must be 'auto', 'cpu' or 'cuda'. Got {device!r} instead.")
-    return device
-
-
-@contextlib.contextmanager
-def one_torch_thread() -> Iterator[None]:
-    """Keep torch's element-wise operations on one thread: a second pool of threads fights the kernels' for the cores.
-
-    Measured on 2 cores: 3.2 ms a vote-iteration of scdcebnn with it, 35 ms without.
-    """
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _as_votes(networks: Networks) -> list[Vote]:

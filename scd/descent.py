@@ -10,13 +10,13 @@ patterns have equal sums whatever way they were reached.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 import torch
 
+from scd.networks import GRID, Networks, Settings, initial_networks
 from scd.objective import (
     SelectionScore,
     cross_entropy_effects,
@@ -27,54 +27,7 @@ from scd.objective import (
 from scd.search import Window
 from scd.seeds import generator_for
 
-GRID = float(1 << 20)
 REFRESH = 1000  # iterations after which projections are computed afresh, against the drift of float32 updates
-
-
-@dataclass(frozen=True)
-class Settings:
-    """Settings of the descent; the names and meanings are those of :class:`scd.SCDClassifier`."""
-
-    loss: str
-    weights: str
-    n_iter: int
-    hidden_nodes: int
-    batch_fraction: float
-    features_per_step: int
-    step_hidden: float
-    step_output: float
-    threshold_window: int | None
-    init_thresholds: str
-    init_weights: str
-    balanced_fraction: float
-    rollback: bool
-    nodes_per_iter: int
-
-    @property
-    def binary(self) -> bool:
-        return self.weights == "binary"
-
-    @property
-    def renormalize(self) -> bool:
-        return self.loss == "01" and not self.binary
-
-
-@dataclass
-class Networks:
-    """The weights of V votes."""
-
-    hidden: torch.Tensor  # (V, h, d) float32
-    thresholds: torch.Tensor  # (V, h) float32
-    output: torch.Tensor  # (V, h) float64, multiples of 1 / GRID
-    output_threshold: torch.Tensor  # (V,) float64
-
-    def copy_from(self, other: Networks, votes: torch.Tensor) -> None:
-        """Overwrite the votes with these numbers."""
-        for name in ("hidden", "thresholds", "output", "output_threshold"):
-            getattr(self, name)[votes] = getattr(other, name)[votes]
-
-    def clone(self) -> Networks:
-        return Networks(*(getattr(self, f).clone() for f in ("hidden", "thresholds", "output", "output_threshold")))
 
 
 class Descent:
@@ -115,7 +68,7 @@ class Descent:
         self.labels = (torch.arange(n, device=self.device) >= negatives).to(torch.int64)
         self.generators = [generator_for(root_seed, "vote", v) for v in votes]
         self.all_votes = torch.arange(len(votes), device=self.device)
-        self.now = self._initial_networks(d)
+        self.now = initial_networks(settings, d, self.generators, self.device)
         self.projections = kernel.project(columns, self.now.hidden, divisor)  # (V, h, n) float32
         self.now.thresholds = _medians(self.projections)
         self.active = (self.projections > self.now.thresholds[:, :, None]).to(torch.uint8)
@@ -160,22 +113,6 @@ class Descent:
         return right_rows(self.sums > self.now.output_threshold[:, None], self.negatives)
 
     # ------------------------------------------------------------------ random draws, one generator a vote
-
-    def _initial_networks(self, d: int) -> Networks:
-        s = self.settings
-        hidden = np.empty((len(self.generators), s.hidden_nodes, d), dtype=np.float32)
-        output = np.empty((len(self.generators), s.hidden_nodes))
-        for v, g in enumerate(self.generators):
-            draw = g.standard_normal if s.init_weights == "normal" else lambda size, g=g: g.uniform(-1, 1, size)
-            w, u = draw((s.hidden_nodes, d)), draw(s.hidden_nodes)
-            if s.binary:
-                w, u = np.where(w < 0, -1.0, 1.0), np.where(u < 0, -1.0, 1.0)
-            else:
-                w, u = w / np.sqrt((w * w).sum(1, keepdims=True)), u / np.sqrt((u * u).sum())
-            hidden[v], output[v] = w, np.round(u * GRID) / GRID
-        zeros = torch.zeros(len(output), s.hidden_nodes)
-        networks = (torch.from_numpy(hidden), zeros, torch.from_numpy(output), zeros[:, 0].double())
-        return Networks(*(x.to(self.device) for x in networks))
 
     def _draw_batch(self) -> torch.Tensor:
         """(V, n) bool: the same fraction of each class, without replacement."""

@@ -28,7 +28,7 @@ from pipeline.resolvers import data_folder
 from pipeline.store import write_json
 
 Figures = dict[str, Any]
-VARIANTS = {
+VARIANTS: dict[str, dict[str, Any]] = {
     "scd01": {"loss": "01", "weights": "real"},
     "scdce": {"loss": "ce", "weights": "real"},
     "scdcebnn": {"loss": "ce", "weights": "binary"},
@@ -74,7 +74,8 @@ def vote_iterations(x: np.ndarray, y: np.ndarray, votes: int, iterations: int) -
     """Milliseconds of one vote-iteration, per variant, on one core and on all."""
     import torch
 
-    from scd.classifier import SCDClassifier, as_columns
+    from scd.classifier import SCDClassifier
+    from scd.columns import as_columns
     from scd.descent import Descent
     from scd.search import backend
 

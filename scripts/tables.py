@@ -98,6 +98,7 @@ def table3(store: Store) -> tuple[str, pd.DataFrame, list[str]]:
     """HopSkipJump with 10 iterations on the first 100 test images, from a fixed image per class."""
     paper = store.paper[store.paper["table"] == "3"]
     protocol = " points.rule=first points.count=100 attack.start=given attack.restarts=1 attack.max_iter=10"
+    protocol += " points.models=[scd01,mlp,rf]"
     cells = []
     for model in dict.fromkeys(paper["model"]):
         found = _where(store.attacks, dataset="cifar10", model=model, attack="hsj", start="given", points_rule="first")

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from scd.classifier import as_columns
-from scd.descent import REFRESH, Descent, Settings
+from scd.columns import as_columns
+from scd.descent import REFRESH, Descent
+from scd.networks import Settings
 from scd.search import backend
 
 SETTINGS = {

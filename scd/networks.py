@@ -1,0 +1,78 @@
+"""The networks that training changes, and how they start."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+GRID = float(1 << 20)
+"""Output weights are multiples of ``1 / GRID``, so that sums of them are exact."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings of the descent; the names and meanings are those of :class:`scd.SCDClassifier`."""
+
+    loss: str
+    weights: str
+    n_iter: int
+    hidden_nodes: int
+    batch_fraction: float
+    features_per_step: int
+    step_hidden: float
+    step_output: float
+    threshold_window: int | None
+    init_thresholds: str
+    init_weights: str
+    balanced_fraction: float
+    rollback: bool
+    nodes_per_iter: int
+
+    @property
+    def binary(self) -> bool:
+        return self.weights == "binary"
+
+    @property
+    def renormalize(self) -> bool:
+        return self.loss == "01" and not self.binary
+
+
+@dataclass
+class Networks:
+    """The weights of V votes."""
+
+    hidden: torch.Tensor  # (V, h, d) float32
+    thresholds: torch.Tensor  # (V, h) float32
+    output: torch.Tensor  # (V, h) float64, multiples of 1 / GRID
+    output_threshold: torch.Tensor  # (V,) float64
+
+    def copy_from(self, other: Networks, votes: torch.Tensor) -> None:
+        """Overwrite the votes with these numbers."""
+        for name in ("hidden", "thresholds", "output", "output_threshold"):
+            getattr(self, name)[votes] = getattr(other, name)[votes]
+
+    def clone(self) -> Networks:
+        return Networks(*(getattr(self, f).clone() for f in ("hidden", "thresholds", "output", "output_threshold")))
+
+
+def initial_networks(
+    settings: Settings, d: int, generators: list[np.random.Generator], device: torch.device
+) -> Networks:
+    """Random weights, one generator a vote: unit L2 norm a node, or signs; all thresholds 0 until data set them."""
+    h = settings.hidden_nodes
+    hidden, output = np.empty((len(generators), h, d), dtype=np.float32), np.empty((len(generators), h))
+    for v, generator in enumerate(generators):
+        if settings.init_weights == "normal":
+            w, u = generator.standard_normal((h, d)), generator.standard_normal(h)
+        else:
+            w, u = generator.uniform(-1, 1, (h, d)), generator.uniform(-1, 1, h)
+        if settings.binary:
+            w, u = np.where(w < 0, -1.0, 1.0), np.where(u < 0, -1.0, 1.0)
+        else:
+            w, u = w / np.sqrt((w * w).sum(1, keepdims=True)), u / np.sqrt((u * u).sum())
+        hidden[v], output[v] = w, np.round(u * GRID) / GRID
+    zeros = torch.zeros(len(output), h)
+    arrays = (torch.from_numpy(hidden), zeros, torch.from_numpy(output), zeros[:, 0].double())
+    return Networks(*(x.to(device) for x in arrays))
