@@ -71,7 +71,8 @@ def load_state(path: Path) -> Arrays | None:
     if not path.exists():
         return None
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as raw:  # closed also when np.load raises
+            file = np.load(raw, allow_pickle=False)
             arrays: Arrays = {name: file[name] for name in file.files}
         if str(arrays.pop("checksum")) != _checksum(arrays):
             raise ValueError("checksum differs")

@@ -7,6 +7,8 @@ import math
 import numpy as np
 from numba import njit, prange
 
+_CLOSE = 1e-5  # a Newton step this short leaves an error of its square
+_MOST_VALUES = 256  # distinct integer sums that are counted instead of listed
 _WIDEST = 200.0  # logits beyond which exponentials and their products may overflow
 
 
@@ -35,6 +37,8 @@ def _search_logistic(sums, inputs, features, steps, labels, rows):
     start, winner, best, where = 0.0, 0, np.inf, 0.0
     if np.abs(s - centre).max() + np.abs(steps).max() + reach > _WIDEST:
         return _search_wide(s, batch[:m], inputs, features, steps, positive, reach)
+    if s.max() - s.min() < _MOST_VALUES and (s == np.floor(s)).all():  # binary weights
+        return _search_counts(s, batch[:m], inputs, features, steps, positive, reach)
     u = np.exp(s - centre)
     for c in range(len(features)):
         column = inputs[features[c]]
@@ -55,6 +59,87 @@ def _search_logistic(sums, inputs, features, steps, labels, rows):
     for r in range(m):
         odds[r] = s[r] + steps[winner] * column[batch[r]]
     return winner, _to_midpoint(odds, positive, where + centre), best
+
+
+@njit(nogil=True, cache=True)
+def _search_counts(s, batch, inputs, features, steps, positive, reach):
+    """The same for integer sums: rows of one sum and one activation of the changed node are counted together."""
+    low, m = s.min(), len(s)
+    values = int(s.max() - low) + 1
+    place = np.empty(m, dtype=np.int32)
+    total = np.zeros((2, values))  # rows of each class and sum
+    for r in range(m):
+        place[r] = int(s[r] - low)
+        total[1 if r < positive else 0, place[r]] += 1
+    q, rows = np.empty(2 * values), np.empty((2, 2 * values))
+    best_q, best_rows = q.copy(), rows.copy()
+    start, winner, best, where = 0.0, 0, np.inf, 0.0
+    for c in range(len(features)):
+        column = inputs[features[c]]
+        on = np.zeros((2, values))
+        for r in range(m):
+            on[1 if r < positive else 0, place[r]] += column[batch[r]]
+        for b in range(values):
+            q[b], q[values + b] = low + b, low + b + steps[c]
+            for label in range(2):
+                rows[label, b], rows[label, values + b] = total[label, b] - on[label, b], on[label, b]
+        if c == 0:
+            start = s.mean()
+        t = _counted_threshold(q, rows, positive, start, reach)
+        loss = _counted_loss(q, rows, t)
+        start = t if c == 0 else start
+        if loss < best:
+            winner, best, where = c, loss, t
+            best_q[:], best_rows[:] = q, rows
+    return winner, _counted_midpoint(best_q, best_rows, where), best
+
+
+@njit(nogil=True, cache=True)
+def _counted_threshold(q, rows, positive, start, reach):
+    low, high, t = q.min() - reach, q.max() + reach, start
+    for _ in range(100):
+        first, second = -float(positive), 0.0
+        for b in range(len(q)):
+            n = rows[0, b] + rows[1, b]
+            if n > 0:
+                sigma = 1.0 / (1.0 + math.exp(min(t - q[b], 700.0)))
+                first += n * sigma
+                second += n * sigma * (1.0 - sigma)
+        if first < 0:
+            high = t
+        else:
+            low = t
+        new = t + first / second if second > 0 else math.inf
+        if not (low < new < high):
+            new = (low + high) / 2
+        if abs(new - t) < _CLOSE:
+            return new
+        t = new
+    return t
+
+
+@njit(nogil=True, cache=True)
+def _counted_loss(q, rows, t):
+    total = 0.0
+    for b in range(len(q)):
+        z = q[b] - t
+        plus = max(z, 0.0) + math.log1p(math.exp(-abs(z)))
+        total += rows[0, b] * plus + rows[1, b] * (plus - z)
+    return total
+
+
+@njit(nogil=True, cache=True)
+def _counted_midpoint(q, rows, t):
+    present = np.unique(q[rows[0] + rows[1] > 0])
+    if len(present) == 1:
+        return t
+    middles = (present[:-1] + present[1:]) / 2
+    best, where = np.inf, t
+    for middle in middles:
+        loss = _counted_loss(q, rows, middle)
+        if loss < best:
+            best, where = loss, middle
+    return where
 
 
 @njit(nogil=True, cache=True)
@@ -109,7 +194,7 @@ def _logistic_threshold(odds, positive, start, reach):
         new = t + move
         if not (low < new < high):
             new = (low + high) / 2
-        if abs(new - t) < 1e-9:
+        if abs(new - t) < _CLOSE:
             return new
         t = new
     return t

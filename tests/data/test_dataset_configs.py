@@ -19,6 +19,7 @@ def test_config_loads_the_data_set_it_names(name: str, tmp_path: Path, mini_cifa
     mini_cifar.write(tmp_path)
     paths = {"data": str(tmp_path), "outputs": str(tmp_path / "outputs")}
     config = OmegaConf.create({"dataset": OmegaConf.load(CONF / f"{name}.yaml"), "paths": paths})
-    dataset = instantiate(config.dataset.loader)
+    arguments = {k: v for k, v in config.dataset.items() if k not in ("name", "training", "attack")}
+    dataset = instantiate(arguments)
     assert isinstance(dataset, Dataset)
     assert dataset.name == name == config.dataset.name

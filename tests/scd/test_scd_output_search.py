@@ -42,6 +42,18 @@ def test_cross_entropy_search_equal_to_the_reference(spread, tied):
             torch.testing.assert_close(ours, theirs, rtol=1e-6, atol=1e-6)
 
 
+def test_cross_entropy_search_of_whole_sums_equal_to_the_reference():
+    """Sums and steps of binary weights are integers, which the kernel counts instead of listing."""
+    for seed in range(20):
+        sums, inputs, features, steps, labels, rows = _case(seed, n=80)
+        case = ((sums * 4).round(), inputs, features, (steps * 10).round(), labels, rows)
+        fast, slow = cpu.search_logistic(*case), reference.search_logistic(*case)
+        torch.testing.assert_close(fast[2], slow[2], rtol=1e-6, atol=1e-6)
+        for v in range(3):
+            ours, theirs = _loss(case, v, fast[0][v], fast[1][v]), _loss(case, v, slow[0][v], slow[1][v])
+            assert ours <= theirs + 1e-6  # the best of all midpoints, not only of the two around the optimum
+
+
 @pytest.mark.parametrize("extreme", [200.0, 320.0, 1500.0])
 def test_cross_entropy_search_of_extreme_sums(extreme):
     """Sums far out, right and wrong ones: no overflow, the loss of the reference."""
