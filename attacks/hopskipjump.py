@@ -18,7 +18,6 @@ from attacks.starts import Candidates, begin_runs, nearest_rows, noise_starts, r
 from attacks.state import Journal, fingerprint
 from attacks.step import step
 
-_VERSION = 1  # of the method: raise it when a change alters the numbers, so that old state files are refused
 _RESERVE = 24  # queries kept back from a direction estimate for the step and the searches after it
 
 
@@ -64,6 +63,7 @@ class HopSkipJump:
     """
 
     requires = LABEL
+    method_version = 1  # raise it when a change alters the numbers: old state files and stored attacks no longer count
 
     def __init__(
         self,
@@ -167,7 +167,13 @@ class HopSkipJump:
         """Everything that decides the numbers, besides the arrays."""
         passing = ("memory_budget", "verbose")
         names = {name: value for name, value in vars(self).items() if name not in passing}
-        return {**names, "low": task.low, "high": task.high, "attack": type(self).__name__, "version": _VERSION}
+        return {
+            **names,
+            "low": task.low,
+            "high": task.high,
+            "attack": type(self).__name__,
+            "version": self.method_version,
+        }
 
     def _start(self, task: Task, journal: Journal, shared: Candidates | None) -> BoundarySearch:
         """Settle the starts of all runs."""

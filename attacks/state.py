@@ -60,6 +60,7 @@ def save_state(path: Path, arrays: Arrays) -> None:
             np.savez(file, checksum=np.array(_checksum(arrays)), **arrays)
             file.flush()
             os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
         os.replace(temporary, path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)

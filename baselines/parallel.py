@@ -52,6 +52,7 @@ def train_in_parallel(
     trained: list[T] = []
     with threadpool_limits(limits=1), tqdm(total=len(votes), disable=not verbose, desc="votes", leave=False) as bar:
         jobs = (delayed(train)(vote) for vote in votes)
+        n_jobs = 1 if len(votes) == 1 else n_jobs  # starting processes would take longer than many a vote
         results: Iterable[T] = Parallel(n_jobs=n_jobs, prefer=prefer, return_as="generator")(jobs)
         for result in results:
             trained.append(result)

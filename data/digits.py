@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +16,7 @@ GREY_LEVELS = 16  # pixels count 0..16
 CONTENT_SHA256 = "cbdf2a0b2dbaaf9a0aab28bffdd4bbb20400fa96d1120ef075841bd1f5ee2271"
 
 
-def load(classes: Iterable[int] = (3, 8), seed: int = 0, paths: Any = None) -> Dataset:
+def load(classes: Iterable[int] = (3, 8), seed: int = 0) -> Dataset:
     """Load two of the ten digits, split at random but always in the same way.
 
     Parameters
@@ -26,8 +25,6 @@ def load(classes: Iterable[int] = (3, 8), seed: int = 0, paths: Any = None) -> D
         Digits that become label 0 and label 1, in this order.
     seed : int
         Seed of the split. A constant, not the experiment's seed: the test set does not change between experiments.
-    paths : object
-        Not used; accepted because loaders of other sets are given the project's folders.
 
     Returns
     -------

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.components import CANNOT_CHANGE_RESULT, arguments
+from pipeline.components import that_change_the_result
 from pipeline.configcheck import Config, build_attack
 from pipeline.errors import UserError
 from pipeline.evaluate import Evaluation
@@ -19,7 +19,7 @@ from pipeline.fit import Fitted
 from pipeline.points import choose, given_starts
 from pipeline.provenance import provenance
 from pipeline.records import read_summary, write_records
-from pipeline.store import key_of, locked, read_json, seal, sealed, write_json
+from pipeline.store import key_of, locked, read_json, seal, sealed, sweep, write_json
 
 ABILITIES = {"label": "predict", "score": "predict_proba", "members": "votes"}
 """What an attack may ask for, and the method a model then needs."""
@@ -54,6 +54,7 @@ def attack(
     folder = outputs / "attacks" / f"{dataset.name}-{fitted.name}-{node['name']}-{key}"
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder, f"the attack {node['name']} on {fitted.name}"):
+        sweep(folder)
         facts, damage = sealed(folder)
         if facts is not None:
             return Attacked(folder, read_summary(folder), reused=True)
@@ -106,7 +107,7 @@ def verified(result: Any, predict: Any, x: np.ndarray) -> Any:
 
 def _key(config: Config, dataset: Any, fitted: Fitted, others: list[Fitted], method: Any, index: np.ndarray) -> str:
     node = config["attack"]
-    settings = {k: v for k, v in arguments("attack", node).items() if k not in CANNOT_CHANGE_RESULT}
+    settings = that_change_the_result("attack", node)
     given = settings.get("start") == "given"
     return key_of(
         fit=fitted.key,
@@ -117,6 +118,7 @@ def _key(config: Config, dataset: Any, fitted: Fitted, others: list[Fitted], met
         version=getattr(method, "method_version", 1),
         index=index.tolist(),
         clip=list(dataset.clip),
+        recorded=[config["points"]["rule"], config["scale"]["name"]],  # as the tables read them
         starts=[(f.key, f.n_votes) for f in others] if given else None,
     )
 

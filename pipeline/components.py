@@ -22,6 +22,13 @@ REQUIRED = {
     "attack": {"points"},
 }
 
+SUBGROUPS = {
+    ("dataset", "training"): {"batch_fraction", "features_per_step", "step_hidden", "step_output", "mlp_learning_rate"},
+    ("dataset", "attack"): {"restarts", "max_iter", "count"},
+    ("attack", "points"): {"rule", "count"},
+}
+"""Keys of the groups within a group: what a data set says of training and attack, and an attack of its points."""
+
 CANNOT_CHANGE_RESULT = frozenset(
     {"n_votes", "n_jobs", "device", "backend", "memory_budget", "verbose", "warm_start", "data_dir", "outputs_dir"}
 )
@@ -76,6 +83,13 @@ def arguments(group: str, node: dict[str, Any], **more: Any) -> dict[str, Any]:
     if missing:
         raise UserError(f"{group}.{missing[0]} is missing: {node['_target_']} needs it and has no default for it.")
     return given
+
+
+def that_change_the_result(group: str, node: dict[str, Any]) -> dict[str, Any]:
+    """The arguments that belong in a key of the store; 1 and 1.0 are the same where the default is a float."""
+    defaults = {k: p.default for k, p in parameters_of(locate(group, node)).items()}
+    given = {k: v for k, v in arguments(group, node).items() if k not in CANNOT_CHANGE_RESULT}
+    return {k: float(v) if type(v) is int and isinstance(defaults[k], float) else v for k, v in given.items()}
 
 
 def build(group: str, node: dict[str, Any], **more: Any) -> Any:

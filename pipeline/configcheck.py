@@ -8,8 +8,10 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from pipeline.components import NOT_ARGUMENTS, REQUIRED, arguments, build
+from pipeline.components import NOT_ARGUMENTS, REQUIRED, SUBGROUPS, arguments, build
 from pipeline.errors import UserError
+from scd.devices import resolve_device
+from scd.memory import parse_bytes
 
 RULES = ("first", "random", "indices", "correct", "correct_for_all")
 
@@ -67,25 +69,40 @@ def build_attack(config: Config) -> Any:
     )
 
 
-def _attack_memory(budget: int | str) -> int | str:
-    return budget if isinstance(budget, int) and budget < 1 << 28 else "256MiB"
+def _attack_memory(budget: int | str) -> int:
+    """Blocks of an attack beyond 256 MiB leave the cache and gain nothing."""
+    return min(parse_bytes(budget), 256 << 20)
 
 
 def check_keys(config: Config) -> None:
     """The keys outside the three groups."""
     known = {"dataset", "model", "attack", "scale", "seed", "device", "memory_budget", "verbose", "paths", "points"}
     _same_keys("", config, known)
+    for key in ("paths", "points", "scale"):
+        _must(key, config[key], lambda v: isinstance(v, dict), "a group of keys")
     _same_keys("paths.", config["paths"], {"data", "outputs"})
     _same_keys("points.", config["points"], {"rule", "count", "indices", "models"})
+    _same_keys("scale.", config["scale"], {"name", "votes", "n_iter", "restarts", "max_iter", "points"})
     points = config["points"]
-    _must("seed", config["seed"], _is_int(0), "an int >= 0")
+    _must("seed", config["seed"], lambda v: _is_int(0)(v) and v < 2**32, f"an int in 0..{2**32 - 1}")
     _must("verbose", config["verbose"], lambda v: isinstance(v, bool), "true or false")
     _must("device", config["device"], lambda v: isinstance(v, str), "auto, cpu or cuda")
+    for check_value, value in ((resolve_device, config["device"]), (parse_bytes, config["memory_budget"])):
+        try:
+            check_value(value)
+        except ValueError as error:
+            raise UserError(str(error)) from error
     for key in ("data", "outputs"):
         _must(f"paths.{key}", config["paths"][key], lambda v: isinstance(v, str) and v != "", "a folder")
     _must("points.rule", points["rule"], lambda v: v in RULES, " or ".join(RULES))
     _must("points.count", points["count"], _is_int(1), "an int >= 1")
     _must("points.models", points["models"], _is_list(str), "a list of names of conf/model, e.g. [scd01,mlp]")
+    if points["indices"] is not None and points["rule"] != "indices":
+        raise UserError(f"points.indices needs points.rule=indices. Got points.rule={points['rule']}.")
+    if points["models"] and points["rule"] != "correct_for_all" and config["attack"].get("start") != "given":
+        raise UserError(
+            "points.models needs points.rule=correct_for_all or attack.start=given, which ask these models."
+        )
     if points["rule"] == "indices":
         _must("points.indices", points["indices"], _is_indices, "a list of row numbers >= 0, each once, e.g. [0,5,9]")
     if points["rule"] == "correct_for_all" and not points["models"]:
@@ -103,6 +120,7 @@ def _check_group(name: str, node: Any) -> None:
     for key in NOT_ARGUMENTS[name] & {"training", "attack", "points"}:
         if not isinstance(node[key], dict):
             raise UserError(f"{name}.{key} must be a group of keys. Got {node[key]!r} instead.")
+        _same_keys(f"{name}.{key}.", node[key], SUBGROUPS[name, key])
 
 
 def _check_use_votes(model: Config) -> None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+import warnings
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from pipeline.fit import Fitted
-from pipeline.store import read_json, write_json
+from pipeline.store import key_of, read_json, write_json
 
 _ROWS = 4096
 
@@ -29,18 +30,16 @@ class Evaluation:
     accuracy_per_vote: list[float]
     one_vote_seconds: float
     fit_seconds: float
+    scale: str
 
 
-def evaluate(fitted: Fitted, dataset: Any) -> Evaluation:
+def evaluate(fitted: Fitted, dataset: Any, scale: str) -> Evaluation:
     """Evaluate on the whole test set, or read what an earlier run of the same votes wrote."""
     path = fitted.folder / f"evaluation_{fitted.n_votes}.json"
     times = {"one_vote_seconds": fitted.one_vote_seconds, "fit_seconds": fitted.fit_seconds}
-    known = read_json(path)
-    if fitted.trained_now == 0 and isinstance(known, dict):
-        try:
-            return Evaluation(**{**known, **times})
-        except TypeError:
-            pass  # written by another version: evaluate again
+    known = _known(path)
+    if fitted.trained_now == 0 and known is not None and known["scale"] == scale:
+        return Evaluation(**{**known, **times})
     votes = np.concatenate([fitted.model.votes(rows) for rows in _blocks(dataset, "test")])
     ensemble = 2 * votes.sum(axis=1, dtype=np.int64) > votes.shape[1]
     per_vote = (votes == dataset.y_test[:, None]).mean(axis=0)
@@ -53,10 +52,25 @@ def evaluate(fitted: Fitted, dataset: Any) -> Evaluation:
         accuracy_single=float(per_vote.mean()),
         accuracy_single_std=float(per_vote.std()),
         accuracy_per_vote=[round(float(a), 6) for a in per_vote],
+        scale=scale,
         **times,
     )
-    write_json(path, asdict(found))
+    content = asdict(found)
+    write_json(path, {**content, "key": key_of(**content)})
     return found
+
+
+def _known(path: Path) -> dict[str, Any] | None:
+    """What an earlier run wrote, if it is whole."""
+    if not path.exists():
+        return None
+    known = read_json(path)
+    if isinstance(known, dict):
+        key = known.pop("key", None)
+        if key == key_of(**known) and set(known) == {field.name for field in fields(Evaluation)}:
+            return known
+    warnings.warn(f"The evaluation in {path} is damaged or of another version; it is made again.", stacklevel=3)
+    return None
 
 
 def right_rows(fitted: Fitted, dataset: Any, split: str) -> np.ndarray:
@@ -69,8 +83,3 @@ def _blocks(dataset: Any, split: str) -> Any:
     n = len(dataset.y_test if split == "test" else dataset.y_train)
     for start in range(0, n, _ROWS):
         yield dataset.rows(split, np.arange(start, min(n, start + _ROWS)))
-
-
-def evaluation_files(outputs: Path) -> list[Path]:
-    """Every evaluation in the store."""
-    return sorted((outputs / "fits").glob("*/evaluation_*.json"))

@@ -15,6 +15,7 @@ from pipeline.errors import UserError
 from pipeline.report import evaluation_lines, summary_lines
 from pipeline.store import key_of, outputs_folder, write_json
 
+_LESS_MEMORY = "Try a smaller memory_budget, e.g. memory_budget=500MiB."
 _SHARED = ("dataset", "scale", "seed", "paths", "device", "memory_budget", "verbose")
 
 
@@ -30,8 +31,18 @@ def run_from_command_line(cfg: DictConfig) -> int:
         print("\nInterrupted. What was finished is kept; the same command goes on from there.", file=sys.stderr)
         return 130
     except MemoryError as error:
-        print(f"error: not enough memory: {error}. Try a smaller memory_budget, e.g. 500MiB.", file=sys.stderr)
+        print(f"error: not enough memory: {error}. {_LESS_MEMORY}", file=sys.stderr)
         return 1
+    except RuntimeError as error:
+        if "cannot cache function" in str(error):
+            print(
+                "error: Numba finds no folder to cache compiled code in; set NUMBA_CACHE_DIR to one.", file=sys.stderr
+            )
+            return 1
+        if "alloc" in str(error) or "out of memory" in str(error).lower():
+            print(f"error: not enough memory: {str(error).splitlines()[0]}. {_LESS_MEMORY}", file=sys.stderr)
+            return 1
+        raise
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
         print(
@@ -67,7 +78,7 @@ def run(config: Config, others: list[Config] | None = None) -> dict[str, Any]:
     for note in dataset.provenance.get("notes", []):
         print(f"note: {note}")
     fitted = fit(config, dataset, outputs)
-    evaluation = evaluate(fitted, dataset)
+    evaluation = evaluate(fitted, dataset, config["scale"]["name"])
     print("\n".join(evaluation_lines(evaluation, fitted)), flush=True)
     record: dict[str, Any] = {"fit": fitted.folder.name, "attack": None}
     if attacking:
@@ -95,7 +106,9 @@ def load_dataset(config: Config) -> Any:
 
 def _other_models(cfg: DictConfig) -> list[Config]:
     """The configuration of each model in ``points.models``, with this run's data set, seed and scale."""
-    points, attack = cfg.get("points") or {}, cfg.get("attack") or {}
+    points, attack = cfg.get("points"), cfg.get("attack")
+    if not isinstance(points, DictConfig) or not isinstance(attack, DictConfig):
+        return []
     needed = points.get("rule") == "correct_for_all" or attack.get("start") == "given"
     if not needed or not isinstance(points.get("models"), ListConfig):
         return []

@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from pipeline.components import CANNOT_CHANGE_RESULT, arguments
+from pipeline.components import that_change_the_result
 from pipeline.configcheck import Config, build_model
 from pipeline.errors import UserError
 from pipeline.provenance import provenance
-from pipeline.store import file_sha256, key_of, locked, read_json, write_json, write_yaml
+from pipeline.store import file_sha256, key_of, locked, read_json, sweep, write_json, write_yaml
 from scd.storage import Vote, load_votes, save_votes
 
 
@@ -54,6 +54,7 @@ def fit(config: Config, dataset: Any, outputs: Path) -> Fitted:
     folder.mkdir(parents=True, exist_ok=True)
     wanted = config["model"]["use_votes"] or config["model"]["n_votes"]
     with locked(folder, f"the fit of {name}"):
+        sweep(folder)
         shards = _Shards(folder, config)
         missing = [v for v in range(config["model"]["n_votes"]) if v not in shards.votes]
         if missing:
@@ -69,7 +70,9 @@ def fit(config: Config, dataset: Any, outputs: Path) -> Fitted:
 def fit_key(config: Config, dataset: Any, model: Any) -> str:
     """Key of everything that can change a vote."""
     node = config["model"]
-    settings = {k: v for k, v in arguments("model", node).items() if k not in CANNOT_CHANGE_RESULT}
+    settings = that_change_the_result("model", node)
+    if node.get("backend") == "reference":
+        settings["backend"] = "reference"  # the same method, other rounding
     return key_of(
         data=dataset.checksum,
         target=node["_target_"],
@@ -84,7 +87,7 @@ def _kept(config: Config) -> Config:
 
 
 class _Shards:
-    """The shards of one fit on disk. A damaged one is set aside with a warning and made again."""
+    """The shards of one fit on disk. A damaged one is removed with a warning and made again."""
 
     def __init__(self, folder: Path, config: Config) -> None:
         self.folder, self.config = folder, config
@@ -95,17 +98,18 @@ class _Shards:
 
     def _load(self, path: Path) -> None:
         facts = read_json(path.with_suffix(".json"))
-        try:
-            if not isinstance(facts, dict) or file_sha256(path) != facts["sha256"]:
-                raise ValueError("its checksum does not match")
+        if not isinstance(facts, dict):
+            damage = "the file that describes it is missing, as after a kill, or damaged"
+        elif file_sha256(path) != facts.get("sha256"):
+            damage = "its checksum does not match"
+        else:
             votes, _ = load_votes(path)
-        except (ValueError, KeyError, OSError) as error:
-            warnings.warn(f"The votes in {path} are damaged ({error}); they are trained again.", stacklevel=2)
-            path.unlink(missing_ok=True)
+            for number, vote in enumerate(votes, start=facts["first"]):
+                self.votes[number] = vote
+                self.seconds[number] = facts["seconds"] / len(votes)
             return
-        for number, vote in enumerate(votes, start=facts["first"]):
-            self.votes[number] = vote
-            self.seconds[number] = facts["seconds"] / len(votes)
+        warnings.warn(f"The votes in {path} cannot be used ({damage}); they are trained again.", stacklevel=2)
+        path.unlink(missing_ok=True)
 
     def add(self, numbers: range, votes: list[Vote], seconds: float, facts: dict[str, Any]) -> None:
         path = self.folder / f"votes_{numbers[0]:05d}-{numbers[-1]:05d}.npz"
@@ -129,7 +133,7 @@ def _train(model: Any, dataset: Any, shards: _Shards, missing: list[int], config
             try:
                 votes = model.fit_votes(x, y, numbers, progress=_shown_on(bar))
             except (ValueError, ImportError) as error:
-                raise UserError(f"model={name} cannot be fitted: {error}", code=1) from error
+                raise UserError(f"model={name} cannot be fitted: {error}") from error
         seconds = time.perf_counter() - began
         shards.add(numbers, votes, seconds, provenance(config["device"], dataset.provenance, seconds=seconds))
 

@@ -36,6 +36,12 @@ def choose(points: dict[str, Any], dataset: Any, fitted: Fitted, others: list[Fi
     if rule == "random":
         return order[:count]
     judges = others if rule == "correct_for_all" else [fitted]
+    if fitted.key not in [judge.key for judge in judges]:
+        names = ", ".join(judge.name for judge in judges)
+        warnings.warn(
+            f"{fitted.name} as configured is not among points.models ({names}); points it gets wrong are left out.",
+            stacklevel=2,
+        )
     right = np.logical_and.reduce([right_rows(judge, dataset, "test") for judge in judges])
     chosen = order[right[order]][:count]
     names = ", ".join(judge.name for judge in judges)

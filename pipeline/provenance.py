@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from scd.devices import resolve_device
+
 PACKAGES = ("scd", "numpy", "torch", "numba", "scikit-learn", "torchvision", "adversarial-robustness-toolbox", "larq")
 
 
@@ -21,11 +23,21 @@ def provenance(device: str, data: dict[str, Any] | None = None, **more: Any) -> 
         "packages": {name: version for name in PACKAGES if (version := _version(name))},
         "system": f"{platform.system()} {platform.machine()}",
         "cores": os.cpu_count(),
-        "device": device,
+        "device": device_name(device),
         "command": " ".join(["python", *sys.argv]),
         "data": data,
         **more,
     }
+
+
+def device_name(device: str) -> str:
+    """The device meant by `device`, with the name of a GPU."""
+    found = resolve_device(device)
+    if not found.startswith("cuda"):
+        return found
+    import torch
+
+    return f"{found} ({torch.cuda.get_device_name(found)})"
 
 
 def git_state() -> dict[str, Any]:

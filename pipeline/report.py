@@ -35,10 +35,14 @@ def summary_lines(summary: dict[str, Any], reused: bool) -> list[str]:
     ]
     if s["already_wrong"]:
         lines.append(_row("already misclassified", f"{int(s['already_wrong'])}, left out"))
+    if s["norm"] == "linf":
+        lines.append(_row("mean minimum Linf", _number(s["linf_mean"])))
+        lines.append(_row("mean L2 of the same", _interval(s, "l2_mean")))
+    else:
+        lines.append(_row("mean minimum L2", _interval(s, "l2_mean")))
+        lines.append(_row("median minimum L2", _interval(s, "l2_median")))
+        lines.append(_row("mean Linf of the same", _number(s["linf_mean"])))
     lines += [
-        _row("mean minimum L2", _interval(s, "l2_mean")),
-        _row("median minimum L2", _interval(s, "l2_median")),
-        _row("mean Linf of the same", _number(s["linf_mean"])),
         _row("queries per point", "-" if s["queries_mean"] is None else f"{s['queries_mean']:,.0f}"),
         _row("attack time", _time(s["attack_seconds"])),
         "",

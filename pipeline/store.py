@@ -97,6 +97,12 @@ def locked(folder: Path, what: str) -> Iterator[None]:
         lock.release()
 
 
+def sweep(folder: Path) -> None:
+    """Remove what a killed process left half written; call it with the folder locked."""
+    for path in folder.glob(".*.tmp"):
+        path.unlink(missing_ok=True)
+
+
 def seal(folder: Path, names: list[str], facts: dict[str, Any]) -> None:
     """Declare a folder's files complete: their checksums and `facts`, written last."""
     write_json(folder / "done.json", {**facts, "sha256": {name: file_sha256(folder / name) for name in names}})

@@ -94,8 +94,8 @@ class SCDClassifier(VoteEnsemble):
         "batch_fraction": [Interval(Real, 0, 1, closed="right")],
         "features_per_step": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
         "auto_features": [Interval(Integral, 1, None, closed="left")],
-        "step_hidden": [Interval(Real, 0, None, closed="neither")],
-        "step_output": [Interval(Real, 0, None, closed="neither")],
+        "step_hidden": [Interval(Real, 0, 1000, closed="right")],
+        "step_output": [Interval(Real, 2**-20, 1000, closed="both")],  # output weights are multiples of 2**-20
         "threshold_window": [Interval(Integral, 1, None, closed="left"), None],
         "init_thresholds": [StrOptions({"median", "searched"})],
         "init_weights": [StrOptions({"normal", "uniform"})],

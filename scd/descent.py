@@ -183,6 +183,7 @@ class Descent:
         """Search the threshold of one hidden node a vote and, given (V, F) features, one step on its weights."""
         s, now, votes = self.settings, self.now, self.all_votes
         p, weights = self.projections[votes, nodes], now.hidden[votes, nodes]
+        initial = features is None  # the search before the walk is over all thresholds
         if features is None:
             features = torch.zeros(len(nodes), 1, dtype=torch.int64, device=self.device)
             moves = torch.zeros(len(nodes), 1, device=self.device)
@@ -195,7 +196,7 @@ class Descent:
             effects = cross_entropy_effects(off, off + unit, batch, self.negatives)
         else:
             effects = zero_one_effects(off, off + unit, batch, self.negatives, self.score.weights(self._combined()))
-        window = self._window(batch, now.thresholds[votes, nodes])
+        window = None if initial else self._window(batch, now.thresholds[votes, nodes])
         chosen, threshold, _ = self.kernel.search(p, self.columns, features, moves, effects, window, self.divisor)
         feature = features.gather(1, chosen[:, None])[:, 0]
         step = moves.gather(1, chosen[:, None])[:, 0]

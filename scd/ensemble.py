@@ -44,6 +44,9 @@ class VoteEnsemble(ClassifierMixin, BaseEstimator):
         Vote number v draws from a seed made of this and v.
     """
 
+    method_version: ClassVar[int] = 1
+    """Raised by a class whenever a change of its code changes its votes: the store then trains anew."""
+
     n_votes: int
     n_features_in_: int
     random_state: Any

@@ -36,6 +36,7 @@ def save_votes(path: str | Path, votes: list[Vote], meta: dict[str, Any]) -> Non
             np.savez(file, **arrays)
             file.flush()
             os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
         os.replace(temporary, path)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):

@@ -131,19 +131,28 @@ def _best_inside(pa, step, xa, ea, where, gains, total, best):
         size = 0
         r = first[s]
         while r >= 0:
-            value = pa[r] + step * xa[r]
-            j = size
-            while j > 0 and q[j - 1] < value:
-                q[j] = q[j - 1]
-                rows[j] = rows[j - 1]
-                j -= 1
-            q[j] = value
-            rows[j] = r
+            q[size], rows[size] = pa[r] + step * xa[r], r
             size += 1
             r = following[r]
+        order = _descending(q[:size])
         gain = edge[s]
         for j in range(size):
-            gain += ea[rows[j]]
-            if gain > best and (j + 1 == size or q[j + 1] < q[j]):
+            gain += ea[rows[order[j]]]
+            if gain > best and (j + 1 == size or q[order[j + 1]] < q[order[j]]):
                 best = gain
     return best
+
+
+@njit(nogil=True, cache=True)
+def _descending(q):
+    """Positions of `q` from the greatest value to the least: by insertion for the few rows that a bin mostly holds."""
+    if len(q) > 32:
+        return np.argsort(-q)
+    order = np.empty(len(q), dtype=np.int64)
+    for i in range(len(q)):
+        j = i
+        while j > 0 and q[order[j - 1]] < q[i]:
+            order[j] = order[j - 1]
+            j -= 1
+        order[j] = i
+    return order

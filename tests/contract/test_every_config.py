@@ -15,6 +15,7 @@ def options(group: str) -> list[str]:
     return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
 
 
+PREPARED = {"cifar10": ("cifar10_0_1.npz", (32, 32, 3))}  # file and row shape of sets that are not embedded
 EXTRAS = {"hsj_art": "art"}  # configs that need an extra, by the module it brings
 
 
@@ -30,6 +31,24 @@ def test_every_data_set_composes_with_every_scale(compose_config, dataset, scale
 
 
 @pytest.mark.filterwarnings("ignore:.*had not converged")  # of course not: it is a miniature
+@pytest.mark.parametrize("dataset", options("dataset"))
+def test_every_data_set_is_fitted_and_attacked(compose_config, tmp_path, dataset):
+    """A set that is not embedded runs on a small prepared file of its own shape."""
+    from pipeline.experiment import run
+
+    if dataset in PREPARED:
+        rng, (name, shape) = np.random.default_rng(0), PREPARED[dataset]
+        parts = {"train": 40, "test": 12}
+        arrays = {f"x_{part}": rng.integers(0, 256, (n, *shape), dtype=np.uint8) for part, n in parts.items()}
+        arrays |= {f"y_{part}": np.arange(n, dtype=np.uint8) % 2 for part, n in parts.items()}
+        (tmp_path / "prepared").mkdir()
+        np.savez(tmp_path / "prepared" / name, **arrays)
+    config = compose_config(f"dataset={dataset}", "scale=smoke", "points.rule=random")
+    record = run(config)
+    assert record["attack"].startswith(f"{dataset}-scd01-hsj-")
+
+
+@pytest.mark.filterwarnings("ignore:.*had not converged")
 @pytest.mark.parametrize("model", options("model"))
 def test_every_model_fits_evaluates_and_is_attacked(compose_config, model):
     from pipeline.experiment import run

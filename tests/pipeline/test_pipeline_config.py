@@ -27,8 +27,16 @@ import pytest
         ("points.count=0", r"points\.count must be an int >= 1\. Got 0"),
         ("points.rule=indices", r"points\.indices must be a list of row numbers .* Got None"),
         ("points.rule=correct_for_all", r"points\.models must name the models .* Got \[\]"),
-        ("seed=-1", r"seed must be an int >= 0\. Got -1"),
-        ("seed=x", r"seed must be an int >= 0\. Got 'x'"),
+        ("seed=-1", r"seed must be an int in 0\.\.4294967295\. Got -1"),
+        ("seed=5000000000", r"seed must be an int in 0\.\.4294967295\. Got 5000000000"),
+        ("seed=x", r"seed must be an int in 0\.\.4294967295\. Got 'x'"),
+        ("points=3", r"points must be a group of keys\. Got 3"),
+        ("points.indices=[0,1]", r"points\.indices needs points\.rule=indices"),
+        ("points.models=[rf]", r"points\.models needs points\.rule=correct_for_all or attack\.start=given"),
+        ("+dataset.training.bacth=1", r"dataset\.training\.bacth is not a known key"),
+        ("+attack.points.foo=1", r"attack\.points\.foo is not a known key"),
+        ("+scale.foo=1", r"scale\.foo is not a known key"),
+        ("model.step_output=1e-9", r"'step_output' parameter .* Got 1e-09"),
         ("device=tpu", r"'device' parameter must be 'auto', 'cpu' or 'cuda'\. Got 'tpu'"),
         ("memory_budget=lots", r"'memory_budget' parameter must be a positive number of bytes .* Got 'lots'"),
         ("verbose=loud", r"verbose must be true or false\. Got 'loud'"),
@@ -68,6 +76,16 @@ def test_cuda_asked_for_and_absent(compose_config):
         pytest.skip("there is a CUDA device")
     with pytest.raises(UserError, match="torch finds no CUDA device"):
         check(compose_config("device=cuda"))
+
+
+@pytest.mark.parametrize("model", ["scd01", "rf"])
+def test_device_and_memory_are_checked_whatever_the_model(compose_config, model):
+    from pipeline.configcheck import check
+    from pipeline.errors import UserError
+
+    for override in ("device=nonsense", "memory_budget=1.5", "memory_budget=-3"):
+        with pytest.raises(UserError, match=override.split("=")[0]):
+            check(compose_config(f"model={model}", override))
 
 
 def test_a_good_configuration_passes(compose_config):

@@ -17,6 +17,7 @@ class Judge:
 
     labels: np.ndarray
     name: str = "judge"
+    key: str = "key"
     model: object = field(init=False)
 
     def __post_init__(self) -> None:

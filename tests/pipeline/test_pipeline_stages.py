@@ -70,7 +70,17 @@ def test_only_what_can_change_the_result_is_in_the_key(small):
     folder = go(base)["fit"]
     for same in ("memory_budget=100MiB", "verbose=false", "device=cpu", "model.backend=cpu", "model.n_votes=2"):
         assert go(small("attack=none", same))["fit"] == folder, same
-    for other in ("seed=1", "model.n_iter=31", "model.rollback=true", "dataset.classes=[1,7]"):
+    assert (
+        go(small("attack=none", "model.step_hidden=1"))["fit"]
+        == go(small("attack=none", "model.step_hidden=1.0"))["fit"]
+    )
+    for other in (
+        "model.backend=reference",
+        "seed=1",
+        "model.n_iter=31",
+        "model.rollback=true",
+        "dataset.classes=[1,7]",
+    ):
         assert go(small("attack=none", other, "model.n_votes=1"))["fit"] != folder, other
 
 
@@ -80,7 +90,7 @@ def test_damaged_votes_are_trained_again_to_the_same_bytes(small):
     path = sorted(folder.glob("votes_*.npz"))[-1]
     content = path.read_bytes()
     path.write_bytes(content[: len(content) // 2])
-    with pytest.warns(UserWarning, match="are damaged"):
+    with pytest.warns(UserWarning, match="cannot be used .its checksum does not match"):
         go(config)
     from scd.storage import load_votes
 
@@ -88,6 +98,38 @@ def test_damaged_votes_are_trained_again_to_the_same_bytes(small):
     old, new = load_votes(path.with_suffix(".again"))[0], load_votes(path)[0]
     for a, b in zip(old, new, strict=True):
         assert all(np.array_equal(a[name], b[name]) for name in a)
+
+
+def test_votes_whose_description_is_missing_are_trained_again(small):
+    config = small("attack=none")
+    folder = fit_folder(config, go(config))
+    sorted(folder.glob("votes_*.json"))[0].unlink()
+    (folder / ".half.tmp").write_text("left by a kill")
+    with pytest.warns(UserWarning, match="missing, as after a kill"):
+        go(config)
+    assert not (folder / ".half.tmp").exists()
+
+
+def test_a_changed_evaluation_is_made_again(small):
+    config = small("attack=none")
+    path = fit_folder(config, go(config)) / "evaluation_4.json"
+    before = json.loads(path.read_text())
+    path.write_text(path.read_text().replace('"accuracy_ensemble": 0', '"accuracy_ensemble": 1'))
+    with pytest.warns(UserWarning, match="is damaged or of another version"):
+        go(config)
+    assert json.loads(path.read_text())["accuracy_ensemble"] == before["accuracy_ensemble"]
+
+
+def test_a_new_version_of_a_method_is_not_read_from_the_store(small, monkeypatch):
+    from attacks import HopSkipJump
+    from scd import SCDClassifier
+
+    first = go(small())
+    monkeypatch.setattr(HopSkipJump, "method_version", 99)
+    second = go(small())
+    assert (second["fit"], second["attack"] == first["attack"]) == (first["fit"], False)
+    monkeypatch.setattr(SCDClassifier, "method_version", 99)
+    assert go(small())["fit"] != first["fit"]
 
 
 def test_damaged_attack_is_run_again_with_the_same_numbers(small):
