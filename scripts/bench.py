@@ -137,8 +137,8 @@ def attack_rates(model: Any, x: np.ndarray, y: np.ndarray) -> Figures:
     own = x[:2048].copy()
     found: Figures = {}
     runs = {
-        "ours (10 points x 4 restarts x 10)": (HopSkipJump(max_iter=10, restarts=4), points, labels),
-        "ART (2 points x 1 restart x 10)": (HopSkipJumpART(max_iter=10, restarts=1), points[:2], labels[:2]),
+        "ours (10 points, 10 restarts, 20 iterations)": (HopSkipJump(max_iter=20), points, labels),
+        "ART (1 point, 1 run, 20 iterations)": (HopSkipJumpART(max_iter=20, restarts=1), points[:1], labels[:1]),
     }
     HopSkipJump(max_iter=1, restarts=1)(model.predict, points[:1], labels[:1])  # compile
     for name, (attack, rows, truth) in runs.items():
