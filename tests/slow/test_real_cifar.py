@@ -50,6 +50,7 @@ def test_stored_training_score_is_that_of_a_fresh_prediction(cifar, twenty_votes
     assert right.sum(axis=0).tolist() == [int(vote["train_right"].sum()) for vote in twenty_votes.votes_]
 
 
+@pytest.mark.filterwarnings("ignore:.*had not converged", "ignore:.*Maximum iterations")  # cut short on purpose
 def test_mlp_votes_predict_as_scikit_learn_does_on_every_test_row(cifar):
     """Its own classifiers, given the fitted weights, row by row."""
     from sklearn.neural_network import MLPClassifier
