@@ -51,7 +51,7 @@ def in_threads(work: Callable[[int, int], None], length: int, numbers: int) -> N
 
 
 @njit(nogil=True, cache=True)
-def interpolate(x, example, far, rows, alpha, linf, low, high, out, out_rows, begin, end):  # type: ignore[no-untyped-def]
+def interpolate(x, example, far, rows, alpha, linf, low, high, out, out_rows, begin, end):
     """Move far points towards their originals: out[out_rows[k]] from far[rows[k]] for k in begin..end-1.
 
     L2: the point at the share `alpha` of the way from the original to the far point (above 1: beyond it).
@@ -83,7 +83,7 @@ def interpolate(x, example, far, rows, alpha, linf, low, high, out, out_rows, be
 
 
 @njit(nogil=True, cache=True)
-def step_rows(points, rows, direction, length, low, high, out, begin, end):  # type: ignore[no-untyped-def]
+def step_rows(points, rows, direction, length, low, high, out, begin, end):
     """Fill out[k] with points[rows[k]] moved by length[k] along direction[k], clipped to the box."""
     for k in range(begin, end):
         source, along, by = points[rows[k]], direction[k], length[k]
@@ -92,7 +92,7 @@ def step_rows(points, rows, direction, length, low, high, out, begin, end):  # t
 
 
 @njit(nogil=True, cache=True)
-def distances(x, example, points, rows, l2, linf, begin, end):  # type: ignore[no-untyped-def]
+def distances(x, example, points, rows, l2, linf, begin, end):
     """Fill l2[k] and linf[k] with the distances, in float64, of points[rows[k]] to their originals."""
     for k in range(begin, end):
         original, point = x[example[rows[k]]], points[rows[k]]
@@ -105,7 +105,7 @@ def distances(x, example, points, rows, l2, linf, begin, end):  # type: ignore[n
 
 
 @njit(nogil=True, cache=True)
-def perturb(noise, centres, run, scale, low, high, begin, end):  # type: ignore[no-untyped-def]
+def perturb(noise, centres, run, scale, low, high, begin, end):
     """Turn noise rows begin..end-1, in place, into clip(centre + scale * noise).
 
     Parameters
@@ -125,7 +125,7 @@ def perturb(noise, centres, run, scale, low, high, begin, end):  # type: ignore[
 
 
 @njit(nogil=True, cache=True)
-def add_moves(samples, centres, run, segment, adversarial, sums, begin, end):  # type: ignore[no-untyped-def]
+def add_moves(samples, centres, run, segment, adversarial, sums, begin, end):
     """Add every sample's move away from its centre to its segment's sum, for the columns begin..end-1.
 
     Rows are added one after the other in their order, so the sums do not depend on how rows were cut into blocks.

@@ -54,14 +54,14 @@ def stream_key(*names: int | str) -> NDArray[np.uint64]:
 
 
 @njit(nogil=True, cache=True, inline="always")
-def _mix(z):  # type: ignore[no-untyped-def]
+def _mix(z):
     z = (z ^ (z >> _S30)) * _MIX_A
     z = (z ^ (z >> _S27)) * _MIX_B
     return z ^ (z >> _S31)
 
 
 @njit(nogil=True, cache=True)
-def _draw(state, offsets, first, second):  # type: ignore[no-untyped-def]
+def _draw(state, offsets, first, second):
     """Fill a tile with two 31-bit integers per pair."""
     for i in range(_TILE):
         h = _mix(state + offsets[i])
@@ -70,7 +70,7 @@ def _draw(state, offsets, first, second):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def _to_normal(first, second, uniform, bits, out):  # type: ignore[no-untyped-def]
+def _to_normal(first, second, uniform, bits, out):
     """Turn a tile of integers into 2 * _TILE standard normal numbers; `bits` is the int32 view of `uniform`."""
     for i in range(_TILE):
         uniform[i] = (F32(first[i]) + _HALF) * _TO_UNIT
@@ -99,7 +99,7 @@ def _to_normal(first, second, uniform, bits, out):  # type: ignore[no-untyped-de
 
 
 @njit(nogil=True, cache=True)
-def _to_uniform(first, second, out):  # type: ignore[no-untyped-def]
+def _to_uniform(first, second, out):
     """Turn a tile of integers into 2 * _TILE numbers uniform in [0, 1]."""
     for i in range(_TILE):
         out[i] = F32(first[i]) * _TO_UNIT
@@ -107,7 +107,7 @@ def _to_uniform(first, second, out):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def fill_noise(keys, stream, number, kind, begin, end, out, norm):  # type: ignore[no-untyped-def]
+def fill_noise(keys, stream, number, kind, begin, end, out, norm):
     """Fill rows begin..end-1 of `out` with noise, and `norm` with the length of each.
 
     Parameters
