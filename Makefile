@@ -14,7 +14,7 @@ run: $(VENV)/.core
 	$(PY) run.py $(ARGS)
 
 test: $(VENV)/.test
-	$(PY) -m pytest $(ARGS)
+	$(PY) -m pytest -n auto --dist worksteal $(ARGS)
 
 test-slow: $(VENV)/.test
 	$(PY) -m pytest -m slow --durations=10 $(ARGS)

@@ -10,12 +10,48 @@ from attacks.oracle import LabelOracle, QueryBudgetExceeded
 from attacks.record import AttackResult
 
 if TYPE_CHECKING:
+    from attacks.boundary import BoundaryAttack
+    from attacks.boundary_art import BoundaryAttackART
+    from attacks.cgba import CGBA
     from attacks.hopskipjump import HopSkipJump
     from attacks.hsj_art import HopSkipJumpART
+    from attacks.noise_search import NoiseSearch
+    from attacks.rays import RayS
+    from attacks.substitute import Substitute
+    from attacks.surfree import SurFree
+    from attacks.transfer import Transfer
+    from attacks.whitebox import WhiteBox
 
-__all__ = ["AttackResult", "HopSkipJump", "HopSkipJumpART", "LabelOracle", "QueryBudgetExceeded"]
+__all__ = [
+    "AttackResult",
+    "BoundaryAttack",
+    "BoundaryAttackART",
+    "CGBA",
+    "HopSkipJump",
+    "HopSkipJumpART",
+    "NoiseSearch",
+    "RayS",
+    "Substitute",
+    "SurFree",
+    "Transfer",
+    "WhiteBox",
+    "LabelOracle",
+    "QueryBudgetExceeded",
+]
 
-_HOMES = {"HopSkipJump": "attacks.hopskipjump", "HopSkipJumpART": "attacks.hsj_art"}
+_HOMES = {
+    "BoundaryAttack": "attacks.boundary",
+    "BoundaryAttackART": "attacks.boundary_art",
+    "CGBA": "attacks.cgba",
+    "HopSkipJump": "attacks.hopskipjump",
+    "HopSkipJumpART": "attacks.hsj_art",
+    "NoiseSearch": "attacks.noise_search",
+    "RayS": "attacks.rays",
+    "Substitute": "attacks.substitute",
+    "SurFree": "attacks.surfree",
+    "Transfer": "attacks.transfer",
+    "WhiteBox": "attacks.whitebox",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -80,7 +80,7 @@ class BoundarySearch:
         self._place(points, who[moved], upper[moved], linf, points, who[moved])
         known = lower / np.where(upper > 0, upper, 1.0)
         # a bracket on the straight line says nothing about the path on which the last projection will go
-        self._keep_best(who, known if linf == self.linf else np.zeros(len(who)))
+        self.keep_best(who, known if linf == self.linf else np.zeros(len(who)))
 
     def finish(self, who: Selection) -> None:
         """Project the best points of the runs `who` to within `FINAL_TOLERANCE` of the boundary.
@@ -157,8 +157,11 @@ class BoundarySearch:
             len(who) * far.shape[1],
         )
 
-    def _keep_best(self, who: Selection, lower: NDArray[np.float64]) -> None:
-        """Keep the points of the runs `who` that are closer than the best so far."""
+    def keep_best(self, who: Selection, lower: NDArray[np.float64]) -> None:
+        """Keep the points of the runs `who` that are closer than the best so far.
+
+        `lower` is the share of the way from the original up to which the model is known to be right, 0 if nothing is.
+        """
         runs = self.runs
         l2, linf = self.measure(who, runs.point)
         closer = (linf < runs.linf[who]) if self.linf else (l2 < runs.l2[who])

@@ -33,6 +33,35 @@ def check_int(owner: str, name: str, value: Any, least: int | None) -> int:
     return int(value)
 
 
+def check_number(
+    owner: str, name: str, value: Any, *, least: float | None = None, above: float | None = None,
+    below: float | None = None,
+) -> float:  # fmt: skip
+    """Return `value` as a float within the bounds that are given: least <= value, above < value < below."""
+    bounds = {">=": least, ">": above, "<": below}
+    allowed = "a number " + " and ".join(f"{sign} {bound:g}" for sign, bound in bounds.items() if bound is not None)
+    known = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
+    if not (known and np.isfinite(value)):
+        raise refuse(owner, name, allowed.strip(), value)
+    if (
+        (least is not None and value < least)
+        or (above is not None and value <= above)
+        or (below is not None and value >= below)
+    ):
+        raise refuse(owner, name, allowed, value)
+    return float(value)
+
+
+def check_numbers(owner: str, name: str, value: Any, least: float) -> tuple[float, ...]:
+    """Return `value` as a tuple of different finite numbers not below `least`, at least one of them."""
+    numbers = list(value) if isinstance(value, (Sequence, np.ndarray)) and not isinstance(value, str) else []
+    real = (int, float, np.integer, np.floating)
+    right = [isinstance(v, real) and not isinstance(v, bool) and np.isfinite(v) and v >= least for v in numbers]
+    if not right or not all(right) or len(set(numbers)) < len(numbers):
+        raise refuse(owner, name, f"a list of different numbers >= {least:g}, at least one", value)
+    return tuple(float(v) for v in numbers)
+
+
 def check_choice(owner: str, name: str, value: Any, choices: Sequence[str]) -> str:
     """Return `value` if it is one of `choices`."""
     if not isinstance(value, str) or value not in choices:

@@ -3,20 +3,12 @@
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from tqdm import tqdm
 
-from attacks.boundary_search import BoundarySearch
-from attacks.checks import Task, refuse
+from attacks.art_runs import ARTRuns
 from attacks.hopskipjump import HopSkipJump
-from attacks.noise import stream_key
-from attacks.record import AttackResult
-from attacks.runs import Runs, collect
-from attacks.starts import Candidates
-from attacks.state import Journal
 
 
-class HopSkipJumpART(HopSkipJump):
+class HopSkipJumpART(ARTRuns, HopSkipJump):
     """ART's HopSkipJump behind the call and the record of our own, one run after the other.
 
     ART does the iterations. Around them: the starts are those of `HopSkipJump` with the same seed (ART draws its own
@@ -29,51 +21,10 @@ class HopSkipJumpART(HopSkipJump):
     the call only (`pip install .[art]`).
     """
 
-    def __init__(self, **parameters: Any) -> None:
-        super().__init__(**parameters)
-        if self.query_budget is not None:
-            raise refuse(type(self).__name__, "query_budget", "None", self.query_budget)
-
-    def _attack(self, task: Task, journal: Journal, shared: Candidates | None) -> AttackResult:
-        art = _import_art()
-        if journal.snapshot:
-            runs, returned = Runs.from_arrays(journal.snapshot), journal.snapshot["l2_returned"].copy()
-            search = BoundarySearch(task, journal, runs, self.norm == "linf")
-        else:
-            search = self._start(task, journal, shared)
-            runs = search.runs
-            runs.l2[:], runs.linf[:], returned = np.inf, np.inf, np.full(len(runs), np.nan)
-            journal.mark({**runs.to_arrays(), "l2_returned": returned})
-        with tqdm(total=len(runs), initial=int(runs.iteration), desc=type(self).__name__, unit="run",
-                  disable=not self.verbose) as bar:  # fmt: skip
-            while int(runs.iteration) < len(runs):
-                r = int(runs.iteration)
-                if runs.started[r]:
-                    runs.point[r] = self._perturb(art, search, r)
-                    returned[r] = self._project(search, r)
-                runs.iteration = np.array(r + 1)
-                journal.mark({**runs.to_arrays(), "l2_returned": returned})
-                bar.update()
-        return collect(task, runs, journal.oracle.queries, search.linf, l2_returned=returned)
-
-    def _perturb(self, art: Any, search: BoundarySearch, r: int) -> NDArray[np.float32]:
-        """Let ART do the iterations of run r from its start; returns ART's point, shape (d,)."""
-        task, runs = search.task, search.runs
-        e = int(runs.example[r])
-
-        def predict(rows: Any) -> NDArray[np.float32]:
-            # two classes are all that the attack looks at: 0 the true label, 1 any other
-            rows = np.clip(np.ascontiguousarray(rows, dtype=np.float32), np.float32(task.low), np.float32(task.high))
-            runs.spent[r] += len(rows)
-            adversarial = search.journal.ask(rows, np.full(len(rows), e))
-            return np.eye(2, dtype=np.float32)[adversarial.astype(np.int64)]
-
-        model = art.BlackBoxClassifier(
-            predict, input_shape=task.x.shape[1:], nb_classes=2, clip_values=(task.low, task.high)
-        )
-        attack = art.HopSkipJump(
+    def _build(self, art: Any, model: Any, batch_size: int) -> Any:
+        return art.HopSkipJump(
             model,
-            batch_size=search.block_rows,
+            batch_size=batch_size,
             norm=2 if self.norm == "l2" else np.inf,
             max_iter=self.max_iter,
             max_eval=self.max_eval,
@@ -81,42 +32,3 @@ class HopSkipJumpART(HopSkipJump):
             init_size=self.init_size,
             verbose=False,
         )
-        key = stream_key(self.seed, task.index[e], runs.restart[r], "art")
-        before = np.random.get_state()
-        try:
-            np.random.seed((key & np.uint64(0xFFFFFFFF)).astype(np.uint32))
-            point = attack.generate(
-                task.x[e : e + 1].copy(), y=np.array([[1.0, 0.0]]), x_adv_init=runs.point[r : r + 1].copy()
-            )
-        finally:
-            np.random.set_state(before)
-        inside: NDArray[np.float32] = np.clip(point[0], np.float32(task.low), np.float32(task.high))
-        return inside
-
-    def _project(self, search: BoundarySearch, r: int) -> float:
-        """Project ART's point of run r to the boundary; returns the L2 distance it had before."""
-        runs, who = search.runs, np.array([r])
-        runs.steps[r] = self.max_iter
-        l2, _ = search.measure(who, runs.point)
-        if not search.ask(who, lambda out, begin, end: np.copyto(out, runs.point[who[begin:end]]))[0]:
-            runs.started[r] = False  # the original image, or a point that the model no longer gets wrong
-            return float("nan")
-        search.search(who, search.linf, 1e-3)
-        search.finish(who)
-        runs.write_trace(who)
-        return float(l2[0])
-
-
-def _import_art() -> Any:
-    """Import what is needed of ART, or say how to get it."""
-    try:
-        from types import SimpleNamespace
-
-        from art.attacks.evasion import HopSkipJump as ArtHopSkipJump
-        from art.estimators.classification import BlackBoxClassifier
-    except ImportError as missing:
-        raise ImportError(
-            "The attack HopSkipJumpART needs the Adversarial Robustness Toolbox 1.20.1; "
-            f"install it with `pip install .[art]` ({missing})."
-        ) from missing
-    return SimpleNamespace(HopSkipJump=ArtHopSkipJump, BlackBoxClassifier=BlackBoxClassifier)

@@ -1,17 +1,29 @@
 """What an attack may ask of a model: the label oracle, which counts every question."""
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+if TYPE_CHECKING:
+    import torch
+
 LabelFunction = Callable[[NDArray[np.float32]], ArrayLike]
+MemberFunction = Callable[[NDArray[np.float32], NDArray[np.int64]], ArrayLike]
+SmoothFunction = Callable[["torch.Tensor", float, float], "torch.Tensor"]
 
 LABEL = "label"
 """An attack whose `requires` is this needs an oracle that answers with predicted labels only."""
+MEMBERS = "members"
+"""An attack whose `requires` is this needs the labels of an ensemble's single members, and their number `n_members`."""
+GRADIENT = "gradient"
+"""An attack whose `requires` is this is not black-box: besides labels it needs `smooth`, a differentiable stand-in."""
 
 DEFAULT_MEMORY = 256 * 2**20
 _MOST_ROWS = 4096  # beyond this a larger block makes no forward pass faster, it only leaves the cache
+_GRADIENT_ROWS = 32  # twice as many make a gradient of 100 votes only a little faster, and a lone one slower
+_GRADIENT_NUMBERS = 2**18  # most features of a block: large images come a few at a time, for their activations
 
 
 class QueryBudgetExceeded(Exception):
@@ -108,11 +120,16 @@ class LabelOracle:
             If the model does not answer with one integer label per row.
         """
         self.count(examples)
-        answers = [self._ask(rows[start : start + self.batch_rows]) for start in range(0, len(rows), self.batch_rows)]
+        blocks = [slice(start, start + self.batch_rows) for start in range(0, len(rows), self.batch_rows)]
+        answers = [self._ask(rows[block], examples[block]) for block in blocks]
         return np.concatenate(answers) if answers else np.zeros(0, dtype=np.int64)
 
-    def _ask(self, rows: NDArray[np.float32]) -> NDArray[np.int64]:
-        answer = np.asarray(self.labels(rows))
+    def _answer(self, rows: NDArray[np.float32], examples: NDArray[np.int64]) -> ArrayLike:
+        """What the model says of one block."""
+        return self.labels(rows)
+
+    def _ask(self, rows: NDArray[np.float32], examples: NDArray[np.int64]) -> NDArray[np.int64]:
+        answer = np.asarray(self._answer(rows, examples))
         if answer.shape != (len(rows),):
             raise ValueError(
                 f"The model asked by an attack must return one label per row, shape ({len(rows)},). "
@@ -125,3 +142,89 @@ class LabelOracle:
                     f"The model asked by an attack must return integer labels. Got {answer.dtype} values instead."
                 )
         return answer.astype(np.int64)
+
+
+class MemberOracle(LabelOracle):
+    """An ensemble of which single members are asked: a row of example e is a question to member ``members[e]`` alone.
+
+    Parameters
+    ----------
+    labels : callable
+        Takes float32 rows of shape (n, d) and member numbers of shape (n,), returns n integer labels.
+    members : ndarray of int64, shape (n_examples,)
+        The member that each example attacks.
+    n_features : int
+    memory_budget : int
+        Bytes for the rows of one call and their copies.
+    """
+
+    def __init__(
+        self,
+        labels: Callable[..., ArrayLike],
+        members: NDArray[np.int64],
+        n_features: int,
+        *,
+        memory_budget: int = DEFAULT_MEMORY,
+    ) -> None:
+        super().__init__(labels, len(members), n_features, memory_budget=memory_budget)
+        self.member_labels: MemberFunction = labels
+        self.members = members
+
+    def _answer(self, rows: NDArray[np.float32], examples: NDArray[np.int64]) -> ArrayLike:
+        return self.member_labels(rows, self.members[examples])
+
+
+class GradientOracle:
+    """The gradient of a model's smoothed share of votes, with a count of evaluations per example.
+
+    Rows are evaluated in blocks of one size, the last one filled up with zeros: a product rounds differently for
+    another number of rows, and so a row's gradient does not depend on how many are asked for beside it.
+
+    Parameters
+    ----------
+    smooth : callable
+        Takes a float32 tensor of rows (n, d) and two sharpnesses beta and gamma, returns a tensor (n,) that is
+        differentiable in the rows: about the share of votes for label 1.
+    n_examples : int
+    n_features : int
+
+    Attributes
+    ----------
+    gradients : ndarray of int64, shape (n_examples,)
+        Gradients evaluated so far for each example.
+    """
+
+    def __init__(self, smooth: SmoothFunction, n_examples: int, n_features: int) -> None:
+        if not callable(smooth):
+            raise ValueError(f"The 'smooth' of an attack must be a callable. Got {smooth!r} instead.")
+        self.smooth = smooth
+        self.block = (max(1, min(_GRADIENT_ROWS, _GRADIENT_NUMBERS // n_features)), n_features)
+        self.gradients = np.zeros(n_examples, dtype=np.int64)
+
+    def __call__(
+        self, rows: NDArray[np.float32], examples: NDArray[np.int64], beta: float, gamma: float
+    ) -> NDArray[np.float32]:
+        """Gradients, shape (n, d), of the smoothed share at rows (n, d) asked for `examples` (n,)."""
+        self.gradients += np.bincount(examples, minlength=len(self.gradients))
+        out, size = np.empty_like(rows), self.block[0]
+        for start in range(0, len(rows), size):
+            part = rows[start : start + size]
+            out[start : start + size] = self._gradient(part, beta, gamma)
+        return out
+
+    def _gradient(self, rows: NDArray[np.float32], beta: float, gamma: float) -> NDArray[np.float32]:
+        import torch
+
+        x = torch.zeros(self.block)
+        x[: len(rows)] = torch.from_numpy(rows)
+        share = self.smooth(x.requires_grad_(True), beta, gamma)
+        if share.shape != (len(x),):
+            raise ValueError(
+                f"The smooth model of an attack must return one number per row, shape ({len(x)},). "
+                f"Got shape {tuple(share.shape)} instead."
+            )
+        (gradient,) = torch.autograd.grad(share.sum(), x)
+        found: NDArray[np.float32] = gradient[: len(rows)].numpy()
+        if not np.isfinite(found).all():
+            raise ValueError("The smooth model of an attack must have finite gradients. Got NaN or infinity instead.")
+        return found

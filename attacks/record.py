@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 NO_START = "no adversarial start"
 ALREADY_WRONG = "already misclassified"
 BUDGET_SPENT = "query budget spent"
+NOT_FOOLED = "still classified correctly"
+TRAINED_ON = "used to train the substitute"
 
 _COLUMNS = (
     "index", "label", "success", "adversarials", "l2", "linf", "queries", "restart", "reason",
@@ -36,13 +38,15 @@ class AttackResult:
     restart : ndarray of int64, shape (n,)
         The restart that gave the minimum, -1 where the attack failed.
     reason : ndarray of str, shape (n,)
-        Empty, or why it failed: "no adversarial start", "already misclassified" or "query budget spent".
+        Empty, or why it failed: one of the constants of this module, for example "already misclassified".
     trace : dict of ndarray, all of one length
         A row per example, restart and iteration: `index`, `restart`, `iteration` (0 is the first boundary point; the
         last row of a run, after the final projection, repeats its iteration), `queries` spent by that run so far,
         `l2` and `linf` of its best point so far.
     extra : dict of ndarray, each of length n
         Columns of one attack only, for example `l2_returned`.
+    tables : dict of dict of ndarray
+        Further tables of one attack only, by name (a word without a dot): columns of one length each.
     """
 
     index: NDArray[np.int64]
@@ -56,12 +60,15 @@ class AttackResult:
     reason: NDArray[np.str_]
     trace: dict[str, NDArray[Any]] = field(default_factory=dict)
     extra: dict[str, NDArray[Any]] = field(default_factory=dict)
+    tables: dict[str, dict[str, NDArray[Any]]] = field(default_factory=dict)
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """Return the record as a flat dict of arrays, for a file without pickle."""
         flat: dict[str, NDArray[Any]] = {name: getattr(self, name) for name in _COLUMNS}
         flat.update({f"trace.{name}": column for name, column in self.trace.items()})
         flat.update({f"extra.{name}": column for name, column in self.extra.items()})
+        for table, columns in self.tables.items():
+            flat.update({f"tables.{table}.{name}": column for name, column in columns.items()})
         return flat
 
     @classmethod
@@ -70,4 +77,8 @@ class AttackResult:
         columns: dict[str, Any] = {name: flat[name] for name in _COLUMNS}
         for group in ("trace", "extra"):
             columns[group] = {n.removeprefix(f"{group}."): a for n, a in flat.items() if n.startswith(f"{group}.")}
+        columns["tables"] = {}
+        for name in (n for n in flat if n.startswith("tables.")):
+            _, table, column = name.split(".", 2)  # the name of a column may hold dots
+            columns["tables"].setdefault(table, {})[column] = flat[name]
         return cls(**columns)

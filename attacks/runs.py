@@ -99,10 +99,14 @@ class Runs:
         """Rebuild the runs from a checkpoint (which may hold other arrays too)."""
         return cls(**{column.name: arrays[column.name].copy() for column in fields(cls)})
 
+    def trace_rows(self, who: Selection) -> NDArray[np.float64]:
+        """Rows of the trace for the runs `who` as they are now, shape (k, 5)."""
+        columns = [who, self.steps[who], self.spent[who], self.l2[who], self.linf[who]]
+        return np.stack([np.asarray(c, dtype=np.float64) for c in columns], axis=1)
+
     def write_trace(self, who: Selection) -> None:
         """Append a row of the trace for each of the runs `who`."""
-        columns = [who, self.steps[who], self.spent[who], self.l2[who], self.linf[who]]
-        self.rows = np.concatenate([self.rows, np.stack([np.asarray(c, dtype=np.float64) for c in columns], axis=1)])
+        self.rows = np.concatenate([self.rows, self.trace_rows(who)])
 
 
 def collect(task: Task, runs: Runs, queries: NDArray[np.int64], linf: bool, **extra: NDArray[Any]) -> AttackResult:

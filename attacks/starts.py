@@ -53,7 +53,7 @@ def begin_runs(task: Task, journal: Journal, restarts: int, init_size: int, shar
     """
     everyone = np.arange(len(task.x))
     reason = np.full(len(task.x), "", dtype="U32")
-    wrong = _ask_in_blocks(journal, task.x, everyone)
+    wrong = ask_in_blocks(journal, task.x, everyone)
     reason[wrong] = ALREADY_WRONG
     start = np.zeros_like(task.x)
     if shared is not None:
@@ -84,11 +84,11 @@ def nearest_rows(task: Task, pool: NDArray[np.float32], pool_labels: NDArray[np.
     return Candidates(pool, result)
 
 
-def noise_starts(search: BoundarySearch, init_size: int, seed: int) -> None:
+def noise_starts(search: BoundarySearch, init_size: int, seed: int, to_boundary: bool = True) -> None:
     """Start every run from uniform noise in the box: the first adversarial of at most `init_size` rows.
 
-    Each run draws row after row from its own stream and asks one at a time, all runs together. A start found is
-    brought to the boundary by a first bisection along the straight line, whatever the norm.
+    Each run draws row after row from its own stream and asks one at a time, all runs together. With `to_boundary` a
+    start found is brought to the boundary by a first bisection along the straight line, whatever the norm.
     """
     runs = search.runs
     keys = run_keys(search, seed, "start", np.arange(len(runs)))
@@ -104,7 +104,8 @@ def noise_starts(search: BoundarySearch, init_size: int, seed: int) -> None:
         runs.started[searching[found]] = True
         searching = searching[~found]
     runs.stopped = ~runs.started
-    search.search(np.flatnonzero(runs.started), False, START_TOLERANCE)
+    if to_boundary:
+        search.search(np.flatnonzero(runs.started), False, START_TOLERANCE)
 
 
 def run_keys(search: BoundarySearch, seed: int, purpose: str, who: Selection, iteration: int = 0) -> NDArray[np.uint64]:
@@ -145,7 +146,8 @@ def _fill_start(
     out[out_rows] = np.clip(rows, np.float32(low), np.float32(high), out=rows)
 
 
-def _ask_in_blocks(journal: Journal, rows: NDArray[np.float32], examples: Selection) -> NDArray[np.bool_]:
+def ask_in_blocks(journal: Journal, rows: NDArray[np.float32], examples: Selection) -> NDArray[np.bool_]:
+    """Ask many rows so that an interrupt loses one block of them at most; (n, d) and (n,) to (n,)."""
     size = journal.oracle.batch_rows
     parts = [journal.ask(rows[b : b + size], examples[b : b + size]) for b in range(0, len(rows), size)]
     return np.concatenate(parts) if parts else np.zeros(0, dtype=bool)
@@ -170,7 +172,7 @@ def _try_candidates(
         if not len(searching):
             return
         rows = candidates.images[[candidates.order[e][attempt] for e in searching]]
-        found = _ask_in_blocks(journal, rows, searching)
+        found = ask_in_blocks(journal, rows, searching)
         start[searching[found]] = rows[found]
         searching = searching[~found]
     reason[searching] = NO_START

@@ -38,6 +38,8 @@ class ForestVotes(VoteEnsemble):
         Draw each tree's rows with replacement.
     n_jobs : int or None
         Trees fitted at the same time; -1 is one for each core. No effect on the result.
+    voting : {"hard", "mean"}
+        Majority of the votes' labels (paper), or mean of their probabilities. Decides predictions, not the votes.
     warm_start : bool
         Keep the trees of the last fit and train only what is missing to `n_votes`.
     random_state : int, RandomState or None
@@ -48,8 +50,11 @@ class ForestVotes(VoteEnsemble):
     ----------
     classes_, n_features_in_, votes_, root_seed_ : see :class:`scd.ensemble.VoteEnsemble`
         A vote's arrays, one entry a node, the root first: ``left`` and ``right`` int32 (-1 at a leaf), ``feature``
-        int32, ``threshold`` float64, ``label`` uint8 (the majority class of the node's rows; a tie is 0).
+        int32, ``threshold`` float64, ``share`` float64 (of the second class among the node's rows; the label is the
+        second class where it is above a half).
     """
+
+    method_version: ClassVar[int] = 2  # trees keep shares instead of labels
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "n_votes": [Interval(Integral, 1, None, closed="left")],
@@ -66,6 +71,7 @@ class ForestVotes(VoteEnsemble):
         "max_depth": [Interval(Integral, 1, None, closed="left"), None],
         "bootstrap": ["boolean"],
         "n_jobs": [Interval(Integral, 1, None, closed="left"), Interval(Integral, None, -1, closed="right"), None],
+        "voting": [StrOptions({"hard", "mean"})],
         "warm_start": ["boolean"],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
@@ -79,6 +85,7 @@ class ForestVotes(VoteEnsemble):
         max_depth: int | None = None,
         bootstrap: bool = True,
         n_jobs: int | None = -1,
+        voting: str = "hard",
         warm_start: bool = False,
         random_state: Any = None,
         verbose: bool = False,
@@ -89,6 +96,7 @@ class ForestVotes(VoteEnsemble):
         self.max_depth = max_depth
         self.bootstrap = bootstrap
         self.n_jobs = n_jobs
+        self.voting = voting
         self.warm_start = warm_start
         self.random_state = random_state
         self.verbose = verbose
@@ -129,23 +137,31 @@ class StackedTrees:
     """
 
     def __init__(self, votes: list[Vote]) -> None:
-        sizes = [len(vote["label"]) for vote in votes]
+        sizes = [len(vote["share"]) for vote in votes]
         self.roots = np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64)
-        self.left, self.right, self.feature, self.threshold, self.label = (
+        self.left, self.right, self.feature, self.threshold, self.share = (
             np.concatenate([vote[name] for vote in votes])
-            for name in ("left", "right", "feature", "threshold", "label")
+            for name in ("left", "right", "feature", "threshold", "share")
         )
+        self.label = (self.share > 0.5).astype(np.uint8)
 
     def labels(self, X: np.ndarray) -> np.ndarray:
         """(n, trees) uint8 labels of the trees for (n, d) rows, which are compared as float32."""
-        out = np.empty((len(X), len(self.roots)), dtype=np.uint8)
+        return self._leaves(X, self.label)
+
+    def probabilities(self, X: np.ndarray) -> np.ndarray:
+        """(n, trees) float64 share of the second class in the leaf that each row falls into."""
+        return self._leaves(X, self.share)
+
+    def _leaves(self, X: np.ndarray, values: np.ndarray) -> np.ndarray:
+        out = np.empty((len(X), len(self.roots)), dtype=values.dtype)
         rows = np.ascontiguousarray(X, dtype=np.float32)
-        _walk(rows, self.roots, self.left, self.right, self.feature, self.threshold, self.label, out)
+        _walk(rows, self.roots, self.left, self.right, self.feature, self.threshold, values, out)
         return out
 
 
 @njit(parallel=True, nogil=True, cache=True)
-def _walk(X, roots, left, right, feature, threshold, label, out):  # pragma: no cover
+def _walk(X, roots, left, right, feature, threshold, values, out):  # pragma: no cover
     for i in prange(len(X)):
         for t in range(len(roots)):
             root = roots[t]
@@ -153,7 +169,7 @@ def _walk(X, roots, left, right, feature, threshold, label, out):  # pragma: no 
             while left[node] >= 0:
                 go_left = np.float64(X[i, feature[node]]) <= threshold[node]
                 node = root + (left[node] if go_left else right[node])
-            out[i, t] = label[node]
+            out[i, t] = values[node]
 
 
 def fit_tree(tree: RandomForestClassifier, X: np.ndarray, y: np.ndarray, root_seed: int, vote: int) -> Any:
@@ -168,5 +184,5 @@ def _train_vote(tree: RandomForestClassifier, X: np.ndarray, y: np.ndarray, root
         "right": nodes.children_right.astype(np.int32),
         "feature": nodes.feature.astype(np.int32),
         "threshold": nodes.threshold.astype(np.float64),
-        "label": (nodes.value[:, 0, 1] > nodes.value[:, 0, 0]).astype(np.uint8),
+        "share": nodes.value[:, 0, 1] / nodes.value[:, 0].sum(axis=1),
     }

@@ -8,6 +8,7 @@ from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import numpy as np
+import torch
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier
 from sklearn.utils._param_validation import Interval, StrOptions
@@ -18,6 +19,7 @@ from baselines.parallel import train_in_parallel
 from scd.devices import resolve_device
 from scd.ensemble import Progress, VoteEnsemble
 from scd.forward import StackedVotes
+from scd.smooth import smooth_share
 from scd.storage import Vote
 
 
@@ -47,6 +49,8 @@ class MLPVotes(VoteEnsemble):
         Processes that fit votes at the same time; -1 is one for each core. No effect on the result.
     device : {"auto", "cpu", "cuda"} or a torch device
         Where votes predict; they are trained on the CPU.
+    voting : {"hard", "mean"}
+        Majority of the votes' labels (paper), or mean of their probabilities. Decides predictions, not the votes.
     warm_start : bool
         Keep the votes of the last fit and train only what is missing to `n_votes`.
     random_state : int, RandomState or None
@@ -67,6 +71,8 @@ class MLPVotes(VoteEnsemble):
     i, and votes are combined by the majority of their labels, as in the paper's text.
     """
 
+    _forward: StackedVotes
+
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "n_votes": [Interval(Integral, 1, None, closed="left")],
         "hidden_nodes": [Interval(Integral, 1, None, closed="left")],
@@ -78,6 +84,7 @@ class MLPVotes(VoteEnsemble):
         "batch_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
         "n_jobs": [Interval(Integral, 1, None, closed="left"), Interval(Integral, None, -1, closed="right"), None],
         "device": [str],
+        "voting": [StrOptions({"hard", "mean"})],
         "warm_start": ["boolean"],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
@@ -95,6 +102,7 @@ class MLPVotes(VoteEnsemble):
         batch_size: int | str = "auto",
         n_jobs: int | None = -1,
         device: str = "auto",
+        voting: str = "hard",
         warm_start: bool = False,
         random_state: Any = None,
         verbose: bool = False,
@@ -109,6 +117,7 @@ class MLPVotes(VoteEnsemble):
         self.batch_size = batch_size
         self.n_jobs = n_jobs
         self.device = device
+        self.voting = voting
         self.warm_start = warm_start
         self.random_state = random_state
         self.verbose = verbose
@@ -160,3 +169,12 @@ class MLPVotes(VoteEnsemble):
         names = ("hidden", "thresholds", "output", "output_threshold")
         arrays = {name: np.stack([vote[name] for vote in votes]) for name in names}
         return StackedVotes(**arrays, activation="sigmoid", device=resolve_device(self.device))
+
+    def smooth(self, x: torch.Tensor, beta: float, gamma: float) -> torch.Tensor:
+        """(n,) smoothed share of votes for the second class of (n, d) float32 `x`: see :func:`scd.smooth.smooth_share`.
+
+        Differentiable in `x`. The hidden units are smooth by themselves, so `beta` is ignored; `gamma` is the
+        sharpness of the votes' labels.
+        """
+        check_is_fitted(self, "votes_")
+        return smooth_share(self._forward, x, beta, gamma, self.voting)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, TypeVar
 
-from joblib import Parallel, delayed
+from joblib import Parallel, delayed, effective_n_jobs, parallel_config
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
@@ -30,6 +30,7 @@ def train_in_parallel(
     prefer: str,
     progress: Progress | None = None,
     verbose: bool = False,
+    outside: bool = False,
 ) -> list[T]:
     """Return ``[train(vote) for vote in votes]``.
 
@@ -48,15 +49,32 @@ def train_in_parallel(
         Called with (votes done, votes in all, NaN) after each.
     verbose : bool
         Show a progress bar.
+    outside : bool
+        Never train in this process, not even a single vote, but in worker processes that are kept for later calls;
+        `prefer` is then ignored.
     """
     trained: list[T] = []
     with threadpool_limits(limits=1), tqdm(total=len(votes), disable=not verbose, desc="votes", leave=False) as bar:
         jobs = (delayed(train)(vote) for vote in votes)
-        n_jobs = 1 if len(votes) == 1 else n_jobs  # starting processes would take longer than many a vote
-        results: Iterable[T] = Parallel(n_jobs=n_jobs, prefer=prefer, return_as="generator")(jobs)
+        results: Iterable[T]
+        if outside:
+            results = _outside(effective_n_jobs(n_jobs))(jobs)
+        else:
+            n_jobs = 1 if len(votes) == 1 else n_jobs  # starting processes would take longer than many a vote
+            results = Parallel(n_jobs=n_jobs, prefer=prefer, return_as="generator")(jobs)
         for result in results:
             trained.append(result)
             bar.update()
             if progress is not None:
                 progress(len(trained), len(votes), math.nan)
     return trained
+
+
+def _outside(jobs: int) -> Parallel:
+    """Runs `jobs` votes at a time in other processes.
+
+    joblib would run one job in this process, so it is asked for two processes and gives them one vote at a time. It
+    keeps the processes for calls with the same settings, hence the same size and threads for every number of votes.
+    """
+    with parallel_config("loky", inner_max_num_threads=1):
+        return Parallel(n_jobs=max(2, jobs), pre_dispatch=jobs, return_as="generator")

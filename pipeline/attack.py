@@ -6,6 +6,7 @@ import inspect
 import time
 import warnings
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from pipeline.provenance import provenance
 from pipeline.records import read_summary, write_records
 from pipeline.store import key_of, locked, read_json, seal, sealed, sweep, write_json
 
-ABILITIES = {"label": "predict", "score": "predict_proba", "members": "votes"}
+ABILITIES = {"label": "predict", "score": "predict_proba", "members": "member_labels", "gradient": "smooth"}
 """What an attack may ask for, and the method a model then needs."""
 
 _ELAPSED_EVERY = 5.0
@@ -63,15 +64,23 @@ def attack(
             (folder / "done.json").unlink(missing_ok=True)
         x, y = dataset.rows("test", index), dataset.y_test[index]
         more = _starts(method, dataset, others or [fitted])
+        needed = getattr(method, "requires", "label")
+        if needed == "members":
+            more["n_members"] = fitted.n_votes
+        if needed == "gradient":  # besides the labels, by which alone its adversarials are judged
+            more["smooth"] = fitted.model.smooth
+        answer = fitted.model.predict if needed == "gradient" else getattr(fitted.model, ABILITIES[needed])
         clock = _Clock(folder / "elapsed.json")
         try:
             result = method(
-                clock.timing(fitted.model.predict), x, y,
+                clock.timing(answer), x, y,
                 clip=dataset.clip, index=index, state=folder / "state.npz", **more,
             )  # fmt: skip
         except (ValueError, ImportError) as error:
             raise UserError(f"attack={node['name']} cannot run: {error}", code=1) from error
-        result = verified(result, fitted.model.predict, x)
+        # an adversarial of a single member, which `restart` names, need not fool the ensemble
+        confirm = partial(_asked, answer, result) if needed == "members" else fitted.model.predict
+        result = verified(result, confirm, x)
         seconds = clock.stop()
         facts = provenance(
             config["device"], dataset.provenance, seconds=seconds, fit=fitted.folder.name,
@@ -105,6 +114,11 @@ def verified(result: Any, predict: Any, x: np.ndarray) -> Any:
     )
 
 
+def _asked(member_labels: Any, result: Any, rows: np.ndarray) -> Any:
+    """Labels of the adversarials `rows`, each by the member that it was found for."""
+    return member_labels(rows, result.restart[result.success])
+
+
 def _key(config: Config, dataset: Any, fitted: Fitted, others: list[Fitted], method: Any, index: np.ndarray) -> str:
     node = config["attack"]
     settings = that_change_the_result("attack", node)
@@ -112,6 +126,7 @@ def _key(config: Config, dataset: Any, fitted: Fitted, others: list[Fitted], met
     return key_of(
         fit=fitted.key,
         votes=fitted.n_votes,
+        **({} if fitted.voting == "hard" else {"voting": fitted.voting}),
         target=node["_target_"],
         settings=settings,
         seed=config["seed"],
@@ -119,16 +134,16 @@ def _key(config: Config, dataset: Any, fitted: Fitted, others: list[Fitted], met
         index=index.tolist(),
         clip=list(dataset.clip),
         recorded=[config["points"]["rule"], config["scale"]["name"]],  # as the tables read them
-        starts=[(f.key, f.n_votes) for f in others] if given else None,
+        starts=[(f.key, f.n_votes, f.voting) for f in others] if given else None,
     )
 
 
 def _starts(method: Any, dataset: Any, judges: list[Fitted]) -> dict[str, Any]:
-    start = getattr(method, "start", None)
+    kinds = {getattr(method, "start", None), *getattr(method, "starts", ())}
     takes = inspect.signature(type(method).__call__).parameters
-    if start == "given" and "starts" in takes:
+    if "given" in kinds and "starts" in takes:
         return {"starts": given_starts(dataset, judges)}
-    if start == "nearest" and "pool" in takes:
+    if "nearest" in kinds and "pool" in takes:
         return {"pool": dataset.flat("train"), "pool_labels": dataset.y_train}
     return {}
 
@@ -145,11 +160,11 @@ class _Clock:
     def timing(self, predict: Any) -> Any:
         """`predict`, noting the time every few seconds."""
 
-        def ask(rows: np.ndarray) -> np.ndarray:
+        def ask(*rows: np.ndarray) -> np.ndarray:
             if time.perf_counter() - self.saved > _ELAPSED_EVERY:
                 self.saved = time.perf_counter()
                 write_json(self.path, self.before + self.saved - self.began)
-            return predict(rows)
+            return predict(*rows)
 
         return ask
 

@@ -23,7 +23,14 @@ REQUIRED = {
 }
 
 SUBGROUPS = {
-    ("dataset", "training"): {"batch_fraction", "features_per_step", "step_hidden", "step_output", "mlp_learning_rate"},
+    ("dataset", "training"): {
+        "batch_fraction",
+        "features_per_step",
+        "step_hidden",
+        "step_output",
+        "mlp_learning_rate",
+        "bnn_votes",
+    },
     ("dataset", "attack"): {"restarts", "max_iter", "count"},
     ("attack", "points"): {"rule", "count"},
 }
@@ -33,6 +40,9 @@ CANNOT_CHANGE_RESULT = frozenset(
     {"n_votes", "n_jobs", "device", "backend", "memory_budget", "verbose", "warm_start", "data_dir", "outputs_dir"}
 )
 """Arguments left out of the keys of the store."""
+
+CANNOT_CHANGE_VOTES = CANNOT_CHANGE_RESULT | {"voting"}
+"""Arguments of a model left out of the key of a fit: `voting` only says how its votes are combined."""
 
 
 def locate(group: str, node: dict[str, Any]) -> Callable[..., Any]:
@@ -88,7 +98,8 @@ def arguments(group: str, node: dict[str, Any], **more: Any) -> dict[str, Any]:
 def that_change_the_result(group: str, node: dict[str, Any]) -> dict[str, Any]:
     """The arguments that belong in a key of the store; 1 and 1.0 are the same where the default is a float."""
     defaults = {k: p.default for k, p in parameters_of(locate(group, node)).items()}
-    given = {k: v for k, v in arguments(group, node).items() if k not in CANNOT_CHANGE_RESULT}
+    without = CANNOT_CHANGE_VOTES if group == "model" else CANNOT_CHANGE_RESULT
+    given = {k: v for k, v in arguments(group, node).items() if k not in without}
     return {k: float(v) if type(v) is int and isinstance(defaults[k], float) else v for k, v in given.items()}
 
 

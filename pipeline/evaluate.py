@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.fit import Fitted
-from pipeline.store import key_of, read_json, write_json
+from pipeline.store import key_of, locked, read_json, write_json
 
 _ROWS = 4096
 
@@ -22,6 +22,8 @@ class Evaluation:
     dataset: str
     model: str
     n_votes: int
+    voting: str
+    """"hard": majority of labels; "mean": of probabilities."""
     n_test: int
     accuracy_ensemble: float
     accuracy_single: float
@@ -35,18 +37,26 @@ class Evaluation:
 
 def evaluate(fitted: Fitted, dataset: Any, scale: str) -> Evaluation:
     """Evaluate on the whole test set, or read what an earlier run of the same votes wrote."""
-    path = fitted.folder / f"evaluation_{fitted.n_votes}.json"
+    with locked(fitted.folder, f"the evaluation of {fitted.name}"):
+        return _evaluate(fitted, dataset, scale)
+
+
+def _evaluate(fitted: Fitted, dataset: Any, scale: str) -> Evaluation:
+    path = fitted.folder / f"evaluation_{fitted.n_votes}{'' if fitted.voting == 'hard' else '_mean'}.json"
     times = {"one_vote_seconds": fitted.one_vote_seconds, "fit_seconds": fitted.fit_seconds}
     known = _known(path)
     if fitted.trained_now == 0 and known is not None and known["scale"] == scale:
         return Evaluation(**{**known, **times})
     votes = np.concatenate([fitted.model.votes(rows) for rows in _blocks(dataset, "test")])
     ensemble = 2 * votes.sum(axis=1, dtype=np.int64) > votes.shape[1]
+    if fitted.voting != "hard":
+        ensemble = np.concatenate([fitted.model.predict(rows) for rows in _blocks(dataset, "test")])
     per_vote = (votes == dataset.y_test[:, None]).mean(axis=0)
     found = Evaluation(
         dataset=dataset.name,
         model=fitted.name,
         n_votes=fitted.n_votes,
+        voting=fitted.voting,
         n_test=len(votes),
         accuracy_ensemble=float((ensemble == dataset.y_test).mean()),
         accuracy_single=float(per_vote.mean()),

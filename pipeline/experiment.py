@@ -12,7 +12,6 @@ from omegaconf import DictConfig, ListConfig
 
 from pipeline.configcheck import Config, build_attack, build_model, check, resolve
 from pipeline.errors import UserError
-from pipeline.report import evaluation_lines, summary_lines
 from pipeline.store import key_of, outputs_folder, write_json
 
 _LESS_MEMORY = "Try a smaller memory_budget, e.g. memory_budget=500MiB."
@@ -70,6 +69,7 @@ def run(config: Config, others: list[Config] | None = None) -> dict[str, Any]:
     from pipeline.attack import attack, check_ability  # heavy: torch, pandas
     from pipeline.evaluate import evaluate
     from pipeline.fit import fit
+    from pipeline.report import evaluation_lines, summary_lines, table_lines
 
     attacking = config["attack"].get("_target_") is not None
     if attacking:
@@ -85,7 +85,7 @@ def run(config: Config, others: list[Config] | None = None) -> dict[str, Any]:
         judges = [fit(other, dataset, outputs) for other in others]
         done = attack(config, dataset, fitted, judges, evaluation, outputs)
         record["attack"] = done.folder.name
-        print("\n".join(summary_lines(done.summary, done.reused)))
+        print("\n".join([*summary_lines(done.summary, done.reused), *table_lines(done.folder)]))
         print(f"Written to {done.folder}/")
     else:
         print(f"Written to {fitted.folder}/")

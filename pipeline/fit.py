@@ -39,6 +39,11 @@ class Fitted:
     trained_now: int
     """Votes that this call had to train."""
 
+    @property
+    def voting(self) -> str:
+        """How the votes are combined: "hard" or "mean"."""
+        return str(getattr(self.model, "voting", "hard"))
+
 
 def fit(config: Config, dataset: Any, outputs: Path) -> Fitted:
     """Load or train the votes that `config` asks for.
@@ -49,6 +54,8 @@ def fit(config: Config, dataset: Any, outputs: Path) -> Fitted:
         The model refuses the data.
     """
     model, name = build_model(config), config["model"]["name"]
+    if "feature_shape" in model.get_params(deep=False):
+        model.set_params(feature_shape=dataset.feature_shape)  # what a convolution has to know of a flat row
     key = fit_key(config, dataset, model)
     folder = outputs / "fits" / f"{dataset.name}-{name}-{key}"
     folder.mkdir(parents=True, exist_ok=True)
@@ -131,7 +138,13 @@ def _train(model: Any, dataset: Any, shards: _Shards, missing: list[int], config
         began = time.perf_counter()
         with tqdm(desc=label, disable=not config["verbose"], leave=False) as bar:
             try:
-                votes = model.fit_votes(x, y, numbers, progress=_shown_on(bar))
+                votes = model.fit_votes(
+                    x,
+                    y,
+                    numbers,
+                    progress=_shown_on(bar),
+                    checkpoint=shards.folder / f"unfinished_{numbers[0]:05d}.npz",
+                )
             except (ValueError, ImportError) as error:
                 raise UserError(f"model={name} cannot be fitted: {error}") from error
         seconds = time.perf_counter() - began

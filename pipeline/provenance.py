@@ -12,7 +12,18 @@ from typing import Any
 
 from scd.devices import resolve_device
 
-PACKAGES = ("scd", "numpy", "torch", "numba", "scikit-learn", "torchvision", "adversarial-robustness-toolbox", "larq")
+PACKAGES = (
+    "scd",
+    "numpy",
+    "torch",
+    "numba",
+    "scikit-learn",
+    "torchvision",
+    "adversarial-robustness-toolbox",
+    "larq",
+    "tensorflow",
+    "tf_keras",
+)
 
 
 def provenance(device: str, data: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from pipeline.statistics import bootstrap
 from pipeline.store import write_bytes, write_json, write_yaml
 
 ALREADY_WRONG = "already misclassified"
+TRAINED_ON = "used to train the substitute"
 
 
 def write_records(
@@ -43,12 +44,15 @@ def write_records(
     _csv(folder / "examples.csv", examples)
     _csv(folder / "trace.csv", pd.DataFrame(result.trace))
     _csv(folder / "summary.csv", pd.DataFrame([summary]))
+    for name, columns in result.tables.items():
+        _csv(folder / f"{name}.csv", pd.DataFrame(columns))
     buffer = io.BytesIO()
     np.savez_compressed(buffer, index=result.index, label=y, original=x, adversarial=result.adversarials)
     write_bytes(folder / "adversarials.npz", buffer.getvalue())
     write_yaml(folder / "config.yaml", {k: config[k] for k in config if k != "paths"})
     write_json(folder / "provenance.json", facts)
-    return ["examples.csv", "trace.csv", "summary.csv", "adversarials.npz", "config.yaml", "provenance.json"]
+    tables = [f"{name}.csv" for name in ("examples", "trace", "summary", *result.tables)]
+    return [*tables, "adversarials.npz", "config.yaml", "provenance.json"]
 
 
 def examples_table(result: Any, seconds: float) -> pd.DataFrame:
@@ -69,7 +73,11 @@ def examples_table(result: Any, seconds: float) -> pd.DataFrame:
 
 
 def summarize(config: Config, examples: pd.DataFrame, evaluation: Evaluation, seconds: float) -> dict[str, Any]:
-    """The row of summary.csv. Points the model already gets wrong are counted, and left out of rates and distances."""
+    """The row of summary.csv. Points the model already gets wrong are counted, and left out of rates and distances.
+
+    Points that an attack used to train a substitute were not attacked: they are left out altogether.
+    """
+    examples = examples[examples["reason"] != TRAINED_ON]
     wrong = examples["reason"] == ALREADY_WRONG
     attacked, found = examples[~wrong], examples[examples["success"] == 1]
     l2 = found["l2"].to_numpy()
@@ -81,6 +89,7 @@ def summarize(config: Config, examples: pd.DataFrame, evaluation: Evaluation, se
         "model": evaluation.model,
         "attack": node["name"],
         "n_votes": evaluation.n_votes,
+        "voting": evaluation.voting,
         "accuracy_single": evaluation.accuracy_single,
         "accuracy_ensemble": evaluation.accuracy_ensemble,
         "points": len(examples),

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
+
+import pandas as pd
 
 from pipeline.evaluate import Evaluation
 from pipeline.fit import Fitted
@@ -47,6 +50,23 @@ def summary_lines(summary: dict[str, Any], reused: bool) -> list[str]:
         _row("attack time", _time(s["attack_seconds"])),
         "",
     ]
+    return lines
+
+
+def table_lines(folder: Path) -> list[str]:
+    """What the further tables of a transfer or substitute attack come to; empty for the others."""
+    lines = []
+    if (folder / "transfer.csv").is_file():
+        for row in pd.read_csv(folder / "transfer.csv").to_dict("records"):
+            name = f"transfer, {100 * row['overshoot']:.0f} % overshoot"
+            low, high = _number(row["p_main_low"]), _number(row["p_main_high"])
+            value = f"{row['p_main']:.4f}  (95 % interval {low} to {high}; literal count {row['p_paper_literal']:.4f})"
+            lines.append(_row(name, value))
+    if (folder / "curve.csv").is_file():
+        curve = pd.read_csv(folder / "curve.csv")
+        for row in curve[curve["round"] == curve["round"].max()].to_dict("records"):
+            value = f"{100 * row['accuracy']:.2f} %  (noise alone {100 * row['noise_accuracy']:.2f} %)"
+            lines.append(_row(f"accuracy, epsilon {row['epsilon']:.4g}", value))
     return lines
 
 

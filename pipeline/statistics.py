@@ -32,3 +32,27 @@ def bootstrap(values: np.ndarray, statistic: str) -> tuple[float, float, float]:
     draws = generator_for(0, "bootstrap", len(values)).integers(0, len(values), (RESAMPLES, len(values)))
     low, high = np.percentile(compute(values[draws], axis=1), [2.5, 97.5])
     return float(compute(values)), float(low), float(high)
+
+
+def paired_p_values(first: np.ndarray, second: np.ndarray) -> tuple[float, float]:
+    """Two-sided p-values of the exact Wilcoxon signed-rank test and of the paired t test.
+
+    Parameters
+    ----------
+    first, second : (n,) float
+        One value a point, in the same order.
+
+    Returns
+    -------
+    signed_rank, t : float
+        NaN for fewer than two points, or where all differences are zero.
+    """
+    from scipy.stats import ttest_rel, wilcoxon  # heavy
+
+    difference = first - second
+    moved = difference[difference != 0]  # the signed-rank test leaves ties out
+    if len(first) < 2 or not len(moved):
+        return float("nan"), float("nan")
+    method = "exact" if len(moved) <= 1000 and len(np.unique(np.abs(moved))) == len(moved) else "auto"
+    t = float(ttest_rel(first, second).pvalue) if difference.std() > 0 else float("nan")
+    return float(wilcoxon(moved, method=method).pvalue), t

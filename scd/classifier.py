@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import torch
 from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted
 from tqdm import tqdm
 
 from scd.columns import as_columns
@@ -18,6 +19,7 @@ from scd.forward import StackedVotes
 from scd.memory import parse_bytes
 from scd.networks import Networks, Settings
 from scd.search import backend
+from scd.smooth import smooth_share
 from scd.storage import Vote
 
 
@@ -55,11 +57,14 @@ class SCDClassifier(VoteEnsemble):
     rollback : bool
         Undo an iteration that does not improve the best score (the paper's step 4 read as rejection).
     nodes_per_iter : int
+        Hidden nodes stepped in an iteration; 0 leaves the hidden layer random and trains the output node alone.
     device : {"auto", "cpu", "cuda"} or a torch device
     backend : {"auto", "cpu", "reference"}
         Search kernel; "auto" is "cpu" on the CPU and "reference" elsewhere. No effect on the result but rounding.
     memory_budget : int or str
         Bytes that training may take beyond the data, e.g. "2GiB". No effect on the result.
+    voting : {"hard", "mean"}
+        Majority of the votes' labels (paper), or mean of their probabilities. Decides predictions, not the votes.
     warm_start : bool
         Keep the votes of the last fit and train only what is missing to `n_votes`.
     random_state : int, RandomState or None
@@ -85,6 +90,8 @@ class SCDClassifier(VoteEnsemble):
     (569, 10)
     """
 
+    _forward: StackedVotes
+
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "loss": [StrOptions({"01", "ce"})],
         "weights": [StrOptions({"real", "binary"})],
@@ -101,10 +108,11 @@ class SCDClassifier(VoteEnsemble):
         "init_weights": [StrOptions({"normal", "uniform"})],
         "balanced_fraction": [Interval(Real, 0, 1, closed="both")],
         "rollback": ["boolean"],
-        "nodes_per_iter": [Interval(Integral, 1, None, closed="left")],
+        "nodes_per_iter": [Interval(Integral, 0, None, closed="left")],
         "device": [str],
         "backend": [StrOptions({"auto", "cpu", "reference"})],
         "memory_budget": [Interval(Integral, 1, None, closed="left"), str],
+        "voting": [StrOptions({"hard", "mean"})],
         "warm_start": ["boolean"],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
@@ -131,6 +139,7 @@ class SCDClassifier(VoteEnsemble):
         device: str = "auto",
         backend: str = "auto",
         memory_budget: int | str = "2GiB",
+        voting: str = "hard",
         warm_start: bool = False,
         random_state: Any = None,
         verbose: bool = False,
@@ -154,6 +163,7 @@ class SCDClassifier(VoteEnsemble):
         self.device = device
         self.backend = backend
         self.memory_budget = memory_budget
+        self.voting = voting
         self.warm_start = warm_start
         self.random_state = random_state
         self.verbose = verbose
@@ -244,6 +254,14 @@ class SCDClassifier(VoteEnsemble):
             np.stack([vote[name] for vote in votes]) for name in ("hidden", "thresholds", "output", "output_threshold")
         )
         return StackedVotes(hidden, thresholds, output, output_threshold, device=resolve_device(self.device))
+
+    def smooth(self, x: torch.Tensor, beta: float, gamma: float) -> torch.Tensor:
+        """(n,) smoothed share of votes for the second class of (n, d) float32 `x`: see :func:`scd.smooth.smooth_share`.
+
+        Differentiable in `x`. `beta` is the sharpness of the hidden units, `gamma` that of the votes' labels.
+        """
+        check_is_fitted(self, "votes_")
+        return smooth_share(self._forward, x, beta, gamma, self.voting)
 
 
 def _as_votes(networks: Networks) -> list[Vote]:

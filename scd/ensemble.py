@@ -14,25 +14,35 @@ from sklearn.utils.validation import check_is_fitted, check_random_state, check_
 from scd.storage import Vote, load_votes, save_votes
 
 _MAY_CHANGE = frozenset(
-    {"n_votes", "n_jobs", "device", "backend", "memory_budget", "verbose", "warm_start", "random_state"}
+    {"n_votes", "voting", "n_jobs", "device", "backend", "memory_budget", "verbose", "warm_start", "random_state"}
 )
+_KEPT_IN_FILES = (bool, int, float, str, type(None))
 
 Progress = Callable[[int, int, float], None]
 """Called with (steps done, steps in all, mean best score so far in [0, 1] or NaN)."""
 
 
-class Labels(Protocol):
-    """Something that labels rows by every vote."""
+class Forward(Protocol):
+    """Trained votes that predict together."""
 
-    def labels(self, X: np.ndarray) -> np.ndarray: ...
+    def labels(self, X: np.ndarray) -> np.ndarray:
+        """(n, V) uint8: 1 where a vote predicts the second class."""
+        ...
+
+    def probabilities(self, X: np.ndarray) -> np.ndarray:
+        """(n, V) float in [0, 1]: what a vote gives to the second class."""
+        ...
 
 
 class VoteEnsemble(ClassifierMixin, BaseEstimator):
-    """Base of two-class ensembles that predict by the hard majority of independent votes; a tie is the first class.
+    """Base of two-class ensembles of independent votes.
 
-    A subclass has the parameters ``n_votes``, ``random_state``, ``warm_start`` and two methods: ``_train``, which
-    trains the votes of given numbers and must not depend on which others are trained, and ``_stack``, which makes the
-    trained votes predict together.
+    They predict by the hard majority of the votes' labels (``voting="hard"``, the paper) or by the mean of the votes'
+    probabilities (``voting="mean"``, the authors' program for some models); a tie is the first class.
+
+    A subclass has the parameters ``n_votes``, ``voting``, ``random_state``, ``warm_start`` and two methods: ``_train``,
+    which trains the votes of given numbers and must not depend on which others are trained, and ``_stack``, which makes
+    the trained votes predict together.
 
     Attributes
     ----------
@@ -47,7 +57,11 @@ class VoteEnsemble(ClassifierMixin, BaseEstimator):
     method_version: ClassVar[int] = 1
     """Raised by a class whenever a change of its code changes its votes: the store then trains anew."""
 
+    resumable: ClassVar[bool] = False
+    """Whether `fit_votes` takes a `checkpoint` file and, killed in a shard, goes on from it."""
+
     n_votes: int
+    voting: str
     n_features_in_: int
     random_state: Any
     warm_start: bool
@@ -59,7 +73,7 @@ class VoteEnsemble(ClassifierMixin, BaseEstimator):
         """Train the votes with these numbers on (n, d) float32 rows and (n,) labels 0/1."""
         raise TypeError(f"{type(self).__name__} does not say how to train its votes.")
 
-    def _stack(self, votes: list[Vote]) -> Labels:
+    def _stack(self, votes: list[Vote]) -> Forward:
         raise TypeError(f"{type(self).__name__} does not say how its votes predict.")
 
     def check_params(self) -> Self:
@@ -93,17 +107,30 @@ class VoteEnsemble(ClassifierMixin, BaseEstimator):
         new = self._train(X, encoded, range(len(done), self.n_votes), root, None) if len(done) < self.n_votes else []
         return self.use_votes(done + new, classes, X.shape[1], root)
 
-    def fit_votes(self, X: Any, y: Any, votes: range, progress: Progress | None = None) -> list[Vote]:
+    def fit_votes(
+        self, X: Any, y: Any, votes: range, progress: Progress | None = None, checkpoint: Path | None = None
+    ) -> list[Vote]:
         """Train only the votes with these numbers and return them; the estimator is left as it is.
 
         ``use_votes`` makes an ensemble of them. Votes 0-4 and then 5-9 are the same as votes 0-9 at once.
+
+        Parameters
+        ----------
+        X : (n, d) array
+        y : (n,) array
+        votes : range
+        progress : callable, optional
+        checkpoint : path, optional
+            Where a `resumable` ensemble keeps the state of this very call, to go on from it after a kill; it removes
+            the file at the end. The others ignore it.
         """
         self.check_params()
         X, y = check_X_y(X, y, dtype=np.float32)
         encoded = self._encode(y)[1]
         if not len(votes):
             return []
-        return self._train(X, encoded, votes, self.root_seed(), progress)
+        more = {"checkpoint": checkpoint} if self.resumable else {}
+        return self._train(X, encoded, votes, self.root_seed(), progress, **more)
 
     def use_votes(self, votes: list[Vote], classes: Any = (0, 1), n_features: int | None = None, root: int = 0) -> Self:
         """Become the fitted ensemble of these trained votes."""
@@ -113,6 +140,7 @@ class VoteEnsemble(ClassifierMixin, BaseEstimator):
         self.votes_ = votes
         self._trained_with = {"features": self.n_features_in_, **self._kept_params()}
         self._forward = self._stack(votes)
+        self._members: dict[int, Forward] = {}
         return self
 
     def _kept_params(self) -> dict[str, Any]:
@@ -153,19 +181,50 @@ class VoteEnsemble(ClassifierMixin, BaseEstimator):
 
     def votes(self, X: Any) -> np.ndarray:
         """(n, n_votes) uint8: 1 where a vote predicts the second class."""
-        check_is_fitted(self, "votes_")
-        X = validate_data(self, X, dtype=np.float32, reset=False)
+        X = self._rows(X)
         return self._forward.labels(X)
 
+    def vote_probabilities(self, X: Any) -> np.ndarray:
+        """(n, n_votes) float64 in [0, 1]: what each vote gives to the second class.
+
+        A sign network has no probability of its own: its is the sigmoid of its output before the threshold at 0.
+        """
+        X = self._rows(X)
+        return self._forward.probabilities(X).astype(np.float64, copy=False)
+
+    def member_labels(self, X: Any, members: Any) -> np.ndarray:
+        """(n,) class that vote number ``members[i]`` alone gives row i of (n, d) `X`."""
+        X = self._rows(X)
+        members = np.asarray(members)
+        if members.shape != (len(X),) or members.min() < 0 or members.max() >= len(self.votes_):
+            raise ValueError(
+                f"members must hold one vote number in 0..{len(self.votes_) - 1} for each of the {len(X)} rows."
+            )
+        out = np.empty(len(X), dtype=np.int64)
+        for v in np.unique(members):
+            if v not in self._members:
+                self._members[v] = self._stack([self.votes_[v]])
+            mine = members == v
+            out[mine] = self._members[v].labels(X if mine.all() else X[mine])[:, 0]
+        return self.classes_[out]
+
+    def _rows(self, X: Any) -> np.ndarray:
+        check_is_fitted(self, "votes_")
+        rows: np.ndarray = validate_data(self, X, dtype=np.float32, reset=False)
+        return rows
+
     def predict_proba(self, X: Any) -> np.ndarray:
-        """(n, 2) float64: the share of votes for each class."""
-        share = self.votes(X).mean(axis=1)
-        return np.column_stack([1 - share, share])
+        """(n, 2) float64: for each class the share of votes or, with ``voting="mean"``, the mean probability."""
+        second = self.votes(X).mean(axis=1) if self.voting == "hard" else self.vote_probabilities(X).mean(axis=1)
+        return np.column_stack([1 - second, second])
 
     def predict(self, X: Any) -> np.ndarray:
-        """(n,) class of the majority of votes; a tie is the first class."""
-        votes = self.votes(X)
-        return self.classes_[majority(votes)]
+        """(n,) class of the majority of votes, or of the higher mean probability; a tie is the first class."""
+        if self.voting == "hard":
+            second = majority(self.votes(X))
+        else:
+            second = (self.vote_probabilities(X).mean(axis=1) > 0.5).astype(np.int64)
+        return self.classes_[second]
 
     def subset(self, k: int) -> Self:
         """The fitted ensemble of the first `k` votes."""
@@ -182,8 +241,11 @@ class VoteEnsemble(ClassifierMixin, BaseEstimator):
         check_is_fitted(self, "votes_")
         params = {k: v.item() if isinstance(v, np.generic) else v for k, v in self.get_params(deep=False).items()}
         params = {
-            k: v for k, v in params.items() if isinstance(v, (int, float, str, type(None))) and k != "device"
-        }  # the machine that loads it has devices of its own
+            k: v
+            for k, v in params.items()
+            if k != "device"  # the machine that loads it has devices of its own
+            and all(isinstance(part, _KEPT_IN_FILES) for part in (v if isinstance(v, (list, tuple)) else [v]))
+        }
         meta = {
             "class": type(self).__name__,
             "params": params,

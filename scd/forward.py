@@ -11,6 +11,7 @@ import torch
 from numba import njit, prange
 
 _CHUNK_BYTES = 16 << 20  # of hidden values at a time: large enough for the product's full rate, small beside the data
+_FEW = 1 << 16  # hidden values of a block below which threads would take longer to start than to work
 _NEAR = 1e-3  # sigmoid outputs closer to 0 than this times the output weights' size are computed again in float64
 
 
@@ -57,10 +58,30 @@ class StackedVotes:
             self._label_rows(x, out[start : start + rows])
         return out
 
+    def probabilities(self, X: np.ndarray) -> np.ndarray:
+        """(n, V) float64: the sigmoid of each vote's output, ``a . w - threshold``, for (n, d) rows."""
+        out = np.empty((len(X), len(self.output)))
+        rows = max(1, _CHUNK_BYTES // (4 * len(self.weights)))
+        for start in range(0, len(X), rows):
+            x = np.ascontiguousarray(X[start : start + rows])
+            torch.sigmoid(torch.from_numpy(self._sums(x)), out=torch.from_numpy(out[start : start + rows]))
+        return out
+
+    def _sums(self, x: np.ndarray) -> np.ndarray:
+        if self.device != "cpu":
+            return self._device_sums(x)
+        if self.activation == "sigmoid":
+            return self._sigmoid_sums(x)
+        z = x.astype(np.float32, copy=False) @ self.weights.T
+        sums = np.empty((len(x), len(self.output)))
+        _output_sums((z > self.thresholds).astype(np.float32), self.output, sums)
+        return sums - self.output_threshold
+
     def _label_rows(self, x: np.ndarray, out: np.ndarray) -> None:
         if self.device == "cpu" and self.activation == "sign":
             z = x.astype(np.float32, copy=False) @ self.weights.T
-            _sign_labels(z, self.thresholds, self.output, self.output_threshold, out)
+            label = _sign_labels if z.size > _FEW else _few_sign_labels
+            label(z, self.thresholds, self.output, self.output_threshold, out)
             return
         sums = self._sigmoid_sums(x) if self.device == "cpu" else self._device_sums(x)
         out[:] = sums > 0
@@ -100,15 +121,26 @@ class StackedVotes:
         return {**self.__dict__, "_on_device": None}
 
 
+@njit(nogil=True, cache=True, inline="always")
+def _label_row(z, thresholds, output, output_threshold, out):
+    votes, h = output.shape
+    for v in range(votes):
+        total = 0.0
+        for k in range(h):
+            total += output[v, k] if z[v * h + k] > thresholds[v * h + k] else 0.0
+        out[v] = total > output_threshold[v]
+
+
 @njit(parallel=True, nogil=True, cache=True)
 def _sign_labels(z, thresholds, output, output_threshold, out):
-    votes, h = output.shape
     for i in prange(len(z)):
-        for v in range(votes):
-            total = 0.0
-            for k in range(h):
-                total += output[v, k] if z[i, v * h + k] > thresholds[v * h + k] else 0.0
-            out[i, v] = total > output_threshold[v]
+        _label_row(z[i], thresholds, output, output_threshold, out[i])
+
+
+@njit(nogil=True, cache=True)
+def _few_sign_labels(z, thresholds, output, output_threshold, out):
+    for i in range(len(z)):
+        _label_row(z[i], thresholds, output, output_threshold, out[i])
 
 
 @njit(parallel=True, nogil=True, cache=True)

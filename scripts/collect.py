@@ -34,7 +34,8 @@ def evaluations(outputs: Path, scale: str = "paper") -> pd.DataFrame:
         found, config = read_json(path), _yaml(path.parent / "config.yaml")
         if isinstance(found, dict) and config and found.get("scale") == scale:
             kept = {k: v for k, v in found.items() if k != "accuracy_per_vote"}
-            rows.append({**kept, **_of(config), "folder": path.parent.name})
+            config["model"]["voting"] = found.get("voting", "hard")  # the votes in the folder do not depend on it
+            rows.append({"voting": "hard", **kept, **_of(config), "folder": path.parent.name})
     return pd.DataFrame(rows)
 
 
@@ -48,33 +49,60 @@ def attacks(outputs: Path, scale: str = "paper") -> pd.DataFrame:
         row: dict[str, Any] = pd.read_csv(folder / "summary.csv").iloc[0].to_dict()
         config = _yaml(folder / "config.yaml")
         if row["scale"] == scale and config:
-            rows.append({**row, **_of(config), "folder": folder.name})
+            about = {"late_gain": late_gain(pd.read_csv(folder / "trace.csv")), "path": str(folder)}
+            rows.append({"voting": "hard", **row, **_of(config), **about, "folder": folder.name})
     return pd.DataFrame(rows)
+
+
+def examples(path: str) -> pd.DataFrame:
+    """The examples of a finished attack, a row per test row (``index``)."""
+    return pd.read_csv(Path(path) / "examples.csv").set_index("index")
+
+
+def late_gain(trace: pd.DataFrame) -> float:
+    """How much the second half of the queries still gained: 1 - mean best L2 at the end / at half of them.
+
+    Taken run by run (a point's restart) over the runs whose trace reaches into both halves; NaN where there are none.
+    """
+    halves = []
+    for _, run in trace.groupby(["index", "restart"]):
+        early = run.loc[run["queries"] <= run["queries"].max() / 2, "l2"]
+        if len(early) and len(early) < len(run):
+            halves.append((early.min(), run["l2"].min()))
+    if not halves:
+        return float("nan")
+    half, end = (sum(part) / len(halves) for part in zip(*halves, strict=True))
+    return 1 - end / half if half > 0 else 0.0
 
 
 def _of(config: dict[str, Any]) -> dict[str, Any]:
     """What a table shows or asks of a run's configuration."""
+    names, nodes = [config[g]["name"] for g in _GROUPS], config["model"].get("hidden_nodes")
+    ours = _settings(config)
+    table5 = (f"model.hidden_nodes={nodes}", f"model.n_iter={50 * nodes}") if nodes else ()
     return {
         "n_iter": config["model"].get("n_iter"),
+        "hidden_nodes": nodes,
         "seed": config["seed"],
-        "as_configured": _settings(config) == _settings(_composed(*(config[g]["name"] for g in _GROUPS))),
+        "as_configured": ours == _settings(_composed(*names)),
+        "as_in_table5": bool(table5) and ours == _settings(_composed(*names, *table5)),
     }
 
 
 def _settings(config: dict[str, Any]) -> dict[str, Any]:
     """Data set and model settings that can change a vote."""
     unessential = CANNOT_CHANGE_RESULT | {"use_votes"}
-    model = {k: v for k, v in config.get("model", {}).items() if k not in unessential}
+    model = {"voting": "hard", **{k: v for k, v in config.get("model", {}).items() if k not in unessential}}
     return {"classes": config.get("dataset", {}).get("classes"), "model": model}
 
 
 @functools.cache
-def _composed(dataset: str, model: str, scale: str) -> dict[str, Any]:
-    """The configuration that conf/ gives for these; empty where it does not know them."""
+def _composed(dataset: str, model: str, scale: str, *more: str) -> dict[str, Any]:
+    """The configuration that conf/ gives for these words; empty where it does not know them."""
     register_resolvers()
     try:
         with initialize_config_dir(str(PAPER.parent.parent / "conf"), version_base="1.3"):
-            words = [f"dataset={dataset}", f"model={model}", f"scale={scale}", "attack=none"]
+            words = [f"dataset={dataset}", f"model={model}", f"scale={scale}", "attack=none", *more]
             return resolve(compose("config", overrides=words))
     except HydraException:
         return {}

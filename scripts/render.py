@@ -47,4 +47,4 @@ def _latex(title: str, rows: list[str], models: list[str], grid: list[list[str]]
 def _escaped(text: str) -> str:
     for plain, safe in (("\\", r"\textbackslash{}"), ("&", r"\&"), ("%", r"\%"), ("_", r"\_"), ("#", r"\#")):
         text = text.replace(plain, safe)
-    return text.replace("±", r"$\pm$").replace("<br>", " ")
+    return text.replace("±", r"$\pm$").replace("†", r"$\dagger$").replace("<br>", " ")

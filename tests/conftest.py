@@ -11,6 +11,9 @@ from typing import Any
 
 import pytest
 
+# Threads of several test processes share the cores: one that waits must not spin.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
 ROOT = Path(__file__).resolve().parent.parent
 
 

@@ -137,3 +137,29 @@ def test_bad_data_have_a_sentence(rival, digits):
             rival(n_votes=1).fit(rows, labels)
     with pytest.raises(ValueError, match="X has 63 features"):
         rival(n_votes=1).fit(X, y).votes(X[:, :63])
+
+
+def test_the_mean_of_probabilities_is_an_option_of_the_same_votes(rival, digits):
+    X, y, X_test, _ = digits
+    hard, mean = (rival(n_votes=4, voting=voting).fit(X, y) for voting in ("hard", "mean"))
+    assert_same_votes(hard.votes_, mean.votes_)
+    each = mean.vote_probabilities(X_test)
+    assert each.shape == (len(X_test), 4)
+    assert ((each >= 0) & (each <= 1)).all()
+    clear = np.abs(each - 0.5) > 1e-5  # at a half, rounding decides
+    np.testing.assert_array_equal((each > 0.5)[clear], mean.votes(X_test)[clear])
+    np.testing.assert_allclose(mean.predict_proba(X_test)[:, 1], each.mean(axis=1))
+    np.testing.assert_array_equal(mean.predict(X_test), each.mean(axis=1) > 0.5)
+    np.testing.assert_array_equal(hard.predict_proba(X_test)[:, 1], hard.votes(X_test).mean(axis=1))
+    with pytest.raises(ValueError, match=r"The 'voting' parameter of .* Got 'soft' instead."):
+        rival(voting="soft").fit(X, y)
+
+
+def test_a_member_alone_labels_the_rows_that_are_its_own(rival, digits):
+    X, y, X_test, _ = digits
+    model = rival(n_votes=3).fit(X, np.array(["cat", "dog"])[y])
+    members = np.arange(len(X_test)) % 3
+    expected = np.array(["cat", "dog"])[model.votes(X_test)[np.arange(len(X_test)), members]]
+    np.testing.assert_array_equal(model.member_labels(X_test, members), expected)
+    with pytest.raises(ValueError, match=r"one vote number in 0\.\.2 for each of the 2 rows"):
+        model.member_labels(X_test[:2], [0, 3])

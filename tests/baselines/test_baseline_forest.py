@@ -38,7 +38,7 @@ def test_a_row_on_the_threshold_goes_left():
         "right": np.array([2, -1, -1], dtype=np.int32),
         "feature": np.array([0, -2, -2], dtype=np.int32),
         "threshold": np.array([0.5, -2.0, -2.0]),
-        "label": np.array([0, 0, 1], dtype=np.uint8),
+        "share": np.array([0.0, 0.0, 1.0]),
     }
     X = np.array([[0.5], [np.nextafter(np.float32(0.5), np.float32(1))], [0.1]], dtype=np.float32)
     assert StackedTrees([stump]).labels(X)[:, 0].tolist() == [0, 1, 0]
@@ -55,7 +55,7 @@ def test_a_tree_that_drew_one_class_only_predicts_it():
     """Four rows drawn with replacement: one tree in eight sees one class."""
     X, y = np.arange(4, dtype=np.float32)[:, None], np.array([0, 0, 1, 1])
     model = ForestVotes(n_votes=60, n_jobs=1, random_state=0).fit(X, y)
-    single = [len(vote["label"]) == 1 for vote in model.votes_]
+    single = [len(vote["share"]) == 1 for vote in model.votes_]
     assert any(single)
     assert (np.ptp(model.votes(X)[:, single], axis=0) == 0).all()
 
@@ -68,3 +68,10 @@ def test_it_learns(digits):
 def test_more_features_than_there_are_is_a_sentence(digits):
     with pytest.raises(ValueError, match=r"'max_features' parameter of ForestVotes .* number of features, 64. Got 65"):
         ForestVotes(n_votes=1, max_features=65).fit(*digits[:2])
+
+
+def test_mean_voting_is_scikit_learns_own_forest(digits):
+    X, y, X_test, _ = digits
+    model = ForestVotes(n_votes=8, min_samples_leaf=10, voting="mean", n_jobs=1, random_state=5).fit(X, y)
+    theirs = np.mean([fit_tree(model._tree(), X, y, 5, t).predict_proba(X_test)[:, 1] for t in range(8)], axis=0)
+    np.testing.assert_allclose(model.predict_proba(X_test)[:, 1], theirs, atol=1e-12)

@@ -91,3 +91,10 @@ def test_an_absent_device_is_refused_before_training(digits, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(ValueError, match="device='cuda' was asked for, but torch finds no CUDA device"):
         MLPVotes(device="cuda").check_params()
+
+
+def test_mean_voting_is_the_authors_mean_of_probabilities(digits):
+    X, y, X_test, _ = digits
+    model = MLPVotes(n_votes=4, max_iter=40, voting="mean", n_jobs=1, random_state=3).fit(X, y)
+    theirs = [fit_network(model._network(), X, y, 3, vote).predict_proba(X_test)[:, 1] for vote in range(4)]
+    np.testing.assert_allclose(model.predict_proba(X_test)[:, 1], np.mean(theirs, axis=0), atol=1e-5)

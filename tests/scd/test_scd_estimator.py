@@ -107,7 +107,7 @@ BAD_PARAMETERS = {
     "init_weights": "ones",
     "balanced_fraction": 1.1,
     "rollback": "yes",
-    "nodes_per_iter": 0,
+    "nodes_per_iter": -1,
     "device": None,
     "backend": "gpu",
     "memory_budget": 0,

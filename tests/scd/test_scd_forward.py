@@ -40,3 +40,16 @@ def test_labels_do_not_depend_on_the_rows_beside(monkeypatch):
     monkeypatch.setattr("scd.forward._CHUNK_BYTES", 4 * 35 * 11)  # eleven rows at a time
     assert np.array_equal(stacked.labels(X), whole)
     assert np.array_equal(np.concatenate([stacked.labels(row[None]) for row in X]), whole)
+
+
+@pytest.mark.parametrize("activation", ["sign", "sigmoid"])
+def test_a_votes_probability_is_the_sigmoid_of_its_output(activation):
+    X = np.random.default_rng(5).standard_normal((50, ARRAYS[0].shape[2])).astype(np.float32)
+    hidden, thresholds, output, output_threshold = (np.asarray(a, dtype=np.float64) for a in ARRAYS)
+    z = np.einsum("nd,vhd->nvh", X.astype(np.float64), hidden) - thresholds
+    a = z > 0 if activation == "sign" else 1 / (1 + np.exp(-z))
+    s = (a * output).sum(axis=2) - output_threshold
+    stacked = StackedVotes(*ARRAYS, activation=activation)
+    np.testing.assert_allclose(stacked.probabilities(X), 1 / (1 + np.exp(-s)), atol=1e-5)
+    clear = np.abs(s) > 1e-5
+    np.testing.assert_array_equal((stacked.probabilities(X) > 0.5)[clear], stacked.labels(X)[clear])

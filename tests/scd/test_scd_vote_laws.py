@@ -110,3 +110,11 @@ def test_progress_counts_every_iteration_of_every_chunk(digits, budget):
     total = 75 if budget == 1 else 25
     assert [call[:2] for call in calls] == [(i + 1, total) for i in range(total)]
     assert all(0.5 <= call[2] <= 1 for call in calls)
+
+
+def test_without_hidden_nodes_per_iteration_the_hidden_layer_stays_as_it_was_drawn(digits):
+    X, y = digits[:2]
+    short, long = (SCDClassifier(n_votes=2, n_iter=n, nodes_per_iter=0, random_state=3).fit(X, y) for n in (1, 40))
+    for before, after in zip(short.votes_, long.votes_, strict=True):
+        np.testing.assert_array_equal(before["hidden"], after["hidden"])
+    assert any((a["output"] != b["output"]).any() for a, b in zip(short.votes_, long.votes_, strict=True))

@@ -1,0 +1,204 @@
+"""RayS: equality with a plain reading of the algorithm, distances known analytically, and the laws of every attack."""
+
+import math
+import re
+
+import attack_laws as laws
+import numpy as np
+import pytest
+from half_space import HalfSpace, same_result
+from sign_network_2d import SignNetwork2D, points_in
+
+from attacks import geometry
+from attacks.boundary_search import FINAL_TOLERANCE
+from attacks.rays import RayS
+
+
+def one_after_the_other(labels, x, y, questions, tolerance=1e-3):
+    """RayS for one point in the box [0, 1], a candidate at a time; returns the rows asked, at most `questions`."""
+    d, asked = len(x), []
+
+    def adversarial(direction, radius):
+        asked.append(np.clip(x.astype(np.float64) + radius * direction, 0, 1).astype(np.float32))
+        return len(asked) <= questions and labels(asked[-1][None])[0] != y
+
+    best, least, level, since = np.ones(d), np.inf, 0, 0
+    while len(asked) < questions and since < d:
+        size = math.ceil(d / 2**level)
+        for start in range(0, d, size):
+            attempt = best.copy()
+            attempt[start : start + size] *= -1
+            upper = least
+            if adversarial(attempt, least):
+                lower, upper = 0.0, min(least, 1.0)
+                while True:
+                    middle = (lower + upper) / 2
+                    if adversarial(attempt, middle):
+                        upper = middle
+                    else:
+                        lower = middle
+                    if (upper - lower) * math.sqrt(d) <= tolerance:
+                        break
+            since = since + 1 if min(size, d - start) == 1 else 0
+            if upper < least:
+                best, least, since = attempt, upper, 0
+            if since >= d:
+                break
+        level += 1
+    return np.array(asked[:questions])
+
+
+@pytest.mark.parametrize(("d", "questions"), [(1, 50), (2, 60), (5, 300), (13, 700), (64, 900)])
+@pytest.mark.parametrize("kind", ["half-space", "ball", "corner"])
+def test_the_rows_asked_are_those_of_the_plain_algorithm(d, questions, kind):
+    model = {
+        "half-space": HalfSpace(d, 0.1, seed=d),
+        "ball": lambda rows: (((rows.astype(np.float64) - 0.4) ** 2).sum(axis=1) > 0.05 * d).astype(int),
+        # in many directions the corner of the box is not adversarial: the radius stays infinite for a while
+        "corner": lambda rows: ((rows[:, : d // 2 + 1] > 0.9).all(axis=1) & (rows[:, -1] < 0.95)).astype(int),
+    }[kind]
+    x = np.random.default_rng(d).uniform(0.3, 0.7, (1, d)).astype(np.float32)
+    label = int(model(x)[0])
+    seen = []
+
+    def labels(rows):
+        seen.append(rows.copy())
+        return model(rows)
+
+    result = RayS(query_budget=questions + 100)(labels, x, [label])
+    seen = np.concatenate(seen)
+    plain = one_after_the_other(model, x[0], label, questions)
+    assert len(seen) == result.queries[0]
+    common = min(len(plain), len(seen) - 1)
+    # the questions after the search are those of the last projection
+    assert common == len(plain) or len(seen) > questions
+    np.testing.assert_array_equal(seen[1 : 1 + common], plain[:common])
+    assert 0 <= len(seen) - 1 - len(plain) <= 100
+
+
+@pytest.mark.parametrize("d", [20, 64, 200])
+def test_linf_distance_to_a_half_space(d):
+    # along the best signs, those of the normal, the hyperplane is at its L2 distance over the L1 norm of the normal
+    model = HalfSpace(d, 0.2, seed=1)
+    result = RayS()(model, model.x, [0])
+    true = 0.2 / np.abs(model.normal).sum()
+    assert true <= result.linf[0] <= 1.01 * true
+    assert result.queries[0] < 4000  # the search ended by itself
+    assert result.l2[0] == pytest.approx(result.linf[0] * np.sqrt(d), rel=1e-4)
+
+
+def test_linf_distance_to_the_nearer_of_two_planes():
+    def outside(rows):
+        return ((rows.sum(axis=1) < 0.4 * rows.shape[1]) | (rows.sum(axis=1) > 0.75 * rows.shape[1])).astype(int)
+
+    result = RayS()(outside, np.full((1, 48), 0.5), [0])
+    assert 0.1 <= result.linf[0] <= 0.1001
+
+
+def test_linf_distance_to_a_ball_around_the_original():
+    result = RayS()(laws.outside_ball, np.full((1, 50), 0.5), [0])
+    assert result.linf[0] == pytest.approx(np.sqrt(0.3 / 50), rel=2e-4)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_distance_to_the_cells_of_a_sign_network(seed):
+    network = SignNetwork2D(7, seed)
+    x, y = points_in(network, 8, seed)
+    result = RayS()(network, x, y)
+    found = result.success
+    assert set(result.reason[~found]) <= {"no adversarial start"}
+    true = np.array([network.distance(row, "linf") for row in x])
+    assert (result.linf[found] >= true[found]).all()
+    # the four diagonals, clipped at the sides of the box, are all that it searches
+    moved = np.abs(result.adversarials[found] - x[found])
+    at_a_side = (result.adversarials[found] == 0) | (result.adversarials[found] == 1)
+    assert (np.isclose(moved, result.linf[found, None], rtol=1e-4) | at_a_side).all()
+
+
+def test_the_returned_point_is_adversarial_and_close_to_the_boundary_on_its_ray():
+    model = HalfSpace(100, 0.2, seed=3)
+    result = RayS(query_budget=500)(model, model.x, [0])
+    difference = (result.adversarials - model.x)[0]
+    np.testing.assert_allclose(np.abs(difference), result.linf[0], rtol=1e-4)
+    inside = model.x.astype(np.float64) + difference * (1 - 2 * FINAL_TOLERANCE)
+    assert model.beyond(result.adversarials)[0] > 0 > model.beyond(inside)[0]
+
+
+def test_a_point_of_the_box_s_corner_can_be_attacked():
+    x = np.array([[0.0, 1.0, 0.0, 1.0]])
+    result = RayS()(lambda rows: (np.abs(rows - x).sum(axis=1) > 1.0).astype(int), x, [0])
+    assert result.linf[0] == pytest.approx(0.25, rel=1e-3)
+    np.testing.assert_allclose(np.abs(result.adversarials - x), 0.25, rtol=1e-3)
+
+
+def test_more_queries_find_a_lesser_distance():
+    model = HalfSpace(200, 0.2, seed=3)
+    linf = [RayS(query_budget=b)(model, model.x, [0]).linf[0] for b in (20, 100, 500, 2000)]
+    assert linf == sorted(set(linf), reverse=True)
+
+
+def test_the_trace_counts_candidates_and_queries():
+    model = HalfSpace(200, 0.2, seed=3)
+    trace = RayS(query_budget=1000)(model, model.x, [0]).trace
+    assert trace["queries"][:4].tolist() == [200, 400, 600, 800]
+    assert (np.diff(trace["iteration"]) > 0).all()
+    assert (np.diff(trace["linf"]) <= 0).all()
+
+
+@pytest.mark.parametrize("clip", [(0.0, 1.0), (0.1, 0.7), (-1.0 / 3.0, 0.9)])
+def test_nothing_outside_the_box_is_asked_or_returned(clip):
+    laws.stays_in_the_box(RayS(query_budget=300), clip)
+
+
+def test_a_constant_model_fails_every_example_after_one_round_of_single_features():
+    # blocks of 12 features: 1 + 2 + 4 + 6 + 12, of sizes 12, 6, 3, 2 and 1, and the example's own label
+    laws.fails_on_a_constant_model(RayS(), queries=1 + 1 + 2 + 4 + 6 + 12)
+
+
+def test_an_already_misclassified_example_costs_one_query_and_is_not_a_success():
+    laws.leaves_a_misclassified_example_alone(RayS(query_budget=300))
+
+
+def test_the_record_is_that_of_its_point_and_the_trace_never_rises():
+    laws.records_what_it_returns(RayS(query_budget=900), "linf")
+
+
+@pytest.mark.parametrize("budget", [1, 2, 3, 5, 17, 40, 64, 100, 333, 1000])
+def test_the_query_budget_is_never_exceeded(budget):
+    laws.never_exceeds_its_budget(RayS(query_budget=budget))
+
+
+def test_a_run_does_not_depend_on_the_other_points_or_on_the_block_size():
+    laws.does_not_depend_on_company(RayS(query_budget=300), RayS(query_budget=300, memory_budget=16 * 12 * 2))
+
+
+def test_a_run_does_not_depend_on_the_threads(monkeypatch):
+    def result():
+        return RayS(query_budget=200)(laws.outside_ball, laws.points(4), np.zeros(4, int))
+
+    alone = result()
+    monkeypatch.setattr(geometry, "_SMALL_WORK", 0)
+    monkeypatch.setattr(geometry, "_workers", lambda: 3)
+    assert same_result(alone, result())
+
+
+@pytest.mark.parametrize("after", [0, 1, 2, 40, 230, 250])
+def test_resumed_after_an_interrupt_equals_uninterrupted(tmp_path, after):
+    laws.resumes(RayS(query_budget=500), tmp_path / "state.npz", after)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "allowed"),
+    [
+        ("query_budget", 0, "an int >= 1"),
+        ("query_budget", "many", "an int >= 1"),
+        ("tolerance", 0.0, "a number > 0"),
+        ("tolerance", None, "a number > 0"),
+        ("memory_budget", "lots", "a positive number of bytes, as an int or a text such as '256MiB'"),
+        ("verbose", 1, "True or False"),
+    ],
+)
+def test_a_bad_parameter_is_refused_by_the_constructor(name, value, allowed):
+    sentence = f"The '{name}' parameter of RayS must be {allowed}. Got {value!r} instead."
+    with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
+        RayS(**{name: value})
