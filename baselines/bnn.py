@@ -8,14 +8,17 @@ from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import numpy as np
+import torch
 from joblib import effective_n_jobs
 from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted
 
 from baselines.bnn_vote import Settings, prepare, require_packages, train_vote
 from baselines.parallel import train_in_parallel
 from scd.devices import resolve_device
 from scd.ensemble import Progress, VoteEnsemble
 from scd.forward import StackedVotes
+from scd.smooth import smooth_share
 from scd.storage import Vote
 
 
@@ -62,6 +65,8 @@ class BNNVotes(VoteEnsemble):
     Labels are those of the Keras network but where its float32 product and batch normalisation round a row that lies
     on the threshold of a hidden unit to the other side.
     """
+
+    _forward: StackedVotes
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "n_votes": [Interval(Integral, 1, None, closed="left")],
@@ -133,6 +138,11 @@ class BNNVotes(VoteEnsemble):
         require_packages()
         train = partial(train_vote, self._settings(), X, y, root_seed)
         return train_in_parallel(train, votes, self.n_jobs, "processes", progress, bool(self.verbose), outside=True)
+
+    def smooth(self, x: torch.Tensor, beta: float, gamma: float) -> torch.Tensor:
+        """(n,) differentiable stand-in for the share of votes for the second class: :mod:`scd.smooth`."""
+        check_is_fitted(self, "votes_")
+        return smooth_share(self._forward, x, beta, gamma, self.voting)
 
     def _stack(self, votes: list[Vote]) -> StackedVotes:
         names = ("hidden", "thresholds", "output", "output_threshold")

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import torch
 from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted
 
 from baselines.torch_checkpoint import Checkpoint
 from baselines.torch_forward import StackedNetworks
@@ -22,7 +23,10 @@ from baselines.vote_layers import VoteNetwork
 from scd.devices import resolve_device
 from scd.ensemble import Progress, VoteEnsemble
 from scd.memory import parse_bytes
+from scd.smooth import share_of_logits
 from scd.storage import Vote
+
+LOGIT_SIZE = 10.0  # the order of a trained network's logits, to which the sharpness of its smoothed label is relative
 
 
 class ConvolutionalVotes(VoteEnsemble):
@@ -68,6 +72,8 @@ class ConvolutionalVotes(VoteEnsemble):
     """
 
     resumable: ClassVar[bool] = True
+
+    _forward: StackedNetworks
 
     takes: ClassVar[str] = "images"
     """What a row is to the networks: "images" or "signals"."""
@@ -199,6 +205,12 @@ class ConvolutionalVotes(VoteEnsemble):
             "data": data.hexdigest(),
         }
         return json.loads(json.dumps(facts, default=float))
+
+    def smooth(self, x: torch.Tensor, beta: float, gamma: float) -> torch.Tensor:
+        """(n,) differentiable stand-in for the share of votes for the second class; there is nothing for `beta`."""
+        check_is_fitted(self, "votes_")
+        logits = self._forward.logits(x.to(self._forward.device))
+        return share_of_logits(logits, gamma, self.voting, scale=LOGIT_SIZE)
 
     def _stack(self, votes: list[Vote]) -> StackedNetworks:
         make = self._make(self.n_features_in_)

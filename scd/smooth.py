@@ -43,24 +43,27 @@ def smooth_share(votes: StackedVotes, x: torch.Tensor, beta: float, gamma: float
     z = x.to(weights.device) @ weights.T - thresholds
     a = torch.sigmoid(z * (beta / length) if votes.activation == "sign" else z)
     logits = (a.view(len(x), *output.shape) * output).sum(2) - output_threshold
-    return share_of_logits(logits / output_length if voting == "hard" else logits, gamma, voting)
+    return share_of_logits(logits, gamma, voting, output_length)
 
 
-def share_of_logits(logits: torch.Tensor, gamma: float, voting: str = "hard") -> torch.Tensor:
+def share_of_logits(
+    logits: torch.Tensor, gamma: float, voting: str = "hard", scale: torch.Tensor | float = 1.0
+) -> torch.Tensor:
     """The smoothed share of votes with these logits.
 
     Parameters
     ----------
     logits : (n, V) tensor
-        Above 0 where a vote predicts the second class. `gamma` is relative to them: with "hard", give them divided by
-        a typical size.
+        Above 0 where a vote predicts the second class.
     gamma, voting : see :func:`smooth_share`
+    scale : float or (V,) tensor
+        A typical size of the logits, to which `gamma` is relative.
 
     Returns
     -------
     (n,) tensor in [0, 1]
     """
-    return torch.sigmoid(gamma * logits if voting == "hard" else logits).mean(1)
+    return torch.sigmoid(logits * (gamma / scale) if voting == "hard" else logits).mean(1)
 
 
 def _tensors(votes: StackedVotes) -> tuple[torch.Tensor, ...]:

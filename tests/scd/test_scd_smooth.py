@@ -82,7 +82,8 @@ def test_units_and_votes_without_weights_are_constants():
 def test_logits_share():
     logits = torch.tensor([[-1.0, 2.0, 0.0]])
     assert float(share_of_logits(logits, 1e6)) == pytest.approx(0.5)  # no, yes, and half of a tie
-    assert float(share_of_logits(logits, 9.0, "mean")) == pytest.approx(float(torch.sigmoid(logits).mean()))
+    assert torch.equal(share_of_logits(logits, 3.0), share_of_logits(7 * logits, 3.0, scale=7.0))
+    assert float(share_of_logits(logits, 9.0, "mean", 7.0)) == pytest.approx(float(torch.sigmoid(logits).mean()))
 
 
 def test_the_estimator_smooths_the_votes_it_has(digits):
@@ -94,3 +95,13 @@ def test_the_estimator_smooths_the_votes_it_has(digits):
     for ensemble in (model, model.subset(2), model.set_params(voting="mean")):
         sharp = ensemble.smooth(torch.from_numpy(rows), 1e7, 1e7)
         np.testing.assert_allclose(sharp, ensemble.predict_proba(rows)[:, 1], atol=1e-3)
+
+
+def test_the_multilayer_perceptron_smooths_its_logits():
+    from baselines.mlp import MLPVotes
+
+    names = ("hidden", "thresholds", "output", "output_threshold")
+    votes = [dict(zip(names, arrays, strict=True)) for arrays in zip(*ARRAYS, strict=True)]
+    for voting in ("hard", "mean"):
+        model = MLPVotes(n_votes=7, voting=voting, device="cpu").use_votes(votes, (0, 1), 12)
+        np.testing.assert_allclose(model.smooth(X, 1.0, 1e7), model.predict_proba(X.numpy())[:, 1], atol=1e-6)
