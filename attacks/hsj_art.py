@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from attacks.art_runs import ARTRuns
+from attacks.checks import refuse
 from attacks.hopskipjump import HopSkipJump
 
 
@@ -20,6 +21,11 @@ class HopSkipJumpART(ARTRuns, HopSkipJump):
     Parameters are those of `HopSkipJump`; `query_budget` must be None, for ART cannot keep one. ART is imported by
     the call only (`pip install .[art]`).
     """
+
+    def __init__(self, **parameters: Any) -> None:
+        super().__init__(**parameters)
+        if self.delta != 0.01:
+            raise refuse(type(self).__name__, "delta", "0.01, which ART has fixed", self.delta)
 
     def _build(self, art: Any, model: Any, batch_size: int) -> Any:
         return art.HopSkipJump(

@@ -25,6 +25,7 @@ Table = tuple[str, pd.DataFrame, list[str]]
 
 IN_TABLE_2 = {"hsj": "HopSkipJump", "boundary": "Boundary", "rays": "RayS"}
 BLACK_BOX = {
+    "hsj_wide": "HopSkipJump, moves of a tenth",
     "hsj_art": "HopSkipJump of ART",
     "boundary_art": "Boundary of ART",
     "surfree": "SurFree",

@@ -166,3 +166,18 @@ def test_given_starts_by_label_equal_the_same_starts_by_point():
         attack(two_sided, x, [0, 0, 0], starts={0: image, 1: np.zeros(12)}),
         attack(two_sided, x, [0, 0, 0], starts=np.tile(image, (3, 1))),
     )
+
+
+def test_wider_moves_see_beyond_the_cells_of_a_sign_network():
+    """A half-space that is cut into stairs: moves shorter than a stair are all on one side, and tell no direction."""
+
+    def stairs(rows):
+        steps = np.round(rows.astype(np.float64) * 8) / 8  # constant in cells of an eighth
+        return (steps.sum(axis=1) > 0.62 * rows.shape[1]).astype(np.int64)
+
+    x = points(6, d=30)
+    settings = {"max_iter": 12, "restarts": 1, "init_eval": 40}
+    narrow, wide = (HopSkipJump(delta=delta, **settings)(stairs, x, np.zeros(6, int)) for delta in (0.01, 0.2))
+    assert wide.l2.mean() < 0.9 * narrow.l2.mean()
+    with pytest.raises(ValueError, match=r"The 'delta' parameter of HopSkipJump must be a number > 0\. Got 0"):
+        HopSkipJump(delta=0)
