@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import time
 import warnings
 from dataclasses import dataclass, replace
 from functools import partial
@@ -12,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.clock import Clock
 from pipeline.components import that_change_the_result
 from pipeline.configcheck import Config, build_attack
 from pipeline.errors import UserError
@@ -20,12 +20,10 @@ from pipeline.fit import Fitted
 from pipeline.points import choose, given_starts
 from pipeline.provenance import provenance
 from pipeline.records import read_summary, write_records
-from pipeline.store import key_of, locked, read_json, seal, sealed, sweep, write_json
+from pipeline.store import key_of, locked, seal, sealed, sweep
 
 ABILITIES = {"label": "predict", "score": "predict_proba", "members": "member_labels", "gradient": "smooth"}
 """What an attack may ask for, and the method a model then needs."""
-
-_ELAPSED_EVERY = 5.0
 
 
 @dataclass(frozen=True)
@@ -70,7 +68,7 @@ def attack(
         if needed == "gradient":  # besides the labels, by which alone its adversarials are judged
             more["smooth"] = fitted.model.smooth
         answer = fitted.model.predict if needed == "gradient" else getattr(fitted.model, ABILITIES[needed])
-        clock = _Clock(folder / "elapsed.json")
+        clock = Clock(folder / "elapsed.json")
         try:
             result = method(
                 clock.timing(answer), x, y,
@@ -146,27 +144,3 @@ def _starts(method: Any, dataset: Any, judges: list[Fitted]) -> dict[str, Any]:
     if "nearest" in kinds and "pool" in takes:
         return {"pool": dataset.flat("train"), "pool_labels": dataset.y_train}
     return {}
-
-
-class _Clock:
-    """Wall time of an attack over all its processes: what a killed one spent is read from a file."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        known = read_json(path)
-        self.before = float(known) if isinstance(known, (int, float)) else 0.0
-        self.began = self.saved = time.perf_counter()
-
-    def timing(self, predict: Any) -> Any:
-        """`predict`, noting the time every few seconds."""
-
-        def ask(*rows: np.ndarray) -> np.ndarray:
-            if time.perf_counter() - self.saved > _ELAPSED_EVERY:
-                self.saved = time.perf_counter()
-                write_json(self.path, self.before + self.saved - self.began)
-            return predict(*rows)
-
-        return ask
-
-    def stop(self) -> float:
-        return self.before + time.perf_counter() - self.began

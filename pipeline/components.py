@@ -37,7 +37,18 @@ SUBGROUPS = {
 """Keys of the groups within a group: what a data set says of training and attack, and an attack of its points."""
 
 CANNOT_CHANGE_RESULT = frozenset(
-    {"n_votes", "n_jobs", "device", "backend", "memory_budget", "verbose", "warm_start", "data_dir", "outputs_dir"}
+    {
+        "n_votes",
+        "n_jobs",
+        "votes_at_once",
+        "device",
+        "backend",
+        "memory_budget",
+        "verbose",
+        "warm_start",
+        "data_dir",
+        "outputs_dir",
+    }
 )
 """Arguments left out of the keys of the store."""
 

@@ -6,7 +6,6 @@ Vote 0 is always trained alone, which gives the time of one vote fitted alone; t
 from __future__ import annotations
 
 import os
-import time
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from pipeline.clock import Clock
 from pipeline.components import that_change_the_result
 from pipeline.configcheck import Config, build_model
 from pipeline.errors import UserError
@@ -135,20 +135,18 @@ def _train(model: Any, dataset: Any, shards: _Shards, missing: list[int], config
     name, total = config["model"]["name"], config["model"]["n_votes"]
     for numbers in shard_ranges(missing, _shard_votes(model, len(x))):
         label = f"{name}: vote {numbers[0] + 1}" + (f"-{numbers[-1] + 1}" if len(numbers) > 1 else "") + f" of {total}"
-        began = time.perf_counter()
+        unfinished = shards.folder / f"unfinished_{numbers[0]:05d}.npz"
+        if not unfinished.exists():
+            unfinished.with_suffix(".json").unlink(missing_ok=True)  # of a shard that is begun anew
+        clock = Clock(unfinished.with_suffix(".json"))
         with tqdm(desc=label, disable=not config["verbose"], leave=False) as bar:
             try:
-                votes = model.fit_votes(
-                    x,
-                    y,
-                    numbers,
-                    progress=_shown_on(bar),
-                    checkpoint=shards.folder / f"unfinished_{numbers[0]:05d}.npz",
-                )
+                votes = model.fit_votes(x, y, numbers, clock.timing(_shown_on(bar)), checkpoint=unfinished)
             except (ValueError, ImportError) as error:
                 raise UserError(f"model={name} cannot be fitted: {error}") from error
-        seconds = time.perf_counter() - began
+        seconds = clock.stop()
         shards.add(numbers, votes, seconds, provenance(config["device"], dataset.provenance, seconds=seconds))
+        clock.path.unlink(missing_ok=True)
 
 
 def _shown_on(bar: Any) -> Any:

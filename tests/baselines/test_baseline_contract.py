@@ -8,9 +8,11 @@ import pytest
 from sklearn.utils.estimator_checks import check_estimator
 
 from baselines.forest import ForestVotes
+from baselines.lenet import LeNetVotes
 from baselines.mlp import MLPVotes
 
-RIVALS = {"mlp": (MLPVotes, {"max_iter": 10, "hidden_nodes": 4}), "forest": (ForestVotes, {"max_depth": 4})}
+RIVALS = {"mlp": (MLPVotes, {"max_iter": 10, "hidden_nodes": 4}), "forest": (ForestVotes, {"max_depth": 4}),
+          "lenet": (LeNetVotes, {"epochs": 1, "feature_shape": (1, 8, 8), "votes_at_once": 1})}  # fmt: skip
 CHECKED = {"mlp": MLPVotes(n_votes=3, max_iter=100, n_jobs=1), "forest": ForestVotes(n_votes=5, n_jobs=1)}
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -20,7 +22,13 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
 def rival(request):
     """Makes the unfitted ensemble."""
     cls, small = RIVALS[request.param]
-    return lambda **settings: cls(**{"n_jobs": 1, "random_state": 7, **small, **settings})
+    known = cls().get_params()
+
+    def make(**settings):
+        settings = {"n_jobs": 1, "random_state": 7, **small, **settings}
+        return cls(**{name: value for name, value in settings.items() if name in known})
+
+    return make
 
 
 def assert_same_votes(first, second):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ def small(compose_config):
 
     def composed(*overrides: str):
         attacked = () if "attack=none" in overrides else ("attack.max_iter=3",)
-        iterations = () if "model=mlp" in overrides else ("model.n_iter=30",)
+        iterations = () if {"model=mlp", "model=lenet"} & set(overrides) else ("model.n_iter=30",)
         return compose_config(*iterations, "points.count=3", "model.n_votes=4", *attacked, *overrides)
 
     return composed
@@ -314,3 +315,29 @@ def test_a_convolution_is_told_the_shape_of_the_data(small, monkeypatch):
     record = go(config)
     assert seen["shape"] == (1, 8, 8)
     assert seen["checkpoint"].parent == fit_folder(config, record)
+
+
+def test_the_time_of_a_resumed_fit_counts_what_the_killed_process_spent(small):
+    config = small("model=lenet", "model.epochs=2", "model.n_votes=1", "attack=none")
+    folder = fit_folder(config, go(config))
+    for path in folder.glob("votes_*"):
+        path.unlink()
+    from baselines.lenet import LeNetVotes
+    from pipeline.experiment import load_dataset
+
+    def killed(done, total, score):
+        raise KeyboardInterrupt
+
+    data = load_dataset(config)
+    model = LeNetVotes(n_votes=1, epochs=2, feature_shape=(1, 8, 8), device="cpu", random_state=0)
+    unfinished = folder / "unfinished_00000.npz"
+    with pytest.raises(KeyboardInterrupt):
+        model.fit_votes(data.flat("train"), data.y_train, range(1), killed, checkpoint=unfinished)
+    if not unfinished.exists():  # too quick to have been saved: any file will do, for the clock's sake
+        unfinished.write_bytes(b"")
+    unfinished.with_suffix(".json").write_text("1000.0")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the empty state is damaged
+        go(config)
+    assert json.loads((folder / "votes_00000-00000.json").read_text())["seconds"] > 1000
+    assert not list(folder.glob("unfinished_*"))
