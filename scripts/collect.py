@@ -35,8 +35,16 @@ def evaluations(outputs: Path, scale: str = "paper") -> pd.DataFrame:
         if isinstance(found, dict) and config and found.get("scale") == scale:
             kept = {k: v for k, v in found.items() if k != "accuracy_per_vote"}
             config["model"]["voting"] = found.get("voting", "hard")  # the votes in the folder do not depend on it
-            rows.append({"voting": "hard", **kept, **_of(config), "folder": path.parent.name})
+            about = {"data_notes": _data_notes(path.parent), "folder": path.parent.name}
+            rows.append({"voting": "hard", **kept, **_of(config), **about})
     return pd.DataFrame(rows)
+
+
+def _data_notes(folder: Path) -> tuple[str, ...]:
+    """What sets the data of a fit apart from what their source promises."""
+    facts = read_json(next(iter(sorted(folder.glob("votes_*.json"))), folder / "absent"))
+    data = facts.get("provenance", {}).get("data") if isinstance(facts, dict) else None
+    return tuple((data or {}).get("notes", ()))
 
 
 def attacks(outputs: Path, scale: str = "paper") -> pd.DataFrame:

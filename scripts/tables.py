@@ -33,6 +33,17 @@ def _as_configured(found: pd.DataFrame) -> tuple[pd.DataFrame, int]:
     return kept.sort_values("seed", ascending=False, kind="stable").reset_index(drop=True), len(found) - len(kept)
 
 
+def _of_the_data(store: Store, cells: pd.DataFrame) -> list[str]:
+    """What sets the data behind the cells apart from what their source promises: a subset must not pass for the set."""
+    if "folder" not in cells or not len(store.evaluations):
+        return []
+    shown = {str(folder).split("-")[0] for folder in cells["folder"].dropna()}
+    fits = store.evaluations[store.evaluations["dataset"].isin(shown)]
+    pairs = zip(fits["dataset"], fits["data_notes"], strict=True)
+    said = dict.fromkeys((name, note) for name, notes in pairs for note in notes)
+    return [""] * bool(said) + [f"- Data of {name}: {note}." for name, note in said]
+
+
 def main(words: list[str] | None = None) -> int:
     """Write the tables and say where."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -49,6 +60,7 @@ def main(words: list[str] | None = None) -> int:
     store = Store(fits, attacked, paper_values(), all_attacks)
     for name, make in TABLES.items():
         title, cells, notes = make(store)
+        notes += _of_the_data(store, cells)
         if other_fits or other_attacks:
             others = f"{other_fits} fits, {other_attacks} attacks"
             notes += ["", f"Left out, for their data set or model settings differ from those of conf/: {others}."]

@@ -11,6 +11,7 @@ from pipeline.statistics import paired_p_values
 from scripts.cells import Store
 from scripts.collect import late_gain, paper_values
 from scripts.table_distances import table2, table5, table8
+from scripts.tables import _of_the_data
 
 
 def trace(*runs: list[tuple[int, float]]) -> pd.DataFrame:
@@ -91,3 +92,11 @@ def test_table_8_pairs_points_by_their_index(store):
     assert cell["points"] == 4
     assert cell["ours"] == pytest.approx(2 / 2**4)  # all four differences have one sign
     assert "ours –" in cells[cells["row"] == "ptb: p, scd01 against rf"].iloc[0]["shown"]
+
+
+def test_what_is_amiss_with_the_data_stands_under_the_table(store):
+    fits = pd.DataFrame({"dataset": ["gtsrb", "gtsrb", "mnist"], "data_notes": [("a subset",), ("a subset",), ("x",)]})
+    known = Store(fits, store.attacks, store.paper, store.all_attacks)
+    cells = pd.DataFrame({"folder": ["gtsrb-scd01-0a", None, "cifar10-rf-1b"]})
+    assert _of_the_data(known, cells) == ["", "- Data of gtsrb: a subset."]
+    assert _of_the_data(known, cells.drop(columns="folder")) == []
