@@ -1,19 +1,22 @@
-"""The paper's tables from whatever runs exist, the paper's value beside ours: ``make tables``."""
+"""The paper's tables and figures from whatever runs exist, the paper's value beside ours: ``make tables``."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
 from scripts.cells import Store
 from scripts.collect import attacks, evaluations, paper_values
+from scripts.figures import write_figures
 from scripts.render import write_table
 from scripts.table_distances import table2, table3, table4, table5, table8
 from scripts.table_fits import table1
+from scripts.table_transfer import table6
 
 TABLES: dict[str, Callable[[Store], tuple[str, pd.DataFrame, list[str]]]] = {
     "table1": table1,
@@ -21,8 +24,40 @@ TABLES: dict[str, Callable[[Store], tuple[str, pd.DataFrame, list[str]]]] = {
     "table3": table3,
     "table4": table4,
     "table5": table5,
+    "table6": table6,
     "table8": table8,
 }
+
+
+@dataclass(frozen=True)
+class Made:
+    """A table: its file name, title, cells (a row each) and the lines below it."""
+
+    name: str
+    title: str
+    cells: pd.DataFrame
+    notes: list[str]
+
+
+def read_store(outputs: Path, scale: str) -> tuple[Store, list[str]]:
+    """What the runs of `scale` left in `outputs`, and a line on those that no table shows."""
+    all_attacks = attacks(outputs, scale)
+    fits, other_fits = _as_configured(evaluations(outputs, scale))
+    attacked, other_attacks = _as_configured(all_attacks)
+    left_out = f"Left out, for their data set or model settings differ from those of conf/: {other_fits} fits, "
+    notes = ["", f"{left_out}{other_attacks} attacks."] if other_fits or other_attacks else []
+    there = set(fits["dataset"]) if len(fits) else set()
+    images = "digits" if scale != "paper" and "digits" in there and "cifar10" not in there else "cifar10"
+    return Store(fits, attacked, paper_values(), all_attacks, images), notes
+
+
+def make_tables(store: Store, left_out: list[str]) -> list[Made]:
+    """All tables, those with nothing in them included."""
+    made = []
+    for name, make in TABLES.items():
+        title, cells, notes = make(store)
+        made.append(Made(name, title, cells, [*notes, *_of_the_data(store, cells), *left_out]))
+    return made
 
 
 def _as_configured(found: pd.DataFrame) -> tuple[pd.DataFrame, int]:
@@ -45,28 +80,23 @@ def _of_the_data(store: Store, cells: pd.DataFrame) -> list[str]:
 
 
 def main(words: list[str] | None = None) -> int:
-    """Write the tables and say where."""
+    """Write tables and figures and say where."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--outputs", default="outputs", help="folder that the runs wrote to (paths.outputs)")
-    parser.add_argument("--scale", default="paper", help="take the runs of this scale (paper, smoke)")
+    parser.add_argument("--scale", default="paper", help="take the runs of this scale (conf/scale)")
     given = parser.parse_args(words)
     outputs = Path(given.outputs)
     if not outputs.is_dir():
         print(f"error: there is no folder {outputs}; run something first or give --outputs.", file=sys.stderr)
         return 2
-    all_attacks = attacks(outputs, given.scale)
-    fits, other_fits = _as_configured(evaluations(outputs, given.scale))
-    attacked, other_attacks = _as_configured(all_attacks)
-    store = Store(fits, attacked, paper_values(), all_attacks)
-    for name, make in TABLES.items():
-        title, cells, notes = make(store)
-        notes += _of_the_data(store, cells)
-        if other_fits or other_attacks:
-            others = f"{other_fits} fits, {other_attacks} attacks"
-            notes += ["", f"Left out, for their data set or model settings differ from those of conf/: {others}."]
-        write_table(outputs / "tables", name, title, cells, notes)
-        print((outputs / "tables" / f"{name}.md").read_text().replace("<br>", "; "))
-    print(f"Written to {outputs / 'tables'}/ as CSV, Markdown and LaTeX.")
+    store, left_out = read_store(outputs, given.scale)
+    for table in make_tables(store, left_out):
+        write_table(outputs / "tables", table.name, table.title, table.cells, table.notes)
+        print((outputs / "tables" / f"{table.name}.md").read_text().replace("<br>", "; "))
+    for name, drawn in write_figures(store, outputs / "figures").items():
+        empty = "" if drawn.figure else " (nothing to draw yet)"
+        print("\n".join([f"{name}: {drawn.title}{empty}", *drawn.notes, ""]))
+    print(f"Written to {outputs / 'tables'}/ as CSV, Markdown and LaTeX, and to {outputs / 'figures'}/ as SVG and CSV.")
     return 0
 
 
