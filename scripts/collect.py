@@ -57,7 +57,7 @@ def attacks(outputs: Path, scale: str = "paper") -> pd.DataFrame:
         row: dict[str, Any] = pd.read_csv(folder / "summary.csv").iloc[0].to_dict()
         config = _yaml(folder / "config.yaml")
         if row["scale"] == scale and config:
-            about = {"late_gain": late_gain(pd.read_csv(folder / "trace.csv")), "path": str(folder)}
+            about = {"late_gain": late_gain(read_trace(folder)), "path": str(folder)}
             rows.append({"voting": "hard", **row, **_of(config), **about, "folder": folder.name})
     return pd.DataFrame(rows)
 
@@ -65,6 +65,12 @@ def attacks(outputs: Path, scale: str = "paper") -> pd.DataFrame:
 def examples(path: str) -> pd.DataFrame:
     """The examples of a finished attack, a row per test row (``index``)."""
     return pd.read_csv(Path(path) / "examples.csv").set_index("index")
+
+
+def read_trace(folder: Path) -> pd.DataFrame:
+    """The trace of a finished attack; that of a published one is compressed."""
+    path = folder / "trace.csv"
+    return pd.read_csv(path if path.is_file() else folder / "trace.csv.gz")
 
 
 def late_gain(trace: pd.DataFrame) -> float:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from scripts.cells import Store, command, largest
+from scripts.collect import read_trace
 from scripts.plots import Drawn, axes, colour
 from scripts.table_distances import BLACK_BOX, IN_TABLE_2, protocol
 
@@ -26,7 +27,7 @@ def convergence(store: Store) -> Drawn:
             found = protocol(store, model, attack)
             if len(found):
                 run = largest(found)
-                curve = mean_best(pd.read_csv(Path(run["path"]) / "trace.csv"))
+                curve = mean_best(read_trace(Path(run["path"])))
                 curves.append(curve.assign(attack=attack, model=model, folder=run["folder"]))
     data = pd.concat(curves, ignore_index=True) if curves else pd.DataFrame()
     notes = [

@@ -79,6 +79,19 @@ def _of_the_data(store: Store, cells: pd.DataFrame) -> list[str]:
     return [""] * bool(said) + [f"- Data of {name}: {note}." for name, note in said]
 
 
+def render(outputs: Path, scale: str) -> list[str]:
+    """Write the tables and figures of the runs in `outputs` beside them; returns what a person reads of each."""
+    store, left_out = read_store(outputs, scale)
+    texts = []
+    for table in make_tables(store, left_out):
+        write_table(outputs / "tables", table.name, table.title, table.cells, table.notes)
+        texts.append((outputs / "tables" / f"{table.name}.md").read_text().replace("<br>", "; "))
+    for name, drawn in write_figures(store, outputs / "figures").items():
+        empty = "" if drawn.figure else " (nothing to draw yet)"
+        texts.append("\n".join([f"{name}: {drawn.title}{empty}", *drawn.notes, ""]))
+    return texts
+
+
 def main(words: list[str] | None = None) -> int:
     """Write tables and figures and say where."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -89,13 +102,7 @@ def main(words: list[str] | None = None) -> int:
     if not outputs.is_dir():
         print(f"error: there is no folder {outputs}; run something first or give --outputs.", file=sys.stderr)
         return 2
-    store, left_out = read_store(outputs, given.scale)
-    for table in make_tables(store, left_out):
-        write_table(outputs / "tables", table.name, table.title, table.cells, table.notes)
-        print((outputs / "tables" / f"{table.name}.md").read_text().replace("<br>", "; "))
-    for name, drawn in write_figures(store, outputs / "figures").items():
-        empty = "" if drawn.figure else " (nothing to draw yet)"
-        print("\n".join([f"{name}: {drawn.title}{empty}", *drawn.notes, ""]))
+    print("\n".join(render(outputs, given.scale)))
     print(f"Written to {outputs / 'tables'}/ as CSV, Markdown and LaTeX, and to {outputs / 'figures'}/ as SVG and CSV.")
     return 0
 
