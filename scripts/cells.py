@@ -35,6 +35,16 @@ class Store:
         return f"{self.images} in place of CIFAR-10, which the paper's values are of"
 
 
+@dataclass(frozen=True)
+class Made:
+    """A table: its file name, title, cells (a row each) and the lines below it."""
+
+    name: str
+    title: str
+    cells: pd.DataFrame
+    notes: list[str]
+
+
 def accuracy_cell(store: Store, dataset: str, model: str, paper: float | None, row: str) -> Cell:
     """Test accuracy of the ensemble, per cent."""
     ours = most_votes(where(store.evaluations, dataset=dataset, model=model, voting="hard"))

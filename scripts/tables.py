@@ -5,15 +5,16 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
-from scripts.cells import Store
+from scripts.cells import Made, Store
+from scripts.claims import claims_table
 from scripts.collect import attacks, evaluations, paper_values
 from scripts.figures import write_figures
-from scripts.render import write_table
+from scripts.render import write_claims, write_table
+from scripts.report import write_report
 from scripts.table_distances import table2, table3, table4, table5, table8
 from scripts.table_fits import table1
 from scripts.table_transfer import table6
@@ -27,16 +28,6 @@ TABLES: dict[str, Callable[[Store], tuple[str, pd.DataFrame, list[str]]]] = {
     "table6": table6,
     "table8": table8,
 }
-
-
-@dataclass(frozen=True)
-class Made:
-    """A table: its file name, title, cells (a row each) and the lines below it."""
-
-    name: str
-    title: str
-    cells: pd.DataFrame
-    notes: list[str]
 
 
 def read_store(outputs: Path, scale: str) -> tuple[Store, list[str]]:
@@ -80,13 +71,18 @@ def _of_the_data(store: Store, cells: pd.DataFrame) -> list[str]:
 
 
 def render(outputs: Path, scale: str) -> list[str]:
-    """Write the tables and figures of the runs in `outputs` beside them; returns what a person reads of each."""
+    """Write tables, figures and report of the runs in `outputs` beside them; returns what a person reads of each."""
     store, left_out = read_store(outputs, scale)
-    texts = []
-    for table in make_tables(store, left_out):
+    tables = make_tables(store, left_out)
+    for table in tables:
         write_table(outputs / "tables", table.name, table.title, table.cells, table.notes)
-        texts.append((outputs / "tables" / f"{table.name}.md").read_text().replace("<br>", "; "))
-    for name, drawn in write_figures(store, outputs / "figures").items():
+    figures = write_figures(store, outputs / "figures")
+    claims = claims_table(store)
+    write_claims(outputs / "tables", claims)
+    write_report(outputs, tables, figures, claims, scale)
+    texts = [(outputs / "tables" / f"{t.name}.md").read_text().replace("<br>", "; ") for t in tables]
+    texts.append((outputs / "tables" / "claims.md").read_text())
+    for name, drawn in figures.items():
         empty = "" if drawn.figure else " (nothing to draw yet)"
         texts.append("\n".join([f"{name}: {drawn.title}{empty}", *drawn.notes, ""]))
     return texts
@@ -103,7 +99,7 @@ def main(words: list[str] | None = None) -> int:
         print(f"error: there is no folder {outputs}; run something first or give --outputs.", file=sys.stderr)
         return 2
     print("\n".join(render(outputs, given.scale)))
-    print(f"Written to {outputs / 'tables'}/ as CSV, Markdown and LaTeX, and to {outputs / 'figures'}/ as SVG and CSV.")
+    print(f"Written: {outputs / 'report.html'}; {outputs / 'tables'}/ as CSV, Markdown, LaTeX; {outputs / 'figures'}/.")
     return 0
 
 
