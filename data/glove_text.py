@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import gzip
 import lzma
 import re
 import zipfile
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,22 +68,29 @@ def read_glove(source: str) -> tuple[tuple[str, ...], NDArray[np.float32]]:
         raise ValueError(
             f"{source} must have {_OFFICIAL_WORDS:,} words, got {len(words):,}; it is truncated: get it again."
         )
-    first = list({word: row for row, word in reversed(list(enumerate(words)))}.values())[::-1]
+    first: dict[str, int] = {}
+    for row, word in enumerate(words):
+        first.setdefault(word, row)
     if len(first) < len(words):
-        words, vectors = [words[row] for row in first], vectors[first]
+        words, vectors = list(first), vectors[list(first.values())]
     table = np.zeros((1 + len(words), vectors.shape[1]), dtype=np.float32)
     lengths = np.sqrt(np.square(vectors, dtype=np.float64).sum(axis=1))
     np.divide(vectors, lengths[:, None], out=table[1:], where=lengths[:, None] > 0, casting="same_kind")
     return tuple(words), table
 
 
-def _opened(source: str) -> IO[bytes]:
+@contextlib.contextmanager
+def _opened(source: str) -> Iterator[IO[bytes]]:
     path, _, member = source.partition(MEMBER)
     if member:
-        return zipfile.ZipFile(path).open(member)
-    if path.endswith(".gz"):
-        return cast(IO[bytes], gzip.open(path, "rb"))
-    return lzma.open(path, "rb") if path.endswith(".xz") else open(path, "rb")
+        with zipfile.ZipFile(path) as archive, archive.open(member) as inside:
+            yield inside
+    elif path.endswith((".gz", ".xz")):
+        with (gzip if path.endswith(".gz") else lzma).open(path, "rb") as file:
+            yield file
+    else:
+        with open(path, "rb") as file:
+            yield file
 
 
 def _parsed(source: str) -> tuple[list[str], NDArray[np.float32]]:
@@ -96,11 +105,11 @@ def _parsed(source: str) -> tuple[list[str], NDArray[np.float32]]:
     try:
         if fields < 2:
             raise ValueError(f"the first line {first[:60]!r}")
-        with _opened(source) as file:
-            for chunk in pd.read_csv(
-                file, sep=" ", header=None, quoting=csv.QUOTE_NONE, na_filter=False, dtype=types,
-                lineterminator="\n", encoding="utf-8", chunksize=_LINES_AT_ONCE,
-            ):  # fmt: skip
+        with _opened(source) as file, pd.read_csv(
+            file, sep=" ", header=None, quoting=csv.QUOTE_NONE, na_filter=False, dtype=types,
+            lineterminator="\n", encoding="utf-8", chunksize=_LINES_AT_ONCE,
+        ) as chunks:  # fmt: skip
+            for chunk in chunks:
                 if chunk.shape[1] != fields:
                     raise ValueError(f"{fields} fields, then {chunk.shape[1]}")
                 words += chunk[0].tolist()

@@ -69,6 +69,10 @@ def load(
         provenance["notes"].append(missing(folder, "mr", f"{len(test)} sentences drawn at random are the test set"))
     else:
         test = positions(every[0], wanted[0])
+        if not len(test):
+            raise ValueError(
+                f"none of the test sentences of TextFooler's authors is among those of {file}; get it again."
+            )
         if len(test) < len(wanted[1]):
             lost = len(wanted[1]) - len(test)
             provenance["notes"].append(f"{lost} of the test sentences of TextFooler's authors are not in the set")
