@@ -117,7 +117,7 @@ def test_the_table_of_mr_gives_the_set_of_its_files(tmp_path):
 def test_the_table_of_imdb_gives_the_set_of_its_files(tmp_path):
     write_texts(tmp_path, "imdb")
     expected = load("imdb", tmp_path).checksum
-    for place in ("aclImdb", "outputs"):
+    for place in ("aclImdb", "prepared"):
         (tmp_path / place).rename(tmp_path / f"{place}.away")
     lines = ["split\tlabel\tid\trating\ttext"]
     for split, pairs in (("train", documents(1, 40)), ("test", documents(2, 12))):
