@@ -37,6 +37,8 @@ class Rules:
         Least similarity of the window before and after a replacement.
     window : int
         Tokens of the window.
+    keep_equal : bool
+        Keep a replacement that fools nobody also if its score equals the original's.
     """
 
     synonyms: Synonyms
@@ -45,6 +47,7 @@ class Rules:
     similarity: Similarity
     threshold: float
     window: int
+    keep_equal: bool
 
     def replaceable(self, word: str) -> bool:
         """Whether a word is no stop word and has a synonym."""
@@ -126,10 +129,10 @@ class TextSearch:
         documents = documents[~short]
         asked = np.repeat(documents, self.lengths[documents])
         scores = self.oracle((t for d in documents for t in _without_each(self.original[d])), asked)
+        # The authors add, where the label changes, what the other class gained. With two classes that is the fall
+        # again, and such a fall is above all others anyway: the order is the same without it.
         falls = self._true(self.progress.before[asked], asked) - self._true(scores, asked)
-        # a changed label adds what the other class gained, with two classes the same amount again
-        importance = falls * (1 + self._fools(scores, asked))
-        parts = np.split(importance, np.cumsum(self.lengths[documents])[:-1]) if len(documents) else []
+        parts = np.split(falls, np.cumsum(self.lengths[documents])[:-1]) if len(documents) else []
         tagged = self.rules.classes.of_documents([self.original[d] for d in documents])
         for document, part, classes in zip(documents, parts, tagged, strict=True):
             words = self.original[document]
@@ -208,10 +211,11 @@ class TextSearch:
         return chosen
 
     def _by_score(self, turn: Turn) -> Iterator[int]:
-        """Candidates that fool nobody but have a lower score than the original, lowest first."""
+        """Candidates that fool nobody but have a lower score than the original (or an equal one), lowest first."""
         document = np.array([turn.document])
         before = self._true(self.progress.before[document], document)[0]
-        return (int(k) for k in np.argsort(turn.true, kind="stable") if turn.true[k] < before and not turn.fools[k])
+        low = (turn.true <= before if self.rules.keep_equal else turn.true < before) & ~turn.fools
+        return (int(k) for k in np.argsort(turn.true, kind="stable") if low[k])
 
     def _allowed(self, turns: list[Turn], candidates: Sequence[tuple[int, int]]) -> NDArray[np.float64]:
         """Similarity of each candidate (turn, number) to the text as it stands; -inf where it may not stand for it."""

@@ -30,8 +30,7 @@ class TextFooler:
 
     A text is of class 1 when its score is above 0.5. A document that the model gets right is attacked so:
 
-    1. Each word is left out in turn. Its importance is the fall of the true class's score, and twice that where the
-       label changes (the fall and what the other class gained).
+    1. Each word is left out in turn. Its importance is the fall of the true class's score.
     2. Words are tried in order of importance, except stop words and those without synonyms. All synonyms of a word
        are asked. Of those that change the label, are of the word's part of speech (nouns and verbs may stand for each
        other) and keep the text around the word similar enough, the most similar is taken, and the attack has
@@ -44,7 +43,7 @@ class TextFooler:
 
     With a score of two values ("label") steps 1 and 2 degenerate: a word is important or not, no replacement but the
     last lowers the score, and so exactly one word is replaced or none. With a share of 8 votes they work by steps of
-    an eighth.
+    an eighth. `keep_equal` lets the attack walk on where the score is flat.
 
     Follows the authors' program (github.com/jind11/TextFooler, ``attack_classification.py``), which differs from the
     text of their paper: a word is left out by a token that is unknown to the model; the similarity of a replacement
@@ -54,6 +53,7 @@ class TextFooler:
 
     - The encoder and the tagger are other ones (`similarity`, `part_of_speech`), and so are the stop words (theirs
       is a list of its own).
+    - What the program adds to the importance where the label changes is left out: with two classes it changes no order.
     - Where the window reaches over the start of a short document the program compares the ends of the texts only;
       here it is the whole document.
     - Only candidates that could be taken are tagged and encoded. That changes the time, not the result: all
@@ -79,6 +79,9 @@ class TextFooler:
         "spacy"; "none"; or a callable or its dotted path, which takes documents and returns a class for each token.
     stop_words : str or list of str
         "spacy", "sklearn", "none", or the words.
+    keep_equal : bool
+        Also keep a replacement whose score equals the original's: not in the authors' program, a stronger attack where
+        the score has few values.
     synonyms : str
         "auto", or the path of vectors or neighbour lists, see `attacks.synonyms`.
     query_budget : int or None
@@ -111,6 +114,7 @@ class TextFooler:
         similarity: str | Callable[..., Any] = "use",
         part_of_speech: str | Callable[..., Any] = "spacy",
         stop_words: str | Collection[str] = "spacy",
+        keep_equal: bool = False,
         synonyms: str = "auto",
         query_budget: int | None = None,
         data_dir: str = ".",
@@ -131,6 +135,7 @@ class TextFooler:
         elif stop_words not in ("spacy", "sklearn", "none"):
             words_of(own, stop_words)  # raises
         self.stop_words: str | list[str] = stop_words
+        self.keep_equal = check_bool(own, "keep_equal", keep_equal)
         self.synonyms = synonyms
         self.query_budget = None if query_budget is None else check_int(own, "query_budget", query_budget, 1)
         self.data_dir, self.outputs_dir = data_dir, outputs_dir
@@ -237,6 +242,7 @@ class TextFooler:
             similarity=Similarity(encode),
             threshold=self.similarity_threshold,
             window=self.similarity_window,
+            keep_equal=self.keep_equal,
         )
 
     def _collect(self, search: TextSearch, labels: NDArray[np.int64], numbers: NDArray[np.int64]) -> TextResult:

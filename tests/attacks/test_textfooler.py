@@ -11,14 +11,16 @@ from attacks.record import ALREADY_WRONG, BUDGET_SPENT, NOT_FOOLED
 from attacks.text_record import NO_SYNONYM
 
 
-@pytest.mark.parametrize("shares", [None, 8], ids=["soft", "votes"])
+@pytest.mark.parametrize("keep_equal", [False, True])
+@pytest.mark.parametrize("shares", [None, 8, 1], ids=["soft", "votes", "label"])
 @pytest.mark.parametrize("seed", range(6))
-def test_equals_the_procedure_written_plainly(tmp_path, seed, shares):
+def test_equals_the_procedure_written_plainly(tmp_path, seed, shares, keep_equal):
     """Tagging and encoding only what may be taken, many documents at once, changes neither texts nor queries."""
-    world, threshold = World(seed, shares=shares), 0.75
-    result = world.attack(tmp_path, similarity_threshold=threshold)(world.model, world.documents, world.y)
+    world, threshold = World(seed, shares=shares), 0.6
+    attack = world.attack(tmp_path, similarity_threshold=threshold, keep_equal=keep_equal)
+    result = attack(world.model, world.documents, world.y)
     for i, (document, label) in enumerate(zip(world.documents, world.y, strict=True)):
-        text, queries, _ = plain_textfooler(world, document, label, threshold)
+        text, queries = plain_textfooler(world, document, label, threshold, keep_equal)
         assert result.adversarial[i] == text
         assert result.queries[i] == queries
         assert result.success[i] == (text is not None)
@@ -62,7 +64,7 @@ def test_words_are_tried_in_the_order_of_brute_force_importance(tmp_path, seed):
     tried = [next(k for k in range(14) if text[k] != document[k]) for text in model.asked[1 + 14 :]]
     share = {k: model.score([*document[:k], *document[k + 1 :]]) for k in range(14)}
     before = model.score(document)
-    importance = {k: (before - s) * (2 if s <= 0.5 else 1) for k, s in share.items()}
+    importance = {k: (before - s) * (2 if s <= 0.5 else 1) for k, s in share.items()}  # with the authors' term
     assert tried == sorted(range(14), key=lambda k: (-importance[k], k))
 
 
@@ -172,6 +174,17 @@ def test_with_a_hard_label_one_word_is_replaced_or_none(tmp_path):
     )
     assert set(result.words_changed[result.success]) == {1}
     assert set(result.words_changed[~result.success]) == {0}
+
+
+def test_keeping_equal_scores_finds_what_needs_several_words_at_once(tmp_path):
+    """The label turns when three words are replaced, and nothing shows before."""
+    attack = {"synonyms": written(tmp_path, {"a": ["b"]}), "score": "label", **PLAIN}
+
+    def label(documents):
+        return [float(document.count("b") < 3) for document in documents]
+
+    assert TextFooler(**attack)(label, [["a"] * 5], [1]).reason[0] == NOT_FOOLED
+    assert TextFooler(**attack, keep_equal=True)(label, [["a"] * 5], [1]).adversarial == [["b"] * 3 + ["a"] * 2]
 
 
 def test_the_tie_is_class_0(tmp_path):

@@ -41,7 +41,7 @@ class World:
         # multiples of 1/64: their sum is exact in any order, and so words of equal importance stay equal
         self.model = BagOfWords({word: round(64 * rng.normal()) / 64 for word in self.words}, shares=shares)
         self.class_of = {word: str(rng.choice(["NOUN", "VERB", "ADJ"])) for word in self.words}
-        self.vectors = {word: rng.normal(size=6) + 2.0 for word in self.words}
+        self.vectors = {word: rng.normal(size=6) + 0.5 for word in self.words}
         lengths = rng.integers(1, 30, n_documents)
         self.documents = [[str(word) for word in rng.choice(self.words, length)] for length in lengths]
         self.y = np.array([int(self.model.score(document) > 0.5) for document in self.documents])
@@ -73,12 +73,12 @@ def same_texts(one, other):
     )
 
 
-def plain_textfooler(world, document, label, threshold, stop_words=("w3", "w7")):
-    """The procedure for one document, every candidate tagged and encoded. Returns (text or None, queries, order)."""
+def plain_textfooler(world, document, label, threshold, keep_equal, stop_words=("w3", "w7")):
+    """The procedure for one document, every candidate tagged and encoded. Returns (text or None, queries)."""
     true = lambda text: world.model.score(text) if label else 1 - world.model.score(text)  # noqa: E731
     wrong = lambda text: (world.model.score(text) > 0.5) != bool(label)  # noqa: E731
     if wrong(document):
-        return None, 1, []
+        return None, 1
     p0, n = true(document), len(document)
     importance = []
     for k in range(n):
@@ -104,8 +104,8 @@ def plain_textfooler(world, document, label, threshold, stop_words=("w3", "w7"))
             rows.append((new, true(new), wrong(new), similarity, allowed))
         fooling = [row for row in rows if row[2] and row[4]]
         if fooling:
-            return max(fooling, key=lambda row: row[3])[0], queries, order
-        lower = [row for row in rows if row[4] and row[1] < p0]
+            return max(fooling, key=lambda row: row[3])[0], queries
+        lower = [row for row in rows if row[4] and (row[1] < p0 or (keep_equal and row[1] == p0))]
         if lower:
             text = min(lower, key=lambda row: row[1])[0]
-    return None, queries, order
+    return None, queries
