@@ -63,8 +63,9 @@ class Turn:
     words: list[str]
     cut: bool
     """Whether the budget left some candidates out."""
+    scores: NDArray[np.float64]
+    """With each candidate; `true` of the true class."""
     true: NDArray[np.float64]
-    """The score of the true class with each candidate."""
     fools: NDArray[np.bool_]
 
 
@@ -144,7 +145,7 @@ class TextSearch:
                 self.progress.end(document, BUDGET_SPENT)
 
     def _synonyms(self, document: int) -> list[str]:
-        """Candidates for the document's next word, all that the budget allows."""
+        """Candidates for the document's next word."""
         position = self.progress.position(document)
         return self.rules.synonyms.of(self.original[document][position])
 
@@ -165,9 +166,9 @@ class TextSearch:
             asked,
         )
         cuts = np.cumsum(counts)[:-1]
-        true, fools = (np.split(f(scores, asked), cuts) for f in (self._true, self._fools))
-        rows = zip(documents.tolist(), positions, words, wanted, true, fools, strict=True)
-        turns = [Turn(d, k, some, len(some) < len(every), t, f) for d, k, some, every, t, f in rows]
+        answers = (np.split(a, cuts) for a in (scores, self._true(scores, asked), self._fools(scores, asked)))
+        rows = zip(documents.tolist(), positions, words, wanted, *answers, strict=True)
+        turns = [Turn(d, k, some, len(some) < len(every), *answer) for d, k, some, every, *answer in rows]
         for turn, chosen in zip(turns, self._choose(turns), strict=True):
             self._act(turn, chosen)
 
@@ -175,8 +176,7 @@ class TextSearch:
         progress, document = self.progress, turn.document
         if chosen >= 0:
             text = _with(progress.texts[document], turn.position, turn.words[chosen])
-            true = turn.true[chosen]
-            progress.change(document, text, float(true if self.y[document] == 1 else 1.0 - true))
+            progress.change(document, text, float(turn.scores[chosen]))
         progress.cursor[document] += 1
         if chosen >= 0 and turn.fools[chosen]:
             progress.end(document, "")

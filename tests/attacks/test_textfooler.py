@@ -24,6 +24,8 @@ def test_equals_the_procedure_written_plainly(tmp_path, seed, shares, keep_equal
         assert result.adversarial[i] == text
         assert result.queries[i] == queries
         assert result.success[i] == (text is not None)
+        if text is not None:
+            assert result.score_after[i] == world.model.score(text)
     assert result.reason[0] == ALREADY_WRONG
     assert result.queries[0] == 1
 
