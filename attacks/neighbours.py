@@ -4,8 +4,9 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from tqdm import tqdm
 
-_ROWS = 1024  # words whose cosines to all others are held at a time
+_ROWS = 256  # words whose cosines to all others are held at a time
 
 
 def read_vectors(path: Path) -> tuple[list[str], NDArray[np.float32]]:
@@ -45,13 +46,17 @@ def read_vectors(path: Path) -> tuple[list[str], NDArray[np.float32]]:
     return list(found), np.stack(list(found.values()))
 
 
-def nearest_neighbours(vectors: NDArray[np.float32], most: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+def nearest_neighbours(
+    vectors: NDArray[np.float32], most: int, verbose: bool = False
+) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     """The nearest others of every vector by cosine, nearest first, the lower number first among equals.
 
     Parameters
     ----------
     vectors : ndarray of float32, shape (n, d)
     most : int
+    verbose : bool
+        Show a bar of words.
 
     Returns
     -------
@@ -63,13 +68,15 @@ def nearest_neighbours(vectors: NDArray[np.float32], most: int) -> tuple[NDArray
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)
     unit = vectors / np.where(norms > 0, norms, 1)
     ids, cosines = np.empty((n, most), dtype=np.int32), np.empty((n, most), dtype=np.float32)
-    for begin in range(0, n, _ROWS):
+    for begin in tqdm(range(0, n, _ROWS), desc="Neighbours of all words, once", disable=not verbose):
         rows = slice(begin, min(begin + _ROWS, n))
         cosine = unit[rows] @ unit.T
         cosine[np.arange(len(cosine)), np.arange(rows.start, rows.stop)] = -np.inf  # a word is not its own synonym
-        nearest = np.argpartition(-cosine, most - 1, axis=1)[:, :most]
-        values = np.take_along_axis(cosine, nearest, axis=1)
-        order = np.lexsort((nearest, -values), axis=1)
-        ids[rows] = np.take_along_axis(nearest, order, axis=1)
-        cosines[rows] = np.take_along_axis(values, order, axis=1)
+        least = np.partition(cosine, n - most, axis=1)[:, n - most]  # no argpartition: three times as slow
+        row, other = np.nonzero(cosine >= least[:, None])  # at least `most` a row, more where the last are equal
+        value = cosine[row, other]
+        order = np.lexsort((other, -value, row))
+        begins = np.searchsorted(row, np.arange(len(cosine)))
+        chosen = order[begins[:, None] + np.arange(most)]
+        ids[rows], cosines[rows] = other[chosen], value[chosen]
     return ids, cosines

@@ -73,7 +73,7 @@ def checksum(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def load_synonyms(path: Path, most: int, threshold: float, outputs_dir: str | Path) -> Synonyms:
+def load_synonyms(path: Path, most: int, threshold: float, outputs_dir: str | Path, verbose: bool = False) -> Synonyms:
     """Read synonyms from vectors (``.txt``) or from given lists (``.json``, ``.json.gz``).
 
     Parameters
@@ -85,8 +85,10 @@ def load_synonyms(path: Path, most: int, threshold: float, outputs_dir: str | Pa
     threshold : float
         Least cosine of a word and its synonym; given lists come without cosines and are taken as they are.
     outputs_dir : str or Path
-        The neighbours of vectors are searched once (a minute or two) and kept in ``<outputs_dir>/prepared``, with the
+        The neighbours of vectors are searched once (a minute or two of one core) and kept in ``<outputs_dir>/prepared``, with the
         checksums of the vectors and of the file itself.
+    verbose : bool
+        Show a bar of that search.
 
     Raises
     ------
@@ -96,7 +98,7 @@ def load_synonyms(path: Path, most: int, threshold: float, outputs_dir: str | Pa
     sha256 = checksum(path)
     if path.name.endswith((".json", ".json.gz")):
         return _given(path, most, sha256)
-    words, ids, cosines = _searched(path, most, sha256, Path(outputs_dir) / "prepared")
+    words, ids, cosines = _searched(path, most, sha256, Path(outputs_dir) / "prepared", verbose)
     kept = (cosines >= threshold).sum(axis=1)  # in each row the cosines fall
     rows = zip(words, ids.tolist(), kept.tolist(), strict=True)
     neighbours = {word: [words[k] for k in row[:n]] for word, row, n in rows if n}
@@ -120,13 +122,15 @@ def _given(path: Path, most: int, sha256: str) -> Synonyms:
     return Synonyms(neighbours, sha256, note)
 
 
-def _searched(path: Path, most: int, sha256: str, folder: Path) -> tuple[list[str], np.ndarray, np.ndarray]:
+def _searched(
+    path: Path, most: int, sha256: str, folder: Path, verbose: bool
+) -> tuple[list[str], np.ndarray, np.ndarray]:
     """Words, and for each the numbers and cosines of its neighbours, from the file kept for these vectors if any."""
     kept = folder / f"synonyms_{sha256[:16]}_{most}.npz"
     known = load_state(kept, "The prepared file", "it is made again")
     if known is None or str(known["source"]) != sha256:
         words, vectors = read_vectors(path)
-        ids, cosines = nearest_neighbours(vectors, most)
+        ids, cosines = nearest_neighbours(vectors, most, verbose)
         known = {"words": np.array(words), "ids": ids, "cosines": cosines, "source": np.array(sha256)}
         folder.mkdir(parents=True, exist_ok=True)
         save_state(kept, known)

@@ -230,7 +230,7 @@ class TextFooler:
 
     def _load_synonyms(self) -> Synonyms:
         path = find_synonyms(self.synonyms, self.data_dir)
-        return load_synonyms(path, self.max_candidates, self.synonym_threshold, self.outputs_dir)
+        return load_synonyms(path, self.max_candidates, self.synonym_threshold, self.outputs_dir, self.verbose)
 
     def _rules(self) -> Rules:
         encode = universal_sentence_encoder() if self.similarity == "use" else called(self.similarity)

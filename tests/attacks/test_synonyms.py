@@ -33,6 +33,12 @@ def test_neighbours_are_those_of_all_pairs(most, monkeypatch):
         assert cosines[k] == pytest.approx(cosine[order], abs=1e-6)
 
 
+def test_of_equal_neighbours_the_first_come_first():
+    ids, cosines = nearest_neighbours(np.ones((5, 3), dtype=np.float32), 2)
+    assert ids.tolist() == [[1, 2], [0, 2], [0, 1], [0, 1], [0, 1]]
+    assert np.allclose(cosines, 1)
+
+
 def test_synonyms_of_vectors_have_the_cosine_and_come_nearest_first(tmp_path):
     path, vectors = vectors_file(tmp_path)
     unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
