@@ -85,8 +85,8 @@ def load_synonyms(path: Path, most: int, threshold: float, outputs_dir: str | Pa
     threshold : float
         Least cosine of a word and its synonym; given lists come without cosines and are taken as they are.
     outputs_dir : str or Path
-        The neighbours of vectors are searched once (a minute or two of one core) and kept in ``<outputs_dir>/prepared``, with the
-        checksums of the vectors and of the file itself.
+        The neighbours of vectors are searched once (a minute or two of one core) and kept in
+        ``<outputs_dir>/prepared``, with the checksums of the vectors and of the file itself.
     verbose : bool
         Show a bar of that search.
 
