@@ -10,7 +10,7 @@ from typing import Any
 
 from omegaconf import DictConfig, ListConfig
 
-from pipeline.configcheck import Config, build_attack, build_model, check, resolve
+from pipeline.configcheck import Config, build_attack, build_model, check, check_ready, resolve
 from pipeline.errors import UserError
 from pipeline.store import key_of, outputs_folder, write_json
 
@@ -63,6 +63,7 @@ def run(config: Config, others: list[Config] | None = None) -> dict[str, Any]:
     others = others or []
     for each in (config, *others):
         check(each)
+    check_ready(config)
     outputs = outputs_folder(config["paths"]["outputs"])
     began = time.time()
     dataset = load_dataset(config)
