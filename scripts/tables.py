@@ -14,6 +14,7 @@ from scripts.collect import attacks, evaluations, paper_values
 from scripts.render import write_table
 from scripts.table_distances import table2, table3, table4, table5, table8
 from scripts.table_fits import table1
+from scripts.table_text import table7
 
 TABLES: dict[str, Callable[[Store], tuple[str, pd.DataFrame, list[str]]]] = {
     "table1": table1,
@@ -21,6 +22,7 @@ TABLES: dict[str, Callable[[Store], tuple[str, pd.DataFrame, list[str]]]] = {
     "table3": table3,
     "table4": table4,
     "table5": table5,
+    "table7": table7,
     "table8": table8,
 }
 

@@ -117,7 +117,7 @@ def test_every_model_fits_evaluates_and_is_attacked(compose_config, tmp_path, mo
     assert found["adversarial"].shape == (2, 96 if dataset == "ecg200" else 64)
 
 
-@pytest.mark.parametrize("attack", options("attack"))
+@pytest.mark.parametrize("attack", [a for a in options("attack") if a != "textfooler"])  # which needs words
 def test_every_attack_runs(compose_config, attack):
     from pipeline.experiment import run
 
