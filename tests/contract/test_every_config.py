@@ -117,12 +117,16 @@ def test_every_model_fits_evaluates_and_is_attacked(compose_config, tmp_path, mo
     assert found["adversarial"].shape == (2, 96 if dataset == "ecg200" else 64)
 
 
-@pytest.mark.parametrize("attack", [a for a in options("attack") if a != "textfooler"])  # which needs words
-def test_every_attack_runs(compose_config, attack):
+@pytest.mark.parametrize("attack", options("attack"))
+def test_every_attack_runs(compose_config, tmp_path, attack):
     from pipeline.experiment import run
 
     needs_extra(attack)
-    config = compose_config("model=scd01", f"attack={attack}", "scale=smoke")
+    more = []
+    if attack == "textfooler":  # its encoder and tagger have tests of their own
+        write_texts(tmp_path, "mr")
+        more = ["dataset=mr", *(f"attack.{key}=none" for key in ("similarity", "part_of_speech", "stop_words"))]
+    config = compose_config("model=scd01", f"attack={attack}", "scale=smoke", *more)
     record = run(config)
     assert (record["attack"] is None) == (attack == "none")
     assert config["attack"]["name"] == attack
