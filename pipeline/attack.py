@@ -50,6 +50,14 @@ def check_ability(attack: Any, model: Any, name: str) -> None:
         raise UserError(f"attack={name} needs a model that answers with its {needed}; {type(model).__name__} does not.")
 
 
+def notes_of(attack: Any, name: str) -> list[str]:
+    """What an attack says of the files it works with; a damaged one becomes a sentence, before any work."""
+    try:
+        return list(attack.notes()) if hasattr(attack, "notes") else []
+    except (ValueError, FileNotFoundError) as error:
+        raise UserError(f"attack={name}: {error}") from error
+
+
 def attack(
     config: Config, dataset: Any, fitted: Fitted, others: list[Fitted], evaluation: Evaluation, outputs: Path
 ) -> Attacked:
