@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from attacks.oracle import LabelOracle, QueryBudgetExceeded
 from attacks.record import AttackResult
+from attacks.text_record import TextResult
 
 if TYPE_CHECKING:
     from attacks.boundary import BoundaryAttack
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from attacks.rays import RayS
     from attacks.substitute import Substitute
     from attacks.surfree import SurFree
+    from attacks.textfooler import TextFooler
     from attacks.transfer import Transfer
     from attacks.whitebox import WhiteBox
 
@@ -33,6 +35,8 @@ __all__ = [
     "RayS",
     "Substitute",
     "SurFree",
+    "TextFooler",
+    "TextResult",
     "Transfer",
     "WhiteBox",
     "LabelOracle",
@@ -49,6 +53,7 @@ _HOMES = {
     "RayS": "attacks.rays",
     "Substitute": "attacks.substitute",
     "SurFree": "attacks.surfree",
+    "TextFooler": "attacks.textfooler",
     "Transfer": "attacks.transfer",
     "WhiteBox": "attacks.whitebox",
 }

@@ -118,7 +118,7 @@ def read_task(owner: str, x: Any, y: Any, clip: Any, index: Any) -> Task:
     low, high = _read_clip(owner, clip)
     rows = read_rows(owner, "x", x, low, high)
     numbers = np.arange(len(rows)) if index is None else index
-    return Task(rows, _read_ints(owner, "y", y, len(rows)), _read_ints(owner, "index", numbers, len(rows)), low, high)
+    return Task(rows, read_ints(owner, "y", y, len(rows)), read_ints(owner, "index", numbers, len(rows)), low, high)
 
 
 def read_rows(owner: str, name: str, value: Any, low: float, high: float, shape: tuple[int, ...] = ()) -> Any:
@@ -168,7 +168,7 @@ def read_pool(owner: str, pool: Any, pool_labels: Any, task: Task) -> tuple[NDAr
     rows: NDArray[np.float32] = read_rows(owner, "pool", pool, task.low, task.high, task.x.shape[1:])
     if pool_labels is None:
         return rows, np.zeros(0, dtype=np.int64)
-    return rows, _read_ints(owner, "pool_labels", pool_labels, len(rows))
+    return rows, read_ints(owner, "pool_labels", pool_labels, len(rows))
 
 
 def _read_clip(owner: str, clip: Any) -> tuple[float, float]:
@@ -187,7 +187,8 @@ def _read_clip(owner: str, clip: Any) -> tuple[float, float]:
     return float(low32), float(high32)
 
 
-def _read_ints(owner: str, name: str, value: Any, length: int) -> NDArray[np.int64]:
+def read_ints(owner: str, name: str, value: Any, length: int) -> NDArray[np.int64]:
+    """Return `value` as that many int64."""
     array = np.asarray(value)
     if array.shape != (length,) or array.dtype.kind not in "iub":
         raise refuse(owner, name, f"an array of {length} integers", _describe(array))

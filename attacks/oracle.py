@@ -17,6 +17,8 @@ LABEL = "label"
 """An attack whose `requires` is this needs an oracle that answers with predicted labels only."""
 MEMBERS = "members"
 """An attack whose `requires` is this needs the labels of an ensemble's single members, and their number `n_members`."""
+TEXT_SCORE = "text_score"
+"""An attack whose `requires` is this needs a score in [0, 1] of class 1 for documents given as lists of tokens."""
 GRADIENT = "gradient"
 """An attack whose `requires` is this is not black-box: besides labels it needs `smooth`, a differentiable stand-in."""
 
@@ -35,7 +37,51 @@ def rows_within(memory_budget: int, n_features: int) -> int:
     return int(max(1, min(_MOST_ROWS, memory_budget // (16 * max(1, n_features)))))
 
 
-class LabelOracle:
+class QueryCount:
+    """A count of queries per example, with a budget.
+
+    Parameters
+    ----------
+    n_examples : int
+        Number of examples under attack.
+    budget : int or None
+        Most queries that each example may cost; None for no limit.
+
+    Attributes
+    ----------
+    queries : ndarray of int64, shape (n_examples,)
+        Questions asked so far for each example.
+    """
+
+    def __init__(self, n_examples: int, budget: int | None = None) -> None:
+        self.budget = budget
+        self.queries = np.zeros(n_examples, dtype=np.int64)
+
+    def remaining(self, examples: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Queries that are left for each of `examples`; the largest int64 where there is no budget."""
+        if self.budget is None:
+            return np.full(len(examples), np.iinfo(np.int64).max, dtype=np.int64)
+        return self.budget - self.queries[examples]
+
+    def count(self, examples: NDArray[np.int64]) -> None:
+        """Count one query for each entry of `examples`.
+
+        Raises
+        ------
+        QueryBudgetExceeded
+            If that would exceed the budget of an example; then nothing is counted.
+        """
+        after = self.queries + np.bincount(examples, minlength=len(self.queries))
+        if self.budget is not None and np.any(after > self.budget):
+            worst = int(np.argmax(after))
+            raise QueryBudgetExceeded(
+                f"Example {worst} has used {self.queries[worst]} of its {self.budget} queries "
+                f"and {after[worst] - self.queries[worst]} more were asked."
+            )
+        self.queries[:] = after
+
+
+class LabelOracle(QueryCount):
     """A model of which only the predicted label can be seen, with a count of queries per example.
 
     Parameters
@@ -71,33 +117,9 @@ class LabelOracle:
     ) -> None:
         if not callable(labels):
             raise ValueError(f"The 'labels' of an attack must be a callable. Got {labels!r} instead.")
+        super().__init__(n_examples, budget)
         self.labels = labels
-        self.budget = budget
         self.batch_rows = rows_within(memory_budget, n_features) if batch_rows is None else int(batch_rows)
-        self.queries = np.zeros(n_examples, dtype=np.int64)
-
-    def remaining(self, examples: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Queries that are left for each of `examples`; the largest int64 where there is no budget."""
-        if self.budget is None:
-            return np.full(len(examples), np.iinfo(np.int64).max, dtype=np.int64)
-        return self.budget - self.queries[examples]
-
-    def count(self, examples: NDArray[np.int64]) -> None:
-        """Count one query for each entry of `examples`.
-
-        Raises
-        ------
-        QueryBudgetExceeded
-            If that would exceed the budget of an example; then nothing is counted.
-        """
-        after = self.queries + np.bincount(examples, minlength=len(self.queries))
-        if self.budget is not None and np.any(after > self.budget):
-            worst = int(np.argmax(after))
-            raise QueryBudgetExceeded(
-                f"Example {worst} has used {self.queries[worst]} of its {self.budget} queries "
-                f"and {after[worst] - self.queries[worst]} more were asked."
-            )
-        self.queries[:] = after
 
     def __call__(self, rows: NDArray[np.float32], examples: NDArray[np.int64]) -> NDArray[np.int64]:
         """Ask the label of every row, in blocks of `batch_rows`.

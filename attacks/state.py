@@ -14,12 +14,12 @@ import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from attacks.oracle import LabelOracle
+from attacks.oracle import LabelOracle, QueryCount
 
 Arrays = dict[str, NDArray[Any]]
 SAVE_SECONDS = 10.0
@@ -67,7 +67,7 @@ def save_state(path: Path, arrays: Arrays) -> None:
         raise
 
 
-def load_state(path: Path) -> Arrays | None:
+def load_state(path: Path, what: str = "The attack state", then: str = "the attack starts again") -> Arrays | None:
     """Read what `save_state` wrote; None if there is no file, and None with a warning if it is damaged."""
     if not path.exists():
         return None
@@ -79,7 +79,7 @@ def load_state(path: Path) -> Arrays | None:
             raise ValueError("checksum differs")
     except Exception as damage:  # np.load raises nearly anything on a damaged file
         warnings.warn(
-            f"The attack state {path} is damaged ({type(damage).__name__}: {damage}); the attack starts again.",
+            f"{what} {path} is damaged ({type(damage).__name__}: {damage}); {then}.",
             RuntimeWarning,
             stacklevel=2,
         )
@@ -87,16 +87,15 @@ def load_state(path: Path) -> Arrays | None:
     return arrays
 
 
-class Journal:
-    """The only door between an attack and its oracle: it asks, records the answers, saves and replays.
+class Snapshots:
+    """Snapshots of an attack's arrays in a file, from the latest of which a killed attack goes on.
 
     Use it as a context manager: an exception that ends the attack saves the state on the way out.
 
     Parameters
     ----------
-    oracle : LabelOracle
-    true_labels : ndarray of int64, shape (n_examples,)
-        A row is adversarial for an example when its label differs from this.
+    oracle : QueryCount
+        Its count of queries is part of every snapshot.
     path : Path or None
         State file; None keeps no state.
     identity : str
@@ -108,20 +107,97 @@ class Journal:
         If the file at `path` belongs to an attack with other arguments.
     """
 
-    def __init__(self, oracle: LabelOracle, true_labels: NDArray[np.int64], path: Path | None, identity: str) -> None:
+    def __init__(self, oracle: QueryCount, path: Path | None, identity: str) -> None:
         if path is not None and not path.parent.is_dir():
             raise FileNotFoundError(f"The folder of the attack state {path} does not exist; create it first.")
-        self.oracle = oracle
-        self.true_labels = true_labels
+        self.counts = oracle
         self.path = path
         self.identity = identity
         self.snapshot: Arrays = {}
         self.finished = False
-        self._answers: list[NDArray[np.bool_]] = []
-        self._replay = np.zeros(0, dtype=bool)
         self._saved_at, self._save_cost = time.monotonic(), 0.0
         if path is not None:
             self._restore(path)
+
+    def mark(self, arrays: Arrays) -> None:
+        """Take a snapshot: a resumed attack starts from `arrays`."""
+        if self.path is None:
+            return
+        self.snapshot = {name: array.copy() for name, array in arrays.items()}
+        self.snapshot["oracle.queries"] = self.counts.queries.copy()
+        self._save_if_due()
+
+    def finish(self, arrays: Arrays) -> None:
+        """Store the finished attack's record: a repeated call returns it at once."""
+        self.finished = True
+        self.mark(arrays)
+        self.save()
+
+    def save(self) -> None:
+        """Write the state file; a disk that refuses is a warning, for the attack itself can still end well."""
+        if self.path is None:
+            return
+        began = time.monotonic()
+        flat: Arrays = {f"snapshot.{name}": array for name, array in self.snapshot.items()}
+        flat["fingerprint"], flat["finished"] = np.array(self.identity), np.array(self.finished)
+        try:
+            save_state(self.path, {**flat, **self._since()})
+        except OSError as refusal:
+            warnings.warn(f"The attack state {self.path} was not saved: {refusal}", RuntimeWarning, stacklevel=2)
+        self._saved_at = time.monotonic()
+        self._save_cost = self._saved_at - began
+
+    def _since(self) -> Arrays:
+        """What a file keeps beside the snapshot."""
+        return {}
+
+    def _save_if_due(self) -> None:
+        if time.monotonic() - self._saved_at >= max(SAVE_SECONDS, 20 * self._save_cost):
+            self.save()
+
+    def _restore(self, path: Path) -> Arrays | None:
+        flat = load_state(path)
+        if flat is None:
+            return None
+        if str(flat.get("fingerprint")) != self.identity:
+            raise ValueError(
+                f"The attack state {path} belongs to an attack with other parameters, points or labels; "
+                "give another file or remove it."
+            )
+        self.finished = bool(flat["finished"])
+        self.snapshot = {n.removeprefix("snapshot."): a for n, a in flat.items() if n.startswith("snapshot.")}
+        if "oracle.queries" in self.snapshot:
+            self.counts.queries[:] = self.snapshot["oracle.queries"]
+        return flat
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is not None and not self.finished and (self.snapshot or self._since()):
+            self.save()
+
+
+class Journal(Snapshots):
+    """The only door between an attack and its oracle: it asks, records the answers, saves and replays.
+
+    Parameters
+    ----------
+    oracle : LabelOracle
+    true_labels : ndarray of int64, shape (n_examples,)
+        A row is adversarial for an example when its label differs from this.
+    path, identity
+        As of `Snapshots`.
+    """
+
+    def __init__(self, oracle: LabelOracle, true_labels: NDArray[np.int64], path: Path | None, identity: str) -> None:
+        self.oracle = oracle
+        self.true_labels = true_labels
+        self._answers: list[NDArray[np.bool_]] = []
+        self._replay = np.zeros(0, dtype=bool)
+        super().__init__(oracle, path, identity)
 
     def ask(self, rows: NDArray[np.float32], examples: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Return whether each row is adversarial for its example; (n, d) and (n,) to (n,)."""
@@ -142,60 +218,19 @@ class Journal:
 
     def mark(self, arrays: Arrays) -> None:
         """Take a snapshot: a resumed attack starts from `arrays` and replays only what is asked from here on."""
-        if self.path is None:
-            return
-        self.snapshot = {name: array.copy() for name, array in arrays.items()}
-        self.snapshot["oracle.queries"] = self.oracle.queries.copy()
         self._answers = []
-        if not len(self._replay):
-            self._save_if_due()
-
-    def finish(self, arrays: Arrays) -> None:
-        """Store the finished attack's record: a repeated call returns it at once."""
-        self.finished = True
-        self.mark(arrays)
-        self.save()
-
-    def save(self) -> None:
-        """Write the state file; a disk that refuses is a warning, for the attack itself can still end well."""
-        if self.path is None:
-            return
-        began = time.monotonic()
-        answers = np.concatenate([*self._answers, self._replay])
-        flat: Arrays = {f"snapshot.{name}": array for name, array in self.snapshot.items()}
-        flat["answers"], flat["n_answers"] = np.packbits(answers), np.array(len(answers))
-        flat["fingerprint"], flat["finished"] = np.array(self.identity), np.array(self.finished)
-        try:
-            save_state(self.path, flat)
-        except OSError as refusal:
-            warnings.warn(f"The attack state {self.path} was not saved: {refusal}", RuntimeWarning, stacklevel=2)
-        self._saved_at = time.monotonic()
-        self._save_cost = self._saved_at - began
+        super().mark(arrays)
 
     def _save_if_due(self) -> None:
-        if time.monotonic() - self._saved_at >= max(SAVE_SECONDS, 20 * self._save_cost):
-            self.save()
+        if not len(self._replay):  # what is being replayed is in the file already
+            super()._save_if_due()
 
-    def _restore(self, path: Path) -> None:
-        flat = load_state(path)
-        if flat is None:
-            return
-        if str(flat.get("fingerprint")) != self.identity:
-            raise ValueError(
-                f"The attack state {path} belongs to an attack with other parameters, points or labels; "
-                "give another file or remove it."
-            )
-        self.finished = bool(flat["finished"])
-        self.snapshot = {n.removeprefix("snapshot."): a for n, a in flat.items() if n.startswith("snapshot.")}
-        self._replay = np.unpackbits(flat["answers"], count=int(flat["n_answers"])).astype(bool)
-        if "oracle.queries" in self.snapshot:
-            self.oracle.queries[:] = self.snapshot["oracle.queries"]
+    def _since(self) -> Arrays:
+        answers = np.concatenate([*self._answers, self._replay])
+        return {"answers": np.packbits(answers), "n_answers": np.array(len(answers))} if len(answers) else {}
 
-    def __enter__(self) -> "Journal":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if kind is not None and not self.finished and (self._answers or self.snapshot):
-            self.save()
+    def _restore(self, path: Path) -> Arrays | None:
+        flat = super()._restore(path)
+        if flat is not None and "answers" in flat:
+            self._replay = np.unpackbits(flat["answers"], count=int(flat["n_answers"])).astype(bool)
+        return flat

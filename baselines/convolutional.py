@@ -76,7 +76,7 @@ class ConvolutionalVotes(VoteEnsemble):
     _forward: StackedNetworks
 
     takes: ClassVar[str] = "images"
-    """What a row is to the networks: "images" or "signals"."""
+    """What a row is to the networks: "images", "signals" or "words"."""
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "n_votes": [Interval(Integral, 1, None, closed="left")],
@@ -133,7 +133,7 @@ class ConvolutionalVotes(VoteEnsemble):
         resolve_device(self.device)
         parse_bytes(self.memory_budget)
         shape = self.feature_shape
-        length, wanted = {"images": (3, "(channels, height, width)"), "signals": (1, "(d,)")}[self.takes]
+        length, wanted = {"images": (3, "(channels, height, width)")}.get(self.takes, (1, "(d,)"))
         if shape is not None and (len(shape) != length or not all(_is_size(size) for size in shape)):
             raise ValueError(
                 f"The 'feature_shape' parameter of {type(self).__name__}, the shape of a row, must be that of "
@@ -188,8 +188,16 @@ class ConvolutionalVotes(VoteEnsemble):
             memory=parse_bytes(self.memory_budget),
             verbose=bool(self.verbose),
         )
-        rows, labels = (torch.from_numpy(np.require(a, requirements=["C", "W"])) for a in (X, y))
-        return train_votes(make, rows, labels, votes, root_seed, training, progress, kept)
+        held = self._validation_rows(y, root_seed)
+        validation = None
+        if held is not None:
+            validation = _tensor(X[held]), _tensor(y[held])
+            X, y = X[~held], y[~held]
+        return train_votes(make, _tensor(X), _tensor(y), votes, root_seed, training, progress, kept, validation)
+
+    def _validation_rows(self, y: np.ndarray, root_seed: int) -> np.ndarray | None:
+        """(n,) bool: the rows that choose a vote's epoch instead of training it; None, and the last epoch, here."""
+        return None
 
     def _belongs_to(self, X: np.ndarray, y: np.ndarray, votes: range, root_seed: int) -> dict[str, Any]:
         """All that decides the votes of a call, as JSON reads it back."""
@@ -217,6 +225,10 @@ class ConvolutionalVotes(VoteEnsemble):
         return StackedNetworks(
             make, votes, self.n_features_in_, resolve_device(self.device), parse_bytes(self.memory_budget)
         )
+
+
+def _tensor(array: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(np.require(array, requirements=["C", "W"]))
 
 
 def _is_size(size: Any) -> bool:

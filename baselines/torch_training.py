@@ -25,6 +25,7 @@ from tqdm import tqdm
 
 from baselines.torch_checkpoint import Checkpoint, Progressed
 from baselines.torch_precision import cuda_precision
+from baselines.torch_selection import BestEpochs
 from baselines.vote_layers import VoteNetwork, saved_bytes
 from scd.devices import one_torch_thread
 from scd.seeds import generator_for, seed_for
@@ -60,6 +61,7 @@ def train_votes(
     training: Training,
     progress: Progress | None = None,
     checkpoint: Checkpoint | None = None,
+    validation: tuple[torch.Tensor, torch.Tensor] | None = None,
 ) -> list[Vote]:
     """Train the votes with these numbers.
 
@@ -77,6 +79,8 @@ def train_votes(
         Called with (epochs done, epochs in all, NaN), counting every vote's.
     checkpoint : Checkpoint, optional
         Where the state is kept; removed at the end.
+    validation : ((m, ...) tensor, (m,) int64 tensor), optional
+        Rows and labels that choose each vote's epoch: :class:`baselines.torch_selection.BestEpochs`.
 
     Returns
     -------
@@ -87,6 +91,8 @@ def train_votes(
         kind = make(1)
     together = _votes_at_once(kind, X, training)
     X, y = X.to(training.device), y.to(training.device)
+    if validation is not None:
+        validation = validation[0].to(training.device), validation[1].to(training.device)
     now = checkpoint.read() if checkpoint else Progressed()
     left = [v for v in votes if v not in now.finished and v not in now.training]
     groups = [left[i : i + together] for i in range(0, len(left), together)]
@@ -105,7 +111,7 @@ def train_votes(
         stack.enter_context(bar)
         for group in groups:
             parts = [[vote] for vote in group] if on_cpu else [group]
-            learners = [_Learner(make, part, root_seed, X, y, training, now) for part in parts]
+            learners = [_Learner(make, part, root_seed, X, y, training, now, validation) for part in parts]
             for epoch in range(now.epoch, training.epochs):
                 list(run(_Learner.train, learners, repeat(epoch)))
                 if checkpoint and checkpoint.due():
@@ -157,6 +163,7 @@ class _Learner:
         y: torch.Tensor,
         training: Training,
         now: Progressed,
+        validation: tuple[torch.Tensor, torch.Tensor] | None = None,
     ) -> None:
         self.votes, self.root_seed, self.X, self.y = votes, root_seed, X, y
         self.batches = batches(len(X), training.batch_size)
@@ -167,6 +174,7 @@ class _Learner:
         self.network.to(training.device).train()
         self.optimizer = torch.optim.Adam(self.network.parameters(), lr=training.learning_rate, fused=True)
         self._start_moments(now.epoch * len(self.batches))
+        self.best = None if validation is None else BestEpochs(self.network, *validation)
         state = self._state()
         for place, vote in enumerate(votes):
             for name, array in now.training.get(vote, {}).items():
@@ -184,6 +192,9 @@ class _Learner:
         """Take every row once, each vote in an order of its own."""
         orders = [generator_for(self.root_seed, "order", vote, epoch).permutation(len(self.X)) for vote in self.votes]
         order = torch.from_numpy(np.stack(orders, axis=1)).to(self.X.device)
+        if self.network.random_training:
+            seeds = [seed_for(self.root_seed, "draws", vote, epoch) for vote in self.votes]
+            self.network.generators = [torch.Generator(self.X.device).manual_seed(seed) for seed in seeds]
         for start, stop in self.batches:
             rows = order[start:stop].flatten()  # of the first vote, the second, ..., the first, ...
             x = self.X.index_select(0, rows).unflatten(0, (stop - start, len(self.votes)))
@@ -192,10 +203,12 @@ class _Learner:
             self.optimizer.zero_grad()
             loss.backward()
             self.optimizer.step()
+        if self.best is not None:
+            self.best.look_at(self.network)
 
     def trained(self) -> dict[int, Vote]:
         """Each vote's arrays, by its number."""
-        return self._by_vote(self.network.arrays())
+        return self._by_vote(self.network.arrays() if self.best is None else self.best.arrays)
 
     def states(self) -> dict[int, Vote]:
         """Each vote's arrays and Adam's moments of them, by its number."""
@@ -206,6 +219,8 @@ class _Learner:
         for name, parameter in self.network.named_parameters():
             for moment in ("exp_avg", "exp_avg_sq"):
                 state[f"{moment}/{name}"] = self.network.votes_first(self.optimizer.state[parameter][moment])
+        if self.best is not None:
+            state |= {"best/right": self.best.right, **{f"best/{name}": t for name, t in self.best.arrays.items()}}
         return state
 
     def _by_vote(self, tensors: dict[str, torch.Tensor]) -> dict[int, Vote]:

@@ -22,6 +22,11 @@ class VoteNetwork(nn.Module):
     side_by_side: ClassVar[bool] = True
     """Whether one network may hold more than one vote."""
 
+    random_training: ClassVar[bool] = False
+    """Whether training draws, from `generators`: one a vote, set for each epoch."""
+
+    generators: list[torch.Generator] | None = None
+
     def initialise(self, vote: int, generator: torch.Generator) -> None:
         """Draw the weights of the vote in this place.
 

@@ -21,9 +21,17 @@ from pipeline.points import choose, given_starts
 from pipeline.provenance import provenance
 from pipeline.records import read_summary, write_records
 from pipeline.store import key_of, locked, seal, sealed, sweep
+from pipeline.text_records import verified_texts, write_text_records
+from pipeline.text_score import label_function, score_function
 
-ABILITIES = {"label": "predict", "score": "predict_proba", "members": "member_labels", "gradient": "smooth"}
-"""What an attack may ask for, and the method a model then needs."""
+ABILITIES = {
+    "label": "predict",
+    "score": "predict_proba",
+    "members": "member_labels",
+    "gradient": "smooth",
+    "text_score": "predict_proba",
+}
+"""What an attack may ask for, and the method a model then needs: for documents, of the rows made of them."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +48,14 @@ def check_ability(attack: Any, model: Any, name: str) -> None:
     needed = getattr(attack, "requires", "label")
     if needed not in ABILITIES or not callable(getattr(model, ABILITIES[needed], None)):
         raise UserError(f"attack={name} needs a model that answers with its {needed}; {type(model).__name__} does not.")
+
+
+def notes_of(attack: Any, name: str) -> list[str]:
+    """What an attack says of the files it works with; a damaged one becomes a sentence, before any work."""
+    try:
+        return list(attack.notes()) if hasattr(attack, "notes") else []
+    except (ValueError, FileNotFoundError) as error:
+        raise UserError(f"attack={name}: {error}") from error
 
 
 def attack(
@@ -60,35 +76,53 @@ def attack(
         if damage:
             warnings.warn(f"The attack in {folder} cannot be used ({damage}); it is run again.", stacklevel=2)
             (folder / "done.json").unlink(missing_ok=True)
-        x, y = dataset.rows("test", index), dataset.y_test[index]
-        more = _starts(method, dataset, others or [fitted])
-        needed = getattr(method, "requires", "label")
-        if needed == "members":
-            more["n_members"] = fitted.n_votes
-        if needed == "gradient":  # besides the labels, by which alone its adversarials are judged
-            more["smooth"] = fitted.model.smooth
-        answer = fitted.model.predict if needed == "gradient" else getattr(fitted.model, ABILITIES[needed])
-        clock = Clock(folder / "elapsed.json")
+        attempt = _on_texts if getattr(method, "requires", "label") == "text_score" else _on_rows
         try:
-            result = method(
-                clock.timing(answer), x, y,
-                clip=dataset.clip, index=index, state=folder / "state.npz", **more,
-            )  # fmt: skip
-        except (ValueError, ImportError) as error:
+            result, seconds, write = attempt(method, dataset, fitted, others, index, folder)
+        except (ValueError, ImportError, FileNotFoundError) as error:
             raise UserError(f"attack={node['name']} cannot run: {error}", code=1) from error
-        # an adversarial of a single member, which `restart` names, need not fool the ensemble
-        confirm = partial(_asked, answer, result) if needed == "members" else fitted.model.predict
-        result = verified(result, confirm, x)
-        seconds = clock.stop()
         facts = provenance(
             config["device"], dataset.provenance, seconds=seconds, fit=fitted.folder.name,
             points=index.tolist(), judged_by=[judge.folder.name for judge in others],
+            **({"attack_notes": method.notes()} if hasattr(method, "notes") else {}),
         )  # fmt: skip
-        names = write_records(folder, config, result, x, y, evaluation, seconds, facts)
+        names = write(folder, config, result, evaluation, seconds, facts)
         seal(folder, names, {"seconds": seconds})
         for leftover in (folder / "state.npz", folder / "elapsed.json"):
             leftover.unlink(missing_ok=True)
     return Attacked(folder, read_summary(folder), reused=False)
+
+
+def _on_rows(
+    method: Any, dataset: Any, fitted: Fitted, others: list[Fitted], index: np.ndarray, folder: Path
+) -> tuple[Any, float, Any]:
+    """The verified result of an attack on rows of numbers, its wall time, and what writes its records."""
+    x, y = dataset.rows("test", index), dataset.y_test[index]
+    more = _starts(method, dataset, others or [fitted])
+    needed = getattr(method, "requires", "label")
+    if needed == "members":
+        more["n_members"] = fitted.n_votes
+    if needed == "gradient":  # besides the labels, by which alone its adversarials are judged
+        more["smooth"] = fitted.model.smooth
+    answer = fitted.model.predict if needed == "gradient" else getattr(fitted.model, ABILITIES[needed])
+    clock, state = Clock(folder / "elapsed.json"), folder / "state.npz"
+    result = method(clock.timing(answer), x, y, clip=dataset.clip, index=index, state=state, **more)
+    # an adversarial of a single member, which `restart` names, need not fool the ensemble
+    confirm = partial(_asked, answer, result) if needed == "members" else fitted.model.predict
+    result = verified(result, confirm, x)
+    return result, clock.stop(), partial(write_records, x=x, y=y)
+
+
+def _on_texts(
+    method: Any, dataset: Any, fitted: Fitted, others: list[Fitted], index: np.ndarray, folder: Path
+) -> tuple[Any, float, Any]:
+    """The same of an attack on documents."""
+    texts, y = dataset.documents("test", index), dataset.y_test[index]
+    scores = score_function(fitted.model, dataset, method.score)
+    clock = Clock(folder / "elapsed.json")
+    result = method(clock.timing(scores), texts, y, index=index, state=folder / "state.npz")
+    result = verified_texts(result, label_function(fitted.model, dataset))
+    return result, clock.stop(), write_text_records
 
 
 def verified(result: Any, predict: Any, x: np.ndarray) -> Any:
@@ -133,6 +167,7 @@ def _key(config: Config, dataset: Any, fitted: Fitted, others: list[Fitted], met
         clip=list(dataset.clip),
         recorded=[config["points"]["rule"], config["scale"]["name"]],  # as the tables read them
         starts=[(f.key, f.n_votes, f.voting) for f in others] if given else None,
+        **({"inputs": method.inputs()} if hasattr(method, "inputs") else {}),
     )
 
 

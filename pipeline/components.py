@@ -10,7 +10,7 @@ from typing import Any
 from pipeline.errors import UserError
 
 NOT_ARGUMENTS = {
-    "dataset": {"name", "training", "attack"},
+    "dataset": {"name", "holds", "training", "attack"},
     "model": {"name", "use_votes"},
     "attack": {"name", "points"},
 }
@@ -29,6 +29,7 @@ SUBGROUPS = {
         "step_hidden",
         "step_output",
         "mlp_learning_rate",
+        "votes",
         "bnn_votes",
     },
     ("dataset", "attack"): {"restarts", "max_iter", "count"},

@@ -8,7 +8,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from pipeline.components import NOT_ARGUMENTS, REQUIRED, SUBGROUPS, arguments, build
+from pipeline.components import NOT_ARGUMENTS, REQUIRED, SUBGROUPS, arguments, build, locate
 from pipeline.errors import UserError
 from scd.devices import resolve_device
 from scd.memory import parse_bytes
@@ -42,10 +42,23 @@ def check(config: Config) -> None:
     for key in ("dataset", "model", "attack"):
         _check_group(key, config[key])
     _check_use_votes(config["model"])
+    check_kinds(config)
     arguments("dataset", config["dataset"])
     build_model(config)
     if config["attack"].get("_target_") is not None:
         build_attack(config)
+
+
+def check_ready(config: Config) -> None:
+    """Refuse an attack that lacks a file or a package, before any work."""
+    if config["attack"].get("_target_") is None:
+        return
+    ready = getattr(build_attack(config), "check_ready", None)
+    try:
+        if ready is not None:
+            ready()
+    except (FileNotFoundError, ImportError, ValueError) as error:
+        raise UserError(f"attack={config['attack']['name']}: {error}") from error
 
 
 def build_model(config: Config) -> Any:
@@ -122,6 +135,33 @@ def _check_group(name: str, node: Any) -> None:
         if not isinstance(node[key], dict):
             raise UserError(f"{name}.{key} must be a group of keys. Got {node[key]!r} instead.")
         _same_keys(f"{name}.{key}.", node[key], SUBGROUPS[name, key])
+
+
+def check_kinds(config: Config) -> None:
+    """Refuse a model or an attack that can do nothing with what the data set holds: documents, or rows of numbers."""
+    dataset, model, attack = config["dataset"], config["model"], config["attack"]
+    _must("dataset.holds", dataset.get("holds", "rows"), lambda v: v in ("rows", "documents"), "rows or documents")
+    documents = dataset.get("holds") == "documents"
+    takes = getattr(locate("model", model), "takes", "rows")
+    if documents and takes in ("images", "signals"):
+        raise UserError(
+            f"model={model['name']} takes {takes}, but dataset={dataset['name']} holds documents; choose wordcnn, or a "
+            "model that takes mean word vectors: an scd model, mlp, bnn or rf."
+        )
+    if takes == "words" and not documents:
+        raise UserError(
+            f"model={model['name']} takes the words of documents, but dataset={dataset['name']} holds none; choose "
+            "mr, imdb, yelp or ag."
+        )
+    if attack.get("_target_") is None:
+        return
+    on_texts = getattr(locate("attack", attack), "requires", "label") == "text_score"
+    if documents != on_texts:
+        has, allowed = ("documents", "textfooler") if documents else ("no documents", "hsj or another")
+        raise UserError(
+            f"attack={attack['name']} changes {'words' if on_texts else 'numbers'}, but dataset={dataset['name']} "
+            f"holds {has}; choose attack={allowed} or attack=none."
+        )
 
 
 def _check_use_votes(model: Config) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.fit import Fitted
+from pipeline.inputs import inputs_for
 from pipeline.store import key_of, locked, read_json, write_json
 
 _ROWS = 4096
@@ -47,10 +48,10 @@ def _evaluate(fitted: Fitted, dataset: Any, scale: str) -> Evaluation:
     known = _known(path)
     if fitted.trained_now == 0 and known is not None and known["scale"] == scale:
         return Evaluation(**{**known, **times})
-    votes = np.concatenate([fitted.model.votes(rows) for rows in _blocks(dataset, "test")])
+    votes = np.concatenate([fitted.model.votes(rows) for rows in _blocks(fitted, dataset, "test")])
     ensemble = 2 * votes.sum(axis=1, dtype=np.int64) > votes.shape[1]
     if fitted.voting != "hard":
-        ensemble = np.concatenate([fitted.model.predict(rows) for rows in _blocks(dataset, "test")])
+        ensemble = np.concatenate([fitted.model.predict(rows) for rows in _blocks(fitted, dataset, "test")])
     per_vote = (votes == dataset.y_test[:, None]).mean(axis=0)
     found = Evaluation(
         dataset=dataset.name,
@@ -86,10 +87,11 @@ def _known(path: Path) -> dict[str, Any] | None:
 def right_rows(fitted: Fitted, dataset: Any, split: str) -> np.ndarray:
     """(n,) bool: the rows of a split that the ensemble predicts rightly."""
     labels = dataset.y_test if split == "test" else dataset.y_train
-    return np.concatenate([fitted.model.predict(rows) for rows in _blocks(dataset, split)]) == labels
+    return np.concatenate([fitted.model.predict(rows) for rows in _blocks(fitted, dataset, split)]) == labels
 
 
-def _blocks(dataset: Any, split: str) -> Any:
+def _blocks(fitted: Fitted, dataset: Any, split: str) -> Any:
+    inputs = inputs_for(fitted.model, dataset)
     n = len(dataset.y_test if split == "test" else dataset.y_train)
     for start in range(0, n, _ROWS):
-        yield dataset.rows(split, np.arange(start, min(n, start + _ROWS)))
+        yield inputs.rows(split, np.arange(start, min(n, start + _ROWS)))

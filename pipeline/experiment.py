@@ -10,7 +10,7 @@ from typing import Any
 
 from omegaconf import DictConfig, ListConfig
 
-from pipeline.configcheck import Config, build_attack, build_model, check, resolve
+from pipeline.configcheck import Config, build_attack, build_model, check, check_ready, resolve
 from pipeline.errors import UserError
 from pipeline.store import key_of, outputs_folder, write_json
 
@@ -63,19 +63,23 @@ def run(config: Config, others: list[Config] | None = None) -> dict[str, Any]:
     others = others or []
     for each in (config, *others):
         check(each)
+    check_ready(config)
     outputs = outputs_folder(config["paths"]["outputs"])
     began = time.time()
     dataset = load_dataset(config)
-    from pipeline.attack import attack, check_ability  # heavy: torch, pandas
+    from pipeline.attack import attack, check_ability, notes_of  # heavy: torch, pandas
     from pipeline.evaluate import evaluate
     from pipeline.fit import fit
     from pipeline.report import evaluation_lines, summary_lines, table_lines
 
     attacking = config["attack"].get("_target_") is not None
+    notes = list(dataset.provenance.get("notes", []))
     if attacking:
-        check_ability(build_attack(config), build_model(config), config["attack"]["name"])
+        method, name = build_attack(config), config["attack"]["name"]
+        check_ability(method, build_model(config), name)
+        notes += notes_of(method, name)
     print(f"{dataset!r}", flush=True)
-    for note in dataset.provenance.get("notes", []):
+    for note in notes:
         print(f"note: {note}")
     fitted = fit(config, dataset, outputs)
     evaluation = evaluate(fitted, dataset, config["scale"]["name"])

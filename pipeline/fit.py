@@ -18,6 +18,7 @@ from pipeline.clock import Clock
 from pipeline.components import that_change_the_result
 from pipeline.configcheck import Config, build_model
 from pipeline.errors import UserError
+from pipeline.inputs import inputs_for
 from pipeline.provenance import provenance
 from pipeline.store import file_sha256, key_of, locked, read_json, sweep, write_json, write_yaml
 from scd.storage import Vote, load_votes, save_votes
@@ -54,8 +55,9 @@ def fit(config: Config, dataset: Any, outputs: Path) -> Fitted:
         The model refuses the data.
     """
     model, name = build_model(config), config["model"]["name"]
+    inputs = inputs_for(model, dataset)
     if "feature_shape" in model.get_params(deep=False):
-        model.set_params(feature_shape=dataset.feature_shape)  # what a convolution has to know of a flat row
+        model.set_params(feature_shape=inputs.feature_shape)  # what a convolution has to know of a flat row
     key = fit_key(config, dataset, model)
     folder = outputs / "fits" / f"{dataset.name}-{name}-{key}"
     folder.mkdir(parents=True, exist_ok=True)
@@ -69,7 +71,7 @@ def fit(config: Config, dataset: Any, outputs: Path) -> Fitted:
             _train(model, dataset, shards, missing, config)
     votes = [shards.votes[v] for v in range(wanted)]
     model.set_params(n_votes=wanted)
-    model.use_votes(votes, (0, 1), dataset.n_features, config["seed"])
+    model.use_votes(votes, (0, 1), inputs.n_features, config["seed"])
     seconds = [shards.seconds[v] for v in range(wanted)]
     return Fitted(name, model, key, folder, wanted, shards.seconds[0], float(sum(seconds)), len(missing))
 
@@ -129,7 +131,7 @@ class _Shards:
 
 
 def _train(model: Any, dataset: Any, shards: _Shards, missing: list[int], config: Config) -> None:
-    x, y = dataset.flat("train"), dataset.y_train
+    x, y = inputs_for(model, dataset).flat("train"), dataset.y_train
     if hasattr(model, "warm_up"):
         model.warm_up(x, y)  # compiling is not fitting
     name, total = config["model"]["name"], config["model"]["n_votes"]

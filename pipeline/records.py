@@ -22,37 +22,43 @@ def write_records(
     folder: Path,
     config: Config,
     result: Any,
-    x: np.ndarray,
-    y: np.ndarray,
     evaluation: Evaluation,
     seconds: float,
     facts: dict[str, Any],
+    *,
+    x: np.ndarray,
+    y: np.ndarray,
 ) -> list[str]:
     """Write every file of a finished attack and return their names.
 
     Parameters
     ----------
+    seconds : float
+        Wall time of the attack, shared among the examples by their queries.
     x : (n, d) float32
         The attacked rows.
     y : (n,) int64
         Their true labels.
-    seconds : float
-        Wall time of the attack, shared among the examples by their queries.
     """
     examples = examples_table(result, seconds)
     summary = summarize(config, examples, evaluation, seconds)
-    _csv(folder / "examples.csv", examples)
-    _csv(folder / "trace.csv", pd.DataFrame(result.trace))
-    _csv(folder / "summary.csv", pd.DataFrame([summary]))
+    write_csv(folder / "examples.csv", examples)
+    write_csv(folder / "trace.csv", pd.DataFrame(result.trace))
+    write_csv(folder / "summary.csv", pd.DataFrame([summary]))
     for name, columns in result.tables.items():
-        _csv(folder / f"{name}.csv", pd.DataFrame(columns))
+        write_csv(folder / f"{name}.csv", pd.DataFrame(columns))
     buffer = io.BytesIO()
     np.savez_compressed(buffer, index=result.index, label=y, original=x, adversarial=result.adversarials)
     write_bytes(folder / "adversarials.npz", buffer.getvalue())
+    tables = [f"{name}.csv" for name in ("examples", "trace", "summary", *result.tables)]
+    return [*tables, "adversarials.npz", *write_facts(folder, config, facts)]
+
+
+def write_facts(folder: Path, config: Config, facts: dict[str, Any]) -> list[str]:
+    """Write the configuration and the provenance of a finished attack and return the names of the files."""
     write_yaml(folder / "config.yaml", {k: config[k] for k in config if k != "paths"})
     write_json(folder / "provenance.json", facts)
-    tables = [f"{name}.csv" for name in ("examples", "trace", "summary", *result.tables)]
-    return [*tables, "adversarials.npz", "config.yaml", "provenance.json"]
+    return ["config.yaml", "provenance.json"]
 
 
 def examples_table(result: Any, seconds: float) -> pd.DataFrame:
@@ -121,5 +127,6 @@ def read_summary(folder: Path) -> dict[str, Any]:
     return {str(k): (None if isinstance(v, float) and np.isnan(v) else v) for k, v in row.items()}
 
 
-def _csv(path: Path, table: pd.DataFrame) -> None:
+def write_csv(path: Path, table: pd.DataFrame) -> None:
+    """Write a table whole or not at all."""
     write_bytes(path, table.to_csv(index=False).encode())

@@ -38,7 +38,9 @@ def summary_lines(summary: dict[str, Any], reused: bool) -> list[str]:
     ]
     if s["already_wrong"]:
         lines.append(_row("already misclassified", f"{int(s['already_wrong'])}, left out"))
-    if s["norm"] == "linf":
+    if "adversarial_accuracy" in s:
+        lines += _text_lines(s)
+    elif s["norm"] == "linf":
         lines.append(_row("mean minimum Linf", _number(s["linf_mean"])))
         lines.append(_row("mean L2 of the same", _interval(s, "l2_mean")))
     else:
@@ -51,6 +53,14 @@ def summary_lines(summary: dict[str, Any], reused: bool) -> list[str]:
         "",
     ]
     return lines
+
+
+def _text_lines(s: dict[str, Any]) -> list[str]:
+    return [
+        _row("adversarial accuracy", f"{100 * s['adversarial_accuracy']:.1f} %"),
+        _row("mean similarity", _number(s["similarity_mean"])),
+        _row("words changed", _percent(s["words_changed_mean"])),
+    ]
 
 
 def table_lines(folder: Path) -> list[str]:

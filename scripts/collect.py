@@ -57,9 +57,17 @@ def attacks(outputs: Path, scale: str = "paper") -> pd.DataFrame:
         row: dict[str, Any] = pd.read_csv(folder / "summary.csv").iloc[0].to_dict()
         config = _yaml(folder / "config.yaml")
         if row["scale"] == scale and config:
-            about = {"late_gain": late_gain(read_trace(folder)), "path": str(folder)}
-            rows.append({"voting": "hard", **row, **_of(config), **about, "folder": folder.name})
+            gain = late_gain(read_trace(folder))
+            about = {"late_gain": gain, "attack_notes": _attack_notes(folder), "path": str(folder)}
+            asked = {name: config["attack"].get(name) for name in ("score", "similarity_threshold", "keep_equal")}
+            rows.append({"voting": "hard", **row, **_of(config), **asked, **about, "folder": folder.name})
     return pd.DataFrame(rows)
+
+
+def _attack_notes(folder: Path) -> tuple[str, ...]:
+    """What an attack said of the files it worked with."""
+    facts = read_json(folder / "provenance.json")
+    return tuple(facts.get("attack_notes", ())) if isinstance(facts, dict) else ()
 
 
 def examples(path: str) -> pd.DataFrame:
@@ -68,9 +76,11 @@ def examples(path: str) -> pd.DataFrame:
 
 
 def read_trace(folder: Path) -> pd.DataFrame:
-    """The trace of a finished attack; that of a published one is compressed."""
-    path = folder / "trace.csv"
-    return pd.read_csv(path if path.is_file() else folder / "trace.csv.gz")
+    """The trace of a finished attack, empty where it leaves none; that of a published one is compressed."""
+    for path in (folder / "trace.csv", folder / "trace.csv.gz"):
+        if path.is_file():
+            return pd.read_csv(path)
+    return pd.DataFrame(columns=["index", "restart", "queries", "l2"])
 
 
 def late_gain(trace: pd.DataFrame) -> float:

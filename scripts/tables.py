@@ -17,6 +17,7 @@ from scripts.render import write_claims, write_table
 from scripts.report import write_report
 from scripts.table_distances import table2, table3, table4, table5, table8
 from scripts.table_fits import table1
+from scripts.table_text import table7
 from scripts.table_transfer import table6
 
 TABLES: dict[str, Callable[[Store], tuple[str, pd.DataFrame, list[str]]]] = {
@@ -26,6 +27,7 @@ TABLES: dict[str, Callable[[Store], tuple[str, pd.DataFrame, list[str]]]] = {
     "table4": table4,
     "table5": table5,
     "table6": table6,
+    "table7": table7,
     "table8": table8,
 }
 

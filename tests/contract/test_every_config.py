@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests.mini_texts import write_texts
+
 CONF = Path(__file__).resolve().parents[2] / "conf"
 
 
@@ -25,6 +27,7 @@ PREPARED: dict[str, tuple[str, tuple[int, ...], type]] = {  # file, row shape an
     "ptb": ("ptb.npz", (187,), np.float32),
     "ecg200": ("ecg200.npz", (96,), np.float32),
 }
+TEXTS = ("mr", "imdb", "yelp", "ag")
 EXTRAS = {"hsj_art": "art", "boundary_art": "art", "bnn": "larq"}  # configs that need an extra, by the module it brings
 
 
@@ -33,7 +36,8 @@ EXTRAS = {"hsj_art": "art", "boundary_art": "art", "bnn": "larq"}  # configs tha
 def test_every_data_set_composes_with_every_scale(compose_config, dataset, scale):
     from pipeline.configcheck import check
 
-    config = compose_config(f"dataset={dataset}", f"scale={scale}", "model=scd01", "attack=hsj")
+    attack = "none" if dataset in TEXTS else "hsj"
+    config = compose_config(f"dataset={dataset}", f"scale={scale}", "model=scd01", f"attack={attack}")
     check(config)
     assert config["dataset"]["name"] == dataset
     assert config["scale"]["name"] == scale
@@ -47,6 +51,8 @@ def needs_extra(name: str) -> None:
 
 def prepare(folder: Path, dataset: str) -> None:
     """Put a small prepared file of a data set that is not embedded, with two classes that differ, into `folder`."""
+    if dataset in TEXTS:
+        write_texts(folder, dataset)
     if dataset not in PREPARED:
         return
     rng, (name, shape, dtype) = np.random.default_rng(0), PREPARED[dataset]
@@ -60,7 +66,7 @@ def prepare(folder: Path, dataset: str) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:.*had not converged")  # of course not: it is a miniature
-@pytest.mark.parametrize("dataset", options("dataset"))
+@pytest.mark.parametrize("dataset", [name for name in options("dataset") if name not in TEXTS])
 def test_every_data_set_is_fitted_and_attacked(compose_config, tmp_path, dataset):
     """A set that is not embedded runs on a small prepared file of its own shape."""
     from pipeline.experiment import run
@@ -71,9 +77,21 @@ def test_every_data_set_is_fitted_and_attacked(compose_config, tmp_path, dataset
     assert record["attack"].startswith(f"{dataset}-scd01-hsj-")
 
 
+@pytest.mark.parametrize(("dataset", "model"), [*((name, "scd01") for name in TEXTS), ("mr", "rf"), ("mr", "wordcnn")])
+def test_every_text_set_is_fitted(compose_config, tmp_path, dataset, model):
+    from pipeline.experiment import run
+
+    write_texts(tmp_path, dataset)
+    config = compose_config(f"dataset={dataset}", f"model={model}", "attack=none", "scale=smoke")
+    assert config["model"]["n_votes"] == 3
+    record = run(config)
+    assert record["fit"].startswith(f"{dataset}-{model}-")
+
+
 @pytest.mark.filterwarnings("ignore:.*had not converged")
 @pytest.mark.parametrize(
-    "model", [pytest.param(m, marks=pytest.mark.slow) if m == "resnet50" else m for m in options("model")]
+    "model",
+    [pytest.param(m, marks=pytest.mark.slow) if m == "resnet50" else m for m in options("model") if m != "wordcnn"],
 )
 def test_every_model_fits_evaluates_and_is_attacked(compose_config, tmp_path, model):
     from pipeline.experiment import run
@@ -100,11 +118,15 @@ def test_every_model_fits_evaluates_and_is_attacked(compose_config, tmp_path, mo
 
 
 @pytest.mark.parametrize("attack", options("attack"))
-def test_every_attack_runs(compose_config, attack):
+def test_every_attack_runs(compose_config, tmp_path, attack):
     from pipeline.experiment import run
 
     needs_extra(attack)
-    config = compose_config("model=scd01", f"attack={attack}", "scale=smoke")
+    more = []
+    if attack == "textfooler":  # its encoder and tagger have tests of their own
+        write_texts(tmp_path, "mr")
+        more = ["dataset=mr", *(f"attack.{key}=none" for key in ("similarity", "part_of_speech", "stop_words"))]
+    config = compose_config("model=scd01", f"attack={attack}", "scale=smoke", *more)
     record = run(config)
     assert (record["attack"] is None) == (attack == "none")
     assert config["attack"]["name"] == attack
@@ -115,5 +137,6 @@ def test_every_model_says_what_is_wrong_with_its_number_of_votes(compose_config,
     from pipeline.configcheck import check
     from pipeline.errors import UserError
 
+    dataset = ("dataset=mr", "attack=none") if model == "wordcnn" else ()
     with pytest.raises(UserError, match=r"model\.n_votes must be an int >= 1\. Got 0"):
-        check(compose_config(f"model={model}", "model.n_votes=0"))
+        check(compose_config(f"model={model}", "model.n_votes=0", *dataset))

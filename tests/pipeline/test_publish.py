@@ -7,6 +7,7 @@ import pytest
 
 from scripts.publish import main, without_folders
 from scripts.tables import main as make_tables
+from tests.mini_texts import write_texts
 
 
 @pytest.fixture
@@ -43,6 +44,21 @@ def test_pictures_of_other_sets_stay_at_home(outputs, tmp_path):
     main(["--outputs", str(outputs), "--to", str(tmp_path / "published"), "--scale", "smoke"])
     assert list((tmp_path / "published").glob("attacks/mnist-*/examples.csv"))
     assert not list((tmp_path / "published").rglob("*.npz"))
+
+
+def test_texts_stay_at_home(compose_config, tmp_path):
+    """Of an attack on documents every number is published, and no document; tables and report are made of them, too."""
+    from pipeline.experiment import run
+
+    write_texts(tmp_path, "mr")
+    plain = [f"attack.{key}=none" for key in ("similarity", "part_of_speech", "stop_words")]
+    run(compose_config("dataset=mr", "attack=textfooler", "scale=smoke", *plain))
+    to = tmp_path / "published"
+    assert main(["--outputs", str(tmp_path / "outputs"), "--to", str(to), "--scale", "smoke"]) == 0
+    assert len(list(to.glob("attacks/mr-scd01-textfooler-*/examples.csv"))) == 1
+    assert not list(to.rglob("*.jsonl"))
+    for path in [*to.rglob("*.json"), *to.rglob("*.yaml"), *to.rglob("*.md")]:
+        assert str(tmp_path) not in path.read_text(), path
 
 
 def test_earlier_records_stay(outputs, tmp_path):

