@@ -64,14 +64,14 @@ def test_help_and_cfg_import_nothing_heavy():
 def test_multirun_sweeps(run_program, tmp_path):
     done = run_program("-m", "scale=smoke", "model=scd01,rf", "attack=none")
     assert done.returncode == 0, done.stderr
-    assert len(list((tmp_path / "outputs" / "fits").glob("*/evaluation_3.json"))) == 2
+    assert len(list((tmp_path / "outputs" / "fits").glob("*/evaluation_3_smoke.json"))) == 2
 
 
 def test_a_failing_job_does_not_stop_a_sweep(run_program, tmp_path):
     done = run_program("-m", "scale=smoke", "attack=none", "model.batch_fraction=2,0.5")
     assert done.returncode == 2
     assert "Got 2 instead" in done.stderr
-    assert len(list((tmp_path / "outputs" / "fits").glob("*/evaluation_3.json"))) == 1
+    assert len(list((tmp_path / "outputs" / "fits").glob("*/evaluation_3_smoke.json"))) == 1
 
 
 def test_correct_for_all_trains_the_other_models_and_attacks_what_all_get_right(run_program, tmp_path):

@@ -323,7 +323,7 @@ def test_the_time_of_a_resumed_fit_counts_what_the_killed_process_spent(small):
     for path in folder.glob("votes_*"):
         path.unlink()
     from baselines.lenet import LeNetVotes
-    from pipeline.experiment import load_dataset
+    from pipeline.datasets import load_dataset
 
     def killed(done, total, score):
         raise KeyboardInterrupt
