@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,8 @@ class Store:
     attacks: pd.DataFrame
     paper: pd.DataFrame
     all_attacks: pd.DataFrame
+    caps: dict[str, Any] = field(default_factory=dict)
+    """Those of the scale that the runs have."""
 
 
 def accuracy_cell(store: Store, dataset: str, model: str, paper: float | None, row: str) -> Cell:

@@ -62,6 +62,11 @@ def attacks(outputs: Path, scale: str = "paper") -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def scale_caps(scale: str) -> dict[str, Any]:
+    """The settings of ``conf/scale/<scale>.yaml``; none where there is no such file."""
+    return _yaml(PAPER.parent.parent / "conf" / "scale" / f"{scale}.yaml") or {}
+
+
 def examples(path: str) -> pd.DataFrame:
     """The examples of a finished attack, a row per test row (``index``)."""
     return pd.read_csv(Path(path) / "examples.csv").set_index("index")
@@ -87,7 +92,8 @@ def _of(config: dict[str, Any]) -> dict[str, Any]:
     """What a table shows or asks of a run's configuration."""
     names, nodes = [config[g]["name"] for g in _GROUPS], config["model"].get("hidden_nodes")
     ours = _settings(config)
-    table5 = (f"model.hidden_nodes={nodes}", f"model.n_iter={50 * nodes}") if nodes else ()
+    iterations = f"'${{at_most:{50 * (nodes or 0)},${{scale.n_iter}}}}'"
+    table5 = (f"model.hidden_nodes={nodes}", f"model.n_iter={iterations}") if nodes else ()
     return {
         "n_iter": config["model"].get("n_iter"),
         "hidden_nodes": nodes,

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from pipeline.resolvers import at_most
 from pipeline.statistics import bootstrap, paired_p_values
 from scripts.cells import (
     NOT_FLAT,
@@ -98,13 +99,15 @@ def _best_cell(store: Store, model: str, row: str, also_white: bool) -> Cell:
 def table3(store: Store) -> Table:
     """HopSkipJump with 10 iterations on the first 100 test images, from a fixed image per class."""
     paper = store.paper[store.paper["table"] == "3"]
-    protocol = " points.rule=first points.count=100 attack.start=given attack.restarts=1 attack.max_iter=10"
+    iterations, points = at_most(10, store.caps.get("max_iter")), at_most(100, store.caps.get("points"))
+    protocol = f" points.rule=first points.count={points} attack.start=given attack.restarts=1"
+    protocol += f" attack.max_iter={iterations}"
     protocol += " points.models=[scd01,mlp,rf]"
     cells = []
     for model in dict.fromkeys(paper["model"]):
         found = where(
             store.attacks, dataset="cifar10", model=model, attack="hsj", norm="l2", start="given",
-            points_rule="first", max_iter=10, restarts=1,
+            points_rule="first", max_iter=iterations, restarts=1,
         )  # fmt: skip
         known = paper_value(paper, model=model, attack="hsj")
         cells.append(distance_cell("HopSkipJump", "cifar10", model, "hsj", known, found, protocol))
@@ -144,7 +147,7 @@ def table5(store: Store) -> Table:
     for nodes in (4, 16, 20, 32, 64):
         known = paper[paper["note"].str.contains(f"hidden_nodes={nodes};")]["value"]
         found = where(runs, hidden_nodes=nodes)
-        words = f" model.hidden_nodes={nodes} model.n_iter={50 * nodes}"
+        words = f" model.hidden_nodes={nodes} model.n_iter={at_most(50 * nodes, store.caps.get('n_iter'))}"
         value = float(known.iloc[0]) if len(known) else None
         cell = distance_cell("scd01, HopSkipJump", "cifar10", "scd01", "hsj", value, found, words)
         cells.append({**cell, "model": f"{nodes} nodes", "hidden_nodes": nodes})

@@ -6,11 +6,12 @@ import argparse
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from scripts.cells import Store
-from scripts.collect import attacks, evaluations, paper_values
+from scripts.collect import attacks, evaluations, paper_values, scale_caps
 from scripts.render import write_table
 from scripts.table_distances import table2, table3, table4, table5, table8
 from scripts.table_fits import table1
@@ -44,11 +45,24 @@ def _of_the_data(store: Store, cells: pd.DataFrame) -> list[str]:
     return [""] * bool(said) + [f"- Data of {name}: {note}." for name, note in said]
 
 
+def _at_scale(scale: str, cells: pd.DataFrame, notes: list[str]) -> tuple[pd.DataFrame, list[str]]:
+    """The table with commands that fill its cells at this scale."""
+    if scale == "paper":
+        return cells, notes
+
+    def scaled(text: Any) -> Any:
+        return f"{text} scale={scale}" if isinstance(text, str) and text.startswith("python run.py") else text
+
+    if "command" in cells:
+        cells = cells.assign(command=cells["command"].map(scaled))
+    return cells, [f"Runs of scale={scale}, not of the paper's.", *(scaled(note) for note in notes)]
+
+
 def main(words: list[str] | None = None) -> int:
     """Write the tables and say where."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--outputs", default="outputs", help="folder that the runs wrote to (paths.outputs)")
-    parser.add_argument("--scale", default="paper", help="take the runs of this scale (paper, smoke)")
+    parser.add_argument("--scale", default="paper", help="take the runs of this scale (paper, cpu, smoke)")
     given = parser.parse_args(words)
     outputs = Path(given.outputs)
     if not outputs.is_dir():
@@ -57,9 +71,10 @@ def main(words: list[str] | None = None) -> int:
     all_attacks = attacks(outputs, given.scale)
     fits, other_fits = _as_configured(evaluations(outputs, given.scale))
     attacked, other_attacks = _as_configured(all_attacks)
-    store = Store(fits, attacked, paper_values(), all_attacks)
+    store = Store(fits, attacked, paper_values(), all_attacks, scale_caps(given.scale))
     for name, make in TABLES.items():
         title, cells, notes = make(store)
+        cells, notes = _at_scale(given.scale, cells, notes)
         notes += _of_the_data(store, cells)
         if other_fits or other_attacks:
             others = f"{other_fits} fits, {other_attacks} attacks"
