@@ -7,6 +7,7 @@ PY := $(VENV)/bin/python
 PIP := $(PY) -m pip install --disable-pip-version-check -q -c constraints.txt
 OUTPUTS ?= outputs
 ARGS ?=
+SCALE ?= smoke
 
 .PHONY: setup run test test-slow test-slurm lint bench tables reproduce status prune clean
 
@@ -20,7 +21,7 @@ test-slow: $(VENV)/.test
 	$(PY) -m pytest -m slow --durations=10 $(ARGS)
 
 test-slurm: $(VENV)/.test # a cluster of one node on loopback, out of Debian's packages; as root
-	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && ! command -v slurmctld slurmdbd mariadbd munged >/dev/null; then \
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && ! command -v slurmdbd >/dev/null; then \
 		apt-get update -qq && apt-get install -y -qq --no-install-recommends slurm-wlm slurmdbd munge mariadb-server-core mariadb-client-core; fi
 	$(PY) -m pytest -m slow -rs tests/slow/test_slurm.py $(ARGS)
 
@@ -35,6 +36,15 @@ bench: $(VENV)/.test
 
 tables: $(VENV)/.core
 	$(PY) -m scripts.tables --outputs $(OUTPUTS) $(ARGS)
+
+status: $(VENV)/.core # what the store holds, what is unfinished and how to go on
+	$(PY) -m scripts.status --outputs $(OUTPUTS) $(ARGS)
+
+prune: $(VENV)/.core # lists what is stale; ARGS=--yes removes it
+	$(PY) -m scripts.prune --outputs $(OUTPUTS) $(ARGS)
+
+reproduce: $(VENV)/.test # SCALE=smoke, cpu or paper: what is missing of the paper, then its tables
+	$(PY) -m scripts.reproduce --outputs $(OUTPUTS) --scale $(SCALE) $(ARGS)
 
 setup: $(VENV)/.core $(VENV)/.test $(VENV)/.lint
 

@@ -20,7 +20,8 @@ from pipeline.fit import Fitted
 from pipeline.points import choose, given_starts
 from pipeline.provenance import provenance
 from pipeline.records import read_summary, write_records
-from pipeline.store import key_of, locked, seal, sealed, sweep
+from pipeline.runs import BEGUN, command
+from pipeline.store import key_of, locked, seal, sealed, sweep, write_json
 
 ABILITIES = {"label": "predict", "score": "predict_proba", "members": "member_labels", "gradient": "smooth"}
 """What an attack may ask for, and the method a model then needs."""
@@ -60,6 +61,7 @@ def attack(
         if damage:
             warnings.warn(f"The attack in {folder} cannot be used ({damage}); it is run again.", stacklevel=2)
             (folder / "done.json").unlink(missing_ok=True)
+        write_json(folder / BEGUN, {"command": command()})
         x, y = dataset.rows("test", index), dataset.y_test[index]
         more = _starts(method, dataset, others or [fitted])
         needed = getattr(method, "requires", "label")
@@ -82,12 +84,13 @@ def attack(
         seconds = clock.stop()
         facts = provenance(
             config["device"], dataset.provenance, seconds=seconds, fit=fitted.folder.name,
-            points=index.tolist(), judged_by=[judge.folder.name for judge in others],
+            points=index.tolist(),
+            method_version=getattr(method, "method_version", 1), judged_by=[judge.folder.name for judge in others],
         )  # fmt: skip
         names = write_records(folder, config, result, x, y, evaluation, seconds, facts)
         seal(folder, names, {"seconds": seconds})
-        for leftover in (folder / "state.npz", folder / "elapsed.json"):
-            leftover.unlink(missing_ok=True)
+        for leftover in ("state.npz", "elapsed.json", BEGUN):
+            (folder / leftover).unlink(missing_ok=True)
     return Attacked(folder, read_summary(folder), reused=False)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import traceback
 import warnings
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
@@ -93,34 +94,45 @@ def run(config: Config, others: list[Config] | None = None) -> dict[str, Any]:
         check(each)
     outputs = outputs_folder(config["paths"]["outputs"])
     record = RunRecord(outputs, config)
-    from pipeline.attack import attack, check_ability  # heavy: torch, pandas
+    from pipeline.attack import check_ability  # heavy: torch, pandas
     from pipeline.datasets import load_dataset
-    from pipeline.evaluate import evaluate
-    from pipeline.fit import fit
-    from pipeline.report import evaluation_lines, summary_lines, table_lines
 
     dataset = load_dataset(config)
-    attacking = config["attack"].get("_target_") is not None
-    if attacking:
+    if config["attack"].get("_target_") is not None:
         check_ability(build_attack(config), build_model(config), config["attack"]["name"])
     print(f"{dataset!r}", flush=True)
     for note in dataset.provenance.get("notes", []):
         print(f"note: {note}")
-    record.begin()
+    with record.at_work():
+        made = _stages(config, others, dataset, outputs, record)
+        record.finish(made)
+    return made
+
+
+def _stages(config: Config, others: list[Config], dataset: Any, outputs: Path, record: RunRecord) -> dict[str, Any]:
+    """Fit, evaluate and attack; which fit and attack it came to."""
+    from pipeline.attack import attack
+    from pipeline.evaluate import evaluate
+    from pipeline.fit import fit
+    from pipeline.report import evaluation_lines, summary_lines, table_lines
+
     fitted = fit(config, dataset, outputs)
-    record.begin(fit=fitted.folder.name)
+    made: dict[str, Any] = {"fit": fitted.folder.name, "attack": None}
+    record.begin(**made)
     evaluation = evaluate(fitted, dataset, config["scale"]["name"])
     print("\n".join(evaluation_lines(evaluation, fitted)), flush=True)
-    made: dict[str, Any] = {"fit": fitted.folder.name, "attack": None}
-    if attacking:
-        judges = [fit(other, dataset, outputs) for other in others]
+    if config["attack"].get("_target_") is not None:
+        judges = []
+        for other in others:
+            judges.append(fit(other, dataset, outputs))
+            made["judges"] = [judge.folder.name for judge in judges]
+            record.begin(**made)
         done = attack(config, dataset, fitted, judges, evaluation, outputs)
         made["attack"] = done.folder.name
         print("\n".join([*summary_lines(done.summary, done.reused), *table_lines(done.folder)]))
         print(f"Written to {done.folder}/")
     else:
         print(f"Written to {fitted.folder}/")
-    record.finish(made)
     return made
 
 

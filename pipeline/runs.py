@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import shlex
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 
-from pipeline.store import key_of, write_json
+from pipeline.store import key_of, locked, write_json
 
 RECORD, BEGUN, FAILED = "run.json", "begun.json", "failed.json"
 _NOT_OF_A_JOB = ("cluster", "hydra")
@@ -41,6 +43,14 @@ class RunRecord:
         self.folder.mkdir(parents=True, exist_ok=True)
         where = {"host": platform.node(), "pid": os.getpid()}
         write_json(self.folder / BEGUN, {"command": command(), "began": self.began, **where, **known})
+
+    @contextlib.contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Hold the run, so that others can tell one at work from one that was killed."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with locked(self.folder, "the same run"):
+            self.begin()
+            yield
 
     def finish(self, record: dict[str, Any]) -> None:
         """Write what the run led to; an earlier failure of the same run is forgotten."""

@@ -97,6 +97,21 @@ def locked(folder: Path, what: str) -> Iterator[None]:
         lock.release()
 
 
+def is_locked(folder: Path) -> bool:
+    """Whether a process is at work in `folder`; makes nothing there."""
+    if not (folder / ".lock").exists():
+        return False
+    lock = FileLock(str(folder / ".lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return True
+    except OSError:  # a store that cannot be written has nobody at work
+        return False
+    lock.release()
+    return False
+
+
 def sweep(folder: Path) -> None:
     """Remove what a killed process left half written; call it with the folder locked."""
     for path in folder.glob(".*.tmp"):

@@ -31,7 +31,7 @@ def evaluations(outputs: Path, scale: str = "paper") -> pd.DataFrame:
     """A row per evaluated ensemble of the store; ``as_configured`` says whether its settings are those of conf/."""
     rows = []
     for path in sorted((outputs / "fits").glob("*/evaluation_*.json")):
-        found, config = read_json(path), _yaml(path.parent / "config.yaml")
+        found, config = read_json(path), read_yaml(path.parent / "config.yaml")
         if isinstance(found, dict) and config and found.get("scale") == scale:
             kept = {k: v for k, v in found.items() if k != "accuracy_per_vote"}
             config["model"]["voting"] = found.get("voting", "hard")  # the votes in the folder do not depend on it
@@ -55,7 +55,7 @@ def attacks(outputs: Path, scale: str = "paper") -> pd.DataFrame:
         if facts is None:
             continue
         row: dict[str, Any] = pd.read_csv(folder / "summary.csv").iloc[0].to_dict()
-        config = _yaml(folder / "config.yaml")
+        config = read_yaml(folder / "config.yaml")
         if row["scale"] == scale and config:
             about = {"late_gain": late_gain(pd.read_csv(folder / "trace.csv")), "path": str(folder)}
             rows.append({"voting": "hard", **row, **_of(config), **about, "folder": folder.name})
@@ -64,7 +64,7 @@ def attacks(outputs: Path, scale: str = "paper") -> pd.DataFrame:
 
 def scale_caps(scale: str) -> dict[str, Any]:
     """The settings of ``conf/scale/<scale>.yaml``; none where there is no such file."""
-    return _yaml(PAPER.parent.parent / "conf" / "scale" / f"{scale}.yaml") or {}
+    return read_yaml(PAPER.parent.parent / "conf" / "scale" / f"{scale}.yaml") or {}
 
 
 def examples(path: str) -> pd.DataFrame:
@@ -122,7 +122,8 @@ def _composed(dataset: str, model: str, scale: str, *more: str) -> dict[str, Any
         return {}
 
 
-def _yaml(path: Path) -> dict[str, Any] | None:
+def read_yaml(path: Path) -> dict[str, Any] | None:
+    """The mapping in a YAML file; None if there is none or it is damaged."""
     try:
         found = yaml.safe_load(path.read_text())
     except (OSError, yaml.YAMLError):

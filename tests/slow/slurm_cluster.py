@@ -112,7 +112,8 @@ def slurm_cluster(folder: Path) -> Iterator[dict[str, str]]:
         subprocess.run(made, env=environment, check=True, capture_output=True, cwd=folder)
         run("mariadbd", "mariadbd", "--no-defaults", "--user=root", f"--datadir={folder}/sql",
             "--bind-address=127.0.0.1", f"--port={values['sql']}", f"--socket={folder}/sql.socket",
-            f"--init-file={folder}/init.sql", f"--pid-file={folder}/sql.pid", "--innodb-buffer-pool-size=64M")  # fmt: skip
+            f"--init-file={folder}/init.sql", f"--pid-file={folder}/sql.pid",
+            "--innodb-buffer-pool-size=64M")  # fmt: skip
         _until(lambda: _listens(values["sql"]), folder, "mariadbd")
         run("slurmdbd", "slurmdbd", "-D", "-s")
         _until(lambda: _listens(values["dbd"]), folder, "slurmdbd")
