@@ -36,16 +36,20 @@ def main(words: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--outputs", default="outputs", help="folder that the runs write to (paths.outputs)")
     parser.add_argument("--scale", default="smoke", help="conf/scale: smoke, cpu or paper")
-    parser.add_argument("--only", nargs="+", choices=ORDER, default=ORDER, metavar="EXPERIMENT", help="some of them")
+    parser.add_argument("--only", default=",".join(ORDER), help="some of these, with commas between them")
     parser.add_argument("overrides", nargs="*", help="given to every sweep, e.g. +cluster=slurm")
     given = parser.parse_args(words)
     if not (ROOT / "conf" / "scale" / f"{given.scale}.yaml").is_file():
         known = ", ".join(sorted(path.stem for path in (ROOT / "conf" / "scale").glob("*.yaml")))
         print(f"error: --scale must be one of {known}. Got {given.scale!r}.", file=sys.stderr)
         return 2
+    only = given.only.split(",")
+    if unknown := set(only) - set(ORDER):
+        print(f"error: --only must name some of {', '.join(ORDER)}. Got {min(unknown)!r}.", file=sys.stderr)
+        return 2
     outputs, began = Path(given.outputs).absolute(), time.time()
     statuses = {}
-    for name in (name for name in ORDER if name in given.only):
+    for name in (name for name in ORDER if name in only):
         print(f"\n=== {name} ({shown_time(time.time() - began)} so far)", flush=True)
         sweep = [f"+experiment={name}", f"scale={given.scale}", f"paths.outputs={outputs}", *given.overrides]
         statuses[name] = subprocess.run([sys.executable, "run.py", *sweep], cwd=ROOT).returncode
