@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from attacks.boundary_search import BoundarySearch
 from attacks.checks import Task, refuse
-from attacks.decision import DecisionAttack
+from attacks.decision import RestartedAttack
 from attacks.noise import stream_key
 from attacks.record import AttackResult
 from attacks.runs import Runs, collect
@@ -20,7 +20,7 @@ from attacks.starts import Candidates
 from attacks.state import Journal
 
 
-class ARTRuns(DecisionAttack):
+class ARTRuns(RestartedAttack):
     """One run after the other by ART; put it before one of our attacks, whose parameters and starts it takes.
 
     Starts are ours (ART draws its own from an unseeded generator, and returns the original image when it finds none);

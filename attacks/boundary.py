@@ -2,14 +2,13 @@
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from attacks.boundary_moves import Mover, Moves
 from attacks.boundary_search import BoundarySearch
-from attacks.checks import Task, check_choice, check_int, check_number
-from attacks.decision import DecisionAttack, mean_best
+from attacks.checks import Task, check_int, check_number
+from attacks.decision import RestartedAttack, project_and_collect
 from attacks.record import AttackResult
-from attacks.runs import Runs, Selection, collect
+from attacks.runs import Runs, Selection
 from attacks.starts import Candidates, run_keys
 from attacks.state import Journal
 
@@ -17,7 +16,7 @@ _RESERVE = 24  # queries kept back from the iterations for the last projection
 _LARGEST = 1e6  # of delta and epsilon: where everything is adversarial they would grow to infinity
 
 
-class BoundaryAttack(DecisionAttack):
+class BoundaryAttack(RestartedAttack):
     """The Boundary Attack (Brendel, Rauber, Bethge 2018, arXiv:1712.04248), a decision attack for the L2 distance.
 
     An iteration is that of ART 1.20.1, the paper's tool. From the point of a run, at distance D of its original:
@@ -104,19 +103,17 @@ class BoundaryAttack(DecisionAttack):
         memory_budget: int | str = "256MiB",
         verbose: bool = False,
     ) -> None:
-        super().__init__(query_budget=query_budget, memory_budget=memory_budget, verbose=verbose)
+        super().__init__(
+            max_iter=max_iter, restarts=restarts, init_size=init_size, start=start, seed=seed,
+            query_budget=query_budget, memory_budget=memory_budget, verbose=verbose,
+        )  # fmt: skip
         own = type(self).__name__
-        self.max_iter = check_int(own, "max_iter", max_iter, 0)
-        self.restarts = check_int(own, "restarts", restarts, 1)
         self.delta = check_number(own, "delta", delta, above=0.0)
         self.epsilon = check_number(own, "epsilon", epsilon, above=0.0)
         self.step_adapt = check_number(own, "step_adapt", step_adapt, above=0.0, below=1.0)
         self.num_trial = check_int(own, "num_trial", num_trial, 1)
         self.sample_size = check_int(own, "sample_size", sample_size, 1)
         self.min_epsilon = check_number(own, "min_epsilon", min_epsilon, least=0.0)
-        self.init_size = check_int(own, "init_size", init_size, 1)
-        self.start = check_choice(own, "start", start, ("noise", "nearest", "given"))
-        self.seed = check_int(own, "seed", seed, None)
 
     def _attack(self, task: Task, journal: Journal, shared: Candidates | None) -> AttackResult:
         if journal.snapshot:
@@ -129,17 +126,9 @@ class BoundaryAttack(DecisionAttack):
             delta, epsilon = np.full(len(runs), self.delta), np.full(len(runs), self.epsilon)
             self._record(search, np.flatnonzero(runs.started))
             journal.mark({**runs.to_arrays(), "delta": delta, "epsilon": epsilon})
-        with tqdm(total=self.max_iter, initial=int(runs.iteration), desc=type(self).__name__, unit="iteration",
-                  disable=not self.verbose) as bar:  # fmt: skip
-            while int(runs.iteration) < self.max_iter and not runs.stopped.all():
-                self._iterate(search, delta, epsilon)
-                journal.mark({**runs.to_arrays(), "delta": delta, "epsilon": epsilon})
-                bar.update()
-                bar.set_postfix_str(mean_best(search))
-        returned, started = runs.l2.copy(), np.flatnonzero(runs.started)
-        search.finish(started)
-        runs.write_trace(started)
-        return collect(task, runs, journal.oracle.queries, search.linf, l2_returned=returned)
+        sizes = {"delta": delta, "epsilon": epsilon}
+        self._iterate_all(search, lambda: self._iterate(search, delta, epsilon), sizes)
+        return project_and_collect(search, l2_returned=runs.l2.copy())
 
     def _iterate(self, search: BoundarySearch, delta: NDArray[np.float64], epsilon: NDArray[np.float64]) -> None:
         """One iteration of all runs that are not over; changes `delta` and `epsilon`, shape (n_runs,), in place."""

@@ -3,15 +3,14 @@
 import math
 
 import numpy as np
-from tqdm import tqdm
 
 from attacks.arc import Arcs
 from attacks.boundary_search import BoundarySearch
-from attacks.checks import Task, check_choice, check_int, check_number
-from attacks.decision import DecisionAttack, mean_best
+from attacks.checks import Task, check_int, check_number
+from attacks.decision import RestartedAttack, project_and_collect
 from attacks.direction import estimate_directions
 from attacks.record import AttackResult
-from attacks.runs import Runs, collect
+from attacks.runs import Runs
 from attacks.starts import Candidates, run_keys
 from attacks.state import Journal
 
@@ -20,7 +19,7 @@ _SEARCH = 24  # queries kept back from a normal estimate for the search after it
 _FINE = 0.01  # the boundary is found to within this share of the length of the estimate's moves
 
 
-class CGBA(DecisionAttack):
+class CGBA(RestartedAttack):
     """CGBA (Reza, Rahmati, Wu, Dai, ICCV 2023, arXiv:2308.03163), a decision attack that minimises the L2 distance.
 
     Iteration t (from 0) spends init_eval * sqrt(t + 1) queries on an estimate of the boundary's normal at the run's
@@ -91,16 +90,14 @@ class CGBA(DecisionAttack):
         memory_budget: int | str = "256MiB",
         verbose: bool = False,
     ) -> None:
-        super().__init__(query_budget=query_budget, memory_budget=memory_budget, verbose=verbose)
+        super().__init__(
+            max_iter=max_iter, restarts=restarts, init_size=init_size, start=start, seed=seed,
+            query_budget=query_budget, memory_budget=memory_budget, verbose=verbose,
+        )  # fmt: skip
         own = type(self).__name__
-        self.max_iter = check_int(own, "max_iter", max_iter, 0)
-        self.restarts = check_int(own, "restarts", restarts, 1)
         self.max_eval = check_int(own, "max_eval", max_eval, 1)
         self.init_eval = check_int(own, "init_eval", init_eval, 1)
         self.delta = check_number(own, "delta", delta, above=0.0, below=1.0)
-        self.init_size = check_int(own, "init_size", init_size, 1)
-        self.start = check_choice(own, "start", start, ("noise", "nearest", "given"))
-        self.seed = check_int(own, "seed", seed, None)
 
     def _attack(self, task: Task, journal: Journal, shared: Candidates | None) -> AttackResult:
         if journal.snapshot:
@@ -114,17 +111,8 @@ class CGBA(DecisionAttack):
             runs.write_trace(started)
             journal.mark(runs.to_arrays())
         arcs = Arcs(search, np.zeros_like(runs.point))
-        with tqdm(total=self.max_iter, initial=int(runs.iteration), desc=type(self).__name__, unit="iteration",
-                  disable=not self.verbose) as bar:  # fmt: skip
-            while int(runs.iteration) < self.max_iter and not runs.stopped.all():
-                self._iterate(search, arcs)
-                journal.mark(runs.to_arrays())
-                bar.update()
-                bar.set_postfix_str(mean_best(search))
-        started = np.flatnonzero(runs.started)
-        search.finish(started)
-        runs.write_trace(started)
-        return collect(task, runs, journal.oracle.queries, False)
+        self._iterate_all(search, lambda: self._iterate(search, arcs))
+        return project_and_collect(search)
 
     def _iterate(self, search: BoundarySearch, arcs: Arcs) -> None:
         """One iteration of all runs: normal, then search on the half circle."""

@@ -1,17 +1,19 @@
-"""What the attacks that see nothing but labels have in common: the call, the starts, the bar."""
+"""What the attacks that see nothing but labels have in common: the call, the starts, the rounds, the end."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from tqdm import tqdm
 
 from attacks.boundary_search import BoundarySearch
-from attacks.checks import Task, check_bool, check_int, check_memory, read_pool, read_starts, read_task
+from attacks.checks import Task, check_bool, check_choice, check_int, check_memory, read_pool, read_starts, read_task
 from attacks.oracle import LABEL, LabelFunction, LabelOracle, rows_within
 from attacks.record import AttackResult
-from attacks.runs import Runs
+from attacks.runs import Runs, collect
 from attacks.starts import Candidates, begin_runs, nearest_rows, noise_starts
 from attacks.state import Journal, fingerprint
 
@@ -36,10 +38,6 @@ class DecisionAttack(ABC):
     method_version: int  # raised when a change alters the numbers: old state files and stored attacks no longer count
 
     norm: str = "l2"
-    start: str = "noise"
-    restarts: int
-    init_size: int
-    seed: int
 
     def __init__(self, *, query_budget: int | None, memory_budget: int | str, verbose: bool) -> None:
         own = type(self).__name__
@@ -115,10 +113,7 @@ class DecisionAttack(ABC):
         """Attack checked points; continue from `journal.snapshot` if it holds anything."""
 
     def _candidates(self, own: str, task: Task, pool: Any, pool_labels: Any, starts: Any) -> Candidates | None:
-        if self.start == "nearest":
-            return nearest_rows(task, *read_pool(own, pool, pool_labels, task), self.init_size)
-        if self.start == "given":
-            return Candidates(read_starts(own, starts, task), [np.array([e]) for e in range(len(task.x))])
+        """Starts that the caller gave; None where an attack finds its own."""
         return None
 
     def _identity(self, task: Task) -> dict[str, Any]:
@@ -133,6 +128,41 @@ class DecisionAttack(ABC):
             "version": self.method_version,
         }
 
+
+class RestartedAttack(DecisionAttack):
+    """A decision attack whose runs, several for each example, walk from adversarial points towards the original.
+
+    Parameters
+    ----------
+    max_iter : int
+        Iterations of a run.
+    restarts : int
+        Independent runs per example; the closest adversarial of all is returned.
+    init_size : int
+        Most start candidates to ask for a run.
+    start : {"noise", "nearest", "given"}
+        Uniform noise in the clip box; the nearest row of `pool` that the model labels differently; or `starts`.
+    seed : int
+    **common
+        Parameters of :class:`DecisionAttack`.
+    """
+
+    def __init__(self, *, max_iter: int, restarts: int, init_size: int, start: str, seed: int, **common: Any) -> None:
+        super().__init__(**common)
+        own = type(self).__name__
+        self.max_iter = check_int(own, "max_iter", max_iter, 0)
+        self.restarts = check_int(own, "restarts", restarts, 1)
+        self.init_size = check_int(own, "init_size", init_size, 1)
+        self.start = check_choice(own, "start", start, ("noise", "nearest", "given"))
+        self.seed = check_int(own, "seed", seed, None)
+
+    def _candidates(self, own: str, task: Task, pool: Any, pool_labels: Any, starts: Any) -> Candidates | None:
+        if self.start == "nearest":
+            return nearest_rows(task, *read_pool(own, pool, pool_labels, task), self.init_size)
+        if self.start == "given":
+            return Candidates(read_starts(own, starts, task), [np.array([e]) for e in range(len(task.x))])
+        return None
+
     def _start(
         self, task: Task, journal: Journal, shared: Candidates | None, to_boundary: bool = True
     ) -> BoundarySearch:
@@ -142,6 +172,30 @@ class DecisionAttack(ABC):
         if shared is None:
             noise_starts(search, self.init_size, self.seed, to_boundary)
         return search
+
+    def _iterate_all(
+        self, search: BoundarySearch, iterate: Callable[[], None], state: Mapping[str, NDArray[Any]] | None = None
+    ) -> None:
+        """Call `iterate` until `max_iter` or until all runs have stopped, with a snapshot and a bar after each.
+
+        `state` are arrays beside the runs' own that a snapshot needs; `iterate` changes them in place.
+        """
+        runs, journal = search.runs, search.journal
+        with tqdm(total=self.max_iter, initial=int(runs.iteration), desc=type(self).__name__, unit="iteration",
+                  disable=not self.verbose) as bar:  # fmt: skip
+            while int(runs.iteration) < self.max_iter and not runs.stopped.all():
+                iterate()
+                journal.mark({**runs.to_arrays(), **(state or {})})
+                bar.update()
+                bar.set_postfix_str(mean_best(search))
+
+
+def project_and_collect(search: BoundarySearch, **extra: NDArray[Any]) -> AttackResult:
+    """Project every run's best point to the boundary, end the traces and take the best run of each example."""
+    started = np.flatnonzero(search.runs.started)
+    search.finish(started)
+    search.runs.write_trace(started)
+    return collect(search.task, search.runs, search.journal.oracle.queries, search.linf, **extra)
 
 
 def mean_best(search: BoundarySearch) -> str:

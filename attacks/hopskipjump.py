@@ -3,14 +3,13 @@
 import math
 
 import numpy as np
-from tqdm import tqdm
 
 from attacks.boundary_search import BoundarySearch
 from attacks.checks import Task, check_choice, check_int, check_number
-from attacks.decision import DecisionAttack, mean_best
+from attacks.decision import RestartedAttack, project_and_collect
 from attacks.direction import estimate_directions
 from attacks.record import AttackResult
-from attacks.runs import Runs, collect
+from attacks.runs import Runs
 from attacks.starts import Candidates, run_keys
 from attacks.state import Journal
 from attacks.step import step
@@ -18,7 +17,7 @@ from attacks.step import step
 _RESERVE = 24  # queries kept back from a direction estimate for the step and the searches after it
 
 
-class HopSkipJump(DecisionAttack):
+class HopSkipJump(RestartedAttack):
     """HopSkipJump (Chen, Jordan, Wainwright 2020), a decision attack that minimises the L2 or L-infinity distance.
 
     The schedule of evaluations, steps and bisections is that of ART 1.20.1, so that the two compare. Different on
@@ -81,17 +80,15 @@ class HopSkipJump(DecisionAttack):
         memory_budget: int | str = "256MiB",
         verbose: bool = False,
     ) -> None:
-        super().__init__(query_budget=query_budget, memory_budget=memory_budget, verbose=verbose)
+        super().__init__(
+            max_iter=max_iter, restarts=restarts, init_size=init_size, start=start, seed=seed,
+            query_budget=query_budget, memory_budget=memory_budget, verbose=verbose,
+        )  # fmt: skip
         own = type(self).__name__
         self.norm = check_choice(own, "norm", norm, ("l2", "linf"))
-        self.max_iter = check_int(own, "max_iter", max_iter, 0)
-        self.restarts = check_int(own, "restarts", restarts, 1)
         self.max_eval = check_int(own, "max_eval", max_eval, 1)
         self.init_eval = check_int(own, "init_eval", init_eval, 1)
         self.delta = check_number(own, "delta", delta, above=0)
-        self.init_size = check_int(own, "init_size", init_size, 1)
-        self.start = check_choice(own, "start", start, ("noise", "nearest", "given"))
-        self.seed = check_int(own, "seed", seed, None)
 
     def _attack(self, task: Task, journal: Journal, shared: Candidates | None) -> AttackResult:
         d = task.x.shape[1]
@@ -106,17 +103,8 @@ class HopSkipJump(DecisionAttack):
             search.search(started, search.linf, theta)
             runs.write_trace(started)
             journal.mark(runs.to_arrays())
-        with tqdm(total=self.max_iter, initial=int(runs.iteration), desc=type(self).__name__, unit="iteration",
-                  disable=not self.verbose) as bar:  # fmt: skip
-            while int(runs.iteration) < self.max_iter:
-                self._iterate(search, theta)
-                journal.mark(runs.to_arrays())
-                bar.update()
-                bar.set_postfix_str(mean_best(search))
-        started = np.flatnonzero(runs.started)
-        search.finish(started)
-        runs.write_trace(started)
-        return collect(task, runs, journal.oracle.queries, search.linf)
+        self._iterate_all(search, lambda: self._iterate(search, theta))
+        return project_and_collect(search)
 
     def _iterate(self, search: BoundarySearch, theta: float) -> None:
         """One iteration of all runs: direction, step, boundary search."""

@@ -7,10 +7,10 @@ from tqdm import tqdm
 
 from attacks.boundary_search import BoundarySearch
 from attacks.checks import Task, check_number
-from attacks.decision import DecisionAttack, mean_best
+from attacks.decision import DecisionAttack, mean_best, project_and_collect
 from attacks.ray_search import Rays, RaySearch
 from attacks.record import AttackResult
-from attacks.runs import Runs, collect
+from attacks.runs import Runs
 from attacks.starts import Candidates, begin_runs
 from attacks.state import Journal
 
@@ -97,10 +97,7 @@ class RayS(DecisionAttack):
                 journal.mark({**runs.to_arrays(), **rays.to_arrays()})
                 bar.update(int(runs.iteration) - bar.n)
                 bar.set_postfix_str(mean_best(search))
-        started = np.flatnonzero(runs.started)
-        search.finish(started)
-        runs.write_trace(started)
-        return collect(task, runs, journal.oracle.queries, linf=True)
+        return project_and_collect(search)
 
     def _round(self, ray_search: RaySearch) -> None:
         """Ask up to 200 questions of every search that goes on."""

@@ -6,10 +6,10 @@ import numpy as np
 from tqdm import tqdm
 
 from attacks.boundary_search import BoundarySearch
-from attacks.checks import Task, check_choice, check_int, check_number
-from attacks.decision import DecisionAttack, mean_best
+from attacks.checks import Task, check_int, check_number
+from attacks.decision import RestartedAttack, mean_best, project_and_collect
 from attacks.record import AttackResult
-from attacks.runs import Runs, collect
+from attacks.runs import Runs
 from attacks.starts import START_TOLERANCE, Candidates
 from attacks.state import Journal
 from attacks.walk import Pace, Walk
@@ -18,7 +18,7 @@ _RESERVE = 24  # queries of every run kept back for its last projection
 _ROUNDS = 256  # questions between two snapshots of the state and two movements of the bar
 
 
-class SurFree(DecisionAttack):
+class SurFree(RestartedAttack):
     """SurFree (Maho, Furon, Le Merrer, CVPR 2021, arXiv:2011.12807), a decision attack that minimises L2.
 
     An iteration draws a random direction, orthogonal to the way from the original to the run's point and to the last
@@ -98,19 +98,17 @@ class SurFree(DecisionAttack):
         memory_budget: int | str = "256MiB",
         verbose: bool = False,
     ) -> None:
-        super().__init__(query_budget=query_budget, memory_budget=memory_budget, verbose=verbose)
+        super().__init__(
+            max_iter=max_iter, restarts=restarts, init_size=init_size, start=start, seed=seed,
+            query_budget=query_budget, memory_budget=memory_budget, verbose=verbose,
+        )  # fmt: skip
         own = type(self).__name__
-        self.max_iter = check_int(own, "max_iter", max_iter, 0)
-        self.restarts = check_int(own, "restarts", restarts, 1)
         self.theta_max = check_number(own, "theta_max", theta_max, above=0.0, below=90.0)
         self.tries = check_int(own, "tries", tries, 1)
         self.rho = check_number(own, "rho", rho, above=0.0, below=1.0)
         self.n_ortho = check_int(own, "n_ortho", n_ortho, 0)
         self.gamma = check_number(own, "gamma", gamma, least=0.0)
         self.max_bisections = check_int(own, "max_bisections", max_bisections, 0)
-        self.init_size = check_int(own, "init_size", init_size, 1)
-        self.start = check_choice(own, "start", start, ("noise", "nearest", "given"))
-        self.seed = check_int(own, "seed", seed, None)
 
     def _attack(self, task: Task, journal: Journal, shared: Candidates | None) -> AttackResult:
         if journal.snapshot:
@@ -136,11 +134,8 @@ class SurFree(DecisionAttack):
                     journal.mark(walk.to_arrays())
                     bar.update(_mean_steps(runs) - bar.n)
                     bar.set_postfix_str(mean_best(search))
-        started = np.flatnonzero(runs.started)
-        walk.end(started)
-        search.finish(started)
-        runs.write_trace(started)
-        return collect(task, runs, journal.oracle.queries, False)
+        walk.end(np.flatnonzero(runs.started))
+        return project_and_collect(search)
 
 
 def _mean_steps(runs: Runs) -> int:

@@ -21,10 +21,10 @@ from attacks.checks import (
     read_task,
     refuse,
 )
-from attacks.decision import mean_best
+from attacks.decision import mean_best, project_and_collect
 from attacks.oracle import GRADIENT, GradientOracle, LabelFunction, LabelOracle, SmoothFunction, rows_within
 from attacks.record import AttackResult
-from attacks.runs import Runs, collect
+from attacks.runs import Runs
 from attacks.starts import Candidates, begin_runs, nearest_rows
 from attacks.state import Journal, fingerprint
 from attacks.whitebox_walk import Walk, begin_walk, paces
@@ -205,10 +205,7 @@ class WhiteBox:
                 journal.mark({**runs.to_arrays(), "radius": radius, "gradients": gradient.gradients})
                 bar.update()
                 bar.set_postfix_str(mean_best(search))
-        started = np.flatnonzero(runs.started)
-        search.finish(started)
-        runs.write_trace(started)
-        result = collect(task, runs, journal.oracle.queries, linf=False)
+        result = project_and_collect(search)
         return replace(result, extra={"gradients": gradient.gradients.copy()})
 
     def _near(self, own: str, task: Task, pool: Any, pool_labels: Any) -> Candidates | None:

@@ -92,7 +92,7 @@ class Dataset:
 
     def _full_provenance(self) -> dict[str, Any]:
         counts = {"train": class_counts(self.y_train), "test": class_counts(self.y_test)}
-        provenance = {**self.provenance, "counts": counts}
+        provenance = {**self.provenance, "counts": counts, "feature_shape": list(self.feature_shape)}
         try:
             json.dumps(provenance)
         except TypeError as error:

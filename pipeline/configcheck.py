@@ -13,6 +13,7 @@ from pipeline.errors import UserError
 from scd.devices import resolve_device
 from scd.memory import parse_bytes
 
+CAPS = ("votes", "mlp_votes", "conv_votes", "n_iter", "epochs", "restarts", "max_iter", "queries", "points")
 RULES = ("first", "random", "indices", "correct", "correct_for_all")
 
 Config = dict[str, Any]
@@ -95,9 +96,7 @@ def check_keys(config: Config) -> None:
         _must(key, config[key], lambda v: isinstance(v, dict), "a group of keys")
     _same_keys("paths.", config["paths"], {"data", "outputs"})
     _same_keys("points.", config["points"], {"rule", "count", "indices", "models"})
-    _same_keys(
-        "scale.", config["scale"], {"name", "votes", "n_iter", "epochs", "restarts", "max_iter", "queries", "points"}
-    )
+    _same_keys("scale.", config["scale"], {"name", *CAPS})
     points = config["points"]
     _must("seed", config["seed"], lambda v: _is_int(0)(v) and v < 2**32, f"an int in 0..{2**32 - 1}")
     _must("verbose", config["verbose"], lambda v: isinstance(v, bool), "true or false")

@@ -9,9 +9,9 @@ from typing import Any
 from omegaconf import OmegaConf
 
 
-def at_most(value: Any, cap: Any) -> Any:
-    """`value`, or `cap` where that is less; no cap if it is null."""
-    return value if cap is None else min(value, cap)
+def at_most(value: Any, *caps: Any) -> Any:
+    """`value`, or the least of `caps` where that is less; a cap that is null is none."""
+    return min([value, *(cap for cap in caps if cap is not None)])
 
 
 def data_folder() -> str:

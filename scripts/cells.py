@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,25 @@ class Store:
     attacks: pd.DataFrame
     paper: pd.DataFrame
     all_attacks: pd.DataFrame
+    images: str = "cifar10"
+    """The data set of the tables on CIFAR-10: `digits` where, at another scale than the paper's, only that was run."""
+
+    @property
+    def images_named(self) -> str:
+        """For titles."""
+        if self.images == "cifar10":
+            return "CIFAR-10 class 0 against 1"
+        return f"{self.images} in place of CIFAR-10, which the paper's values are of"
+
+
+@dataclass(frozen=True)
+class Made:
+    """A table: its file name, title, cells (a row each) and the lines below it."""
+
+    name: str
+    title: str
+    cells: pd.DataFrame
+    notes: list[str]
 
 
 def accuracy_cell(store: Store, dataset: str, model: str, paper: float | None, row: str) -> Cell:
@@ -30,10 +50,10 @@ def accuracy_cell(store: Store, dataset: str, model: str, paper: float | None, r
     ours = most_votes(where(store.evaluations, dataset=dataset, model=model, voting="hard"))
     cell: Cell = {"row": row, "model": model, "attack": "", "paper": paper}
     if ours is None:
-        return {**cell, "command": command(dataset, model, "none"), "shown": f"{_paper_shown(paper)}<br>ours –"}
+        return {**cell, "command": command(dataset, model, "none"), "shown": f"{paper_shown(paper)}<br>ours –"}
     accuracy = 100 * ours["accuracy_ensemble"]
     more = {"ours": accuracy, "n_votes": ours["n_votes"], "n_iter": ours["n_iter"], "points": ours["n_test"]}
-    shown = f"{_paper_shown(paper)}<br>ours {accuracy:.1f} ({ours['n_votes']:.0f} votes)"
+    shown = f"{paper_shown(paper)}<br>ours {accuracy:.1f} ({ours['n_votes']:.0f} votes)"
     return {**cell, **more, "folder": ours["folder"], "shown": shown}
 
 
@@ -45,7 +65,7 @@ def distance_cell(
     if not len(found):
         words = command(dataset, model, attack)
         words += more if words.startswith("python") else ""
-        return {**cell, "command": words, "shown": f"{_paper_shown(paper)}<br>ours –"}
+        return {**cell, "command": words, "shown": f"{paper_shown(paper)}<br>ours –"}
     ours = largest(found)
     names = ["l2_mean", "l2_mean_low", "l2_mean_high", "l2_median", "l2_mean_with_zeros", "points", "already_wrong"]
     names += ["succeeded", "n_votes", "n_iter", "max_iter", "restarts", "queries_mean", "points_rule", "late_gain"]
@@ -55,7 +75,7 @@ def distance_cell(
     failed = ours["points"] - ours["already_wrong"] - ours["succeeded"]
     if failed:
         settings.append(f"{failed:.0f} failed")
-    shown = f"{_paper_shown(paper)}<br>ours {_with_interval(ours)}<br>{', '.join(settings)}"
+    shown = f"{paper_shown(paper)}<br>ours {_with_interval(ours)}<br>{', '.join(settings)}"
     return {**cell, "ours": ours["l2_mean"], **{n: ours[n] for n in [*names, "folder"]}, "shown": shown}
 
 
@@ -74,7 +94,8 @@ def _with_interval(ours: pd.Series) -> str:
     return f"{ours['l2_mean']:.2f}{mark}{interval}"
 
 
-def _paper_shown(paper: float | None) -> str:
+def paper_shown(paper: float | None) -> str:
+    """The paper's value as a cell shows it."""
     return "paper " + ("–" if paper is None or pd.isna(paper) else f"{paper:g}")
 
 
@@ -98,12 +119,14 @@ def most_votes(found: pd.DataFrame) -> pd.Series | None:
     return None if not len(found) else found.loc[found["n_votes"][::-1].idxmax()]
 
 
-def command(dataset: str, model: str, attack: str) -> str:
-    """The command that fills a cell; says so where a config is not there yet."""
-    for group, name in (("dataset", dataset), ("model", model), ("attack", attack)):
+def command(dataset: str, model: str | Sequence[str], attack: str) -> str:
+    """The command that fills a cell, a sweep for several models; says so where a config is not there yet."""
+    models = [model] if isinstance(model, str) else list(model)
+    for group, name in (("dataset", dataset), *(("model", each) for each in models), ("attack", attack)):
         if not (CONF / group / f"{name}.yaml").is_file():
             return f"(no {group}={name} in this version)"
-    return f"python run.py dataset={dataset} model={model} attack={attack}"
+    sweep = " -m" if len(models) > 1 else ""
+    return f"python run.py{sweep} dataset={dataset} model={','.join(models)} attack={attack}"
 
 
 def missing(cells: list[Cell]) -> list[str]:

@@ -26,6 +26,15 @@ def write_table(folder: Path, name: str, title: str, cells: pd.DataFrame, notes:
     write_bytes(folder / f"{name}.tex", _latex(title, rows, models, grid).encode())
 
 
+def write_claims(folder: Path, claims: pd.DataFrame) -> None:
+    """Write ``claims.csv`` and ``claims.md``: what our runs say of each of the paper's claims."""
+    write_bytes(folder / "claims.csv", claims.to_csv(index=False).encode())
+    lines = ["# The paper's claims", "", "| where | claim | verdict | number |", "|---|---|---|---|"]
+    lines += [f"| {' | '.join(str(value) for value in row)} |" for row in claims.itertuples(index=False)]
+    lines += ["", "Open: the 95 % interval of the difference holds zero. Differences are over the same points.", ""]
+    write_bytes(folder / "claims.md", "\n".join(lines).encode())
+
+
 def _markdown(title: str, rows: list[str], models: list[str], grid: list[list[str]], notes: list[str]) -> str:
     lines = [f"# {title}", "", "| | " + " | ".join(models) + " |", "|---" * (len(models) + 1) + "|"]
     lines += [f"| {row} | " + " | ".join(cells) + " |" for row, cells in zip(rows, grid, strict=True)]

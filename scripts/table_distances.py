@@ -45,11 +45,13 @@ def table2(store: Store) -> Table:
     cells: list[Cell] = []
     for model in models:
         known = paper_value(paper, model=model, metric="clean_accuracy_percent")
-        cells.append(accuracy_cell(store, "cifar10", model, known, "Clean accuracy, %"))
+        cells.append(accuracy_cell(store, store.images, model, known, "Clean accuracy, %"))
     for attack, label in {**IN_TABLE_2, **BLACK_BOX, "whitebox": "White-box (bound)"}.items():
         for model in models:
-            found = _protocol(store, model, attack)
-            cell = distance_cell(label, "cifar10", model, attack, paper_value(paper, model=model, attack=attack), found)
+            found = protocol(store, model, attack)
+            cell = distance_cell(
+                label, store.images, model, attack, paper_value(paper, model=model, attack=attack), found
+            )
             if attack not in IN_TABLE_2 and not len(found):
                 del cell["command"]  # not the paper's
                 cell["shown"] = "–"
@@ -62,7 +64,7 @@ def table2(store: Store) -> Table:
         "attacks of this table that were run on the same points.",
         *missing(cells),
     ]
-    return "Table 2: mean minimum L2 distortion, CIFAR-10 class 0 against 1", pd.DataFrame(cells), notes
+    return f"Table 2: mean minimum L2 distortion, {store.images_named}", pd.DataFrame(cells), notes
 
 
 def _controls(store: Store) -> list[str]:
@@ -71,8 +73,9 @@ def _controls(store: Store) -> list[str]:
     return [model for model in ("scd_random", "scd01bnn", "rf_authors") if model in there]
 
 
-def _protocol(store: Store, model: str, attack: str) -> pd.DataFrame:
-    found = where(store.attacks, dataset="cifar10", model=model, attack=attack, voting="hard")
+def protocol(store: Store, model: str, attack: str) -> pd.DataFrame:
+    """The runs of an attack on a model that Table 2 may show: from noise, at points drawn at random."""
+    found = where(store.attacks, dataset=store.images, model=model, attack=attack, voting="hard")
     if not len(found):
         return found
     given = found["start"].isin(["given"]) | found["norm"].eq("linf") & (attack != "rays")
@@ -82,7 +85,7 @@ def _protocol(store: Store, model: str, attack: str) -> pd.DataFrame:
 def _best_cell(store: Store, model: str, row: str, also_white: bool) -> Cell:
     """Per point the least distance over attacks of the same model on the same points."""
     names = [*IN_TABLE_2, *BLACK_BOX, *(["whitebox"] if also_white else [])]
-    runs = [largest(found) for name in names if len(found := _protocol(store, model, name))]
+    runs = [largest(found) for name in names if len(found := protocol(store, model, name))]
     cell: Cell = {"row": row, "model": model, "attack": "best", "paper": None}
     tables = [examples(run["path"])["l2"] for run in runs]
     same = [table for table in tables if tables and set(table.index) == set(tables[0].index)]
@@ -98,23 +101,24 @@ def _best_cell(store: Store, model: str, row: str, also_white: bool) -> Cell:
 def table3(store: Store) -> Table:
     """HopSkipJump with 10 iterations on the first 100 test images, from a fixed image per class."""
     paper = store.paper[store.paper["table"] == "3"]
-    protocol = " points.rule=first points.count=100 attack.start=given attack.restarts=1 attack.max_iter=10"
-    protocol += " points.models=[scd01,mlp,rf]"
+    words = " points.rule=first points.count=100 attack.start=given attack.restarts=1 attack.max_iter=10"
+    words += " points.models=[scd01,mlp,rf]"
     cells = []
     for model in dict.fromkeys(paper["model"]):
         found = where(
-            store.attacks, dataset="cifar10", model=model, attack="hsj", norm="l2", start="given",
+            store.attacks, dataset=store.images, model=model, attack="hsj", norm="l2", start="given",
             points_rule="first", max_iter=10, restarts=1,
         )  # fmt: skip
         known = paper_value(paper, model=model, attack="hsj")
-        cells.append(distance_cell("HopSkipJump", "cifar10", model, "hsj", known, found, protocol))
+        cells.append(distance_cell("HopSkipJump", store.images, model, "hsj", known, found, words))
     notes = [
         "Points that the model already gets wrong are left out of the mean and counted; the mean with zeros for them "
         "is in the CSV. The paper's initial images are unpublished: here the first training image of the other class "
         f"that all compared models (points.models; without it, the model itself) get right. {BOUNDS}",
         *missing(cells),
     ]
-    return "Table 3: mean minimum L2 distortion, first 100 test images, 10 iterations", pd.DataFrame(cells), notes
+    title = f"Table 3: mean minimum L2 distortion, first 100 test images, 10 iterations, {store.images_named}"
+    return title, pd.DataFrame(cells), notes
 
 
 def table4(store: Store) -> Table:
@@ -138,7 +142,13 @@ def table5(store: Store) -> Table:
     """scd01 with other numbers of hidden nodes and 50 iterations for each."""
     paper = store.paper[store.paper["table"] == "5"]
     runs = where(
-        store.all_attacks, dataset="cifar10", model="scd01", attack="hsj", norm="l2", start="noise", as_in_table5=True
+        store.all_attacks,
+        dataset=store.images,
+        model="scd01",
+        attack="hsj",
+        norm="l2",
+        start="noise",
+        as_in_table5=True,
     )
     cells = []
     for nodes in (4, 16, 20, 32, 64):
@@ -146,10 +156,11 @@ def table5(store: Store) -> Table:
         found = where(runs, hidden_nodes=nodes)
         words = f" model.hidden_nodes={nodes} model.n_iter={50 * nodes}"
         value = float(known.iloc[0]) if len(known) else None
-        cell = distance_cell("scd01, HopSkipJump", "cifar10", "scd01", "hsj", value, found, words)
+        cell = distance_cell("scd01, HopSkipJump", store.images, "scd01", "hsj", value, found, words)
         cells.append({**cell, "model": f"{nodes} nodes", "hidden_nodes": nodes})
     notes = [f"50 iterations for each hidden node, 100 votes. The paper attacks one image. {BOUNDS}", *missing(cells)]
-    return "Table 5: minimum L2 distortion of scd01 by the number of hidden nodes", pd.DataFrame(cells), notes
+    title = f"Table 5: minimum L2 distortion of scd01 by the number of hidden nodes, {store.images_named}"
+    return title, pd.DataFrame(cells), notes
 
 
 def table8(store: Store) -> Table:

@@ -1,4 +1,4 @@
-"""The paper's tables from whatever runs exist, the paper's value beside ours: ``make tables``."""
+"""The paper's tables and figures from whatever runs exist, the paper's value beside ours: ``make tables``."""
 
 from __future__ import annotations
 
@@ -9,12 +9,16 @@ from pathlib import Path
 
 import pandas as pd
 
-from scripts.cells import Store
+from scripts.cells import Made, Store
+from scripts.claims import claims_table
 from scripts.collect import attacks, evaluations, paper_values
-from scripts.render import write_table
+from scripts.figures import write_figures
+from scripts.render import write_claims, write_table
+from scripts.report import write_report
 from scripts.table_distances import table2, table3, table4, table5, table8
 from scripts.table_fits import table1
 from scripts.table_text import table7
+from scripts.table_transfer import table6
 
 TABLES: dict[str, Callable[[Store], tuple[str, pd.DataFrame, list[str]]]] = {
     "table1": table1,
@@ -22,9 +26,31 @@ TABLES: dict[str, Callable[[Store], tuple[str, pd.DataFrame, list[str]]]] = {
     "table3": table3,
     "table4": table4,
     "table5": table5,
+    "table6": table6,
     "table7": table7,
     "table8": table8,
 }
+
+
+def read_store(outputs: Path, scale: str) -> tuple[Store, list[str]]:
+    """What the runs of `scale` left in `outputs`, and a line on those that no table shows."""
+    all_attacks = attacks(outputs, scale)
+    fits, other_fits = _as_configured(evaluations(outputs, scale))
+    attacked, other_attacks = _as_configured(all_attacks)
+    left_out = f"Left out, for their data set or model settings differ from those of conf/: {other_fits} fits, "
+    notes = ["", f"{left_out}{other_attacks} attacks."] if other_fits or other_attacks else []
+    there = set(fits["dataset"]) if len(fits) else set()
+    images = "digits" if scale != "paper" and "digits" in there and "cifar10" not in there else "cifar10"
+    return Store(fits, attacked, paper_values(), all_attacks, images), notes
+
+
+def make_tables(store: Store, left_out: list[str]) -> list[Made]:
+    """All tables, those with nothing in them included."""
+    made = []
+    for name, make in TABLES.items():
+        title, cells, notes = make(store)
+        made.append(Made(name, title, cells, [*notes, *_of_the_data(store, cells), *left_out]))
+    return made
 
 
 def _as_configured(found: pd.DataFrame) -> tuple[pd.DataFrame, int]:
@@ -46,29 +72,36 @@ def _of_the_data(store: Store, cells: pd.DataFrame) -> list[str]:
     return [""] * bool(said) + [f"- Data of {name}: {note}." for name, note in said]
 
 
+def render(outputs: Path, scale: str) -> list[str]:
+    """Write tables, figures and report of the runs in `outputs` beside them; returns what a person reads of each."""
+    store, left_out = read_store(outputs, scale)
+    tables = make_tables(store, left_out)
+    for table in tables:
+        write_table(outputs / "tables", table.name, table.title, table.cells, table.notes)
+    figures = write_figures(store, outputs / "figures")
+    claims = claims_table(store)
+    write_claims(outputs / "tables", claims)
+    write_report(outputs, tables, figures, claims, scale)
+    texts = [(outputs / "tables" / f"{t.name}.md").read_text().replace("<br>", "; ") for t in tables]
+    texts.append((outputs / "tables" / "claims.md").read_text())
+    for name, drawn in figures.items():
+        empty = "" if drawn.figure else " (nothing to draw yet)"
+        texts.append("\n".join([f"{name}: {drawn.title}{empty}", *drawn.notes, ""]))
+    return texts
+
+
 def main(words: list[str] | None = None) -> int:
-    """Write the tables and say where."""
+    """Write tables and figures and say where."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--outputs", default="outputs", help="folder that the runs wrote to (paths.outputs)")
-    parser.add_argument("--scale", default="paper", help="take the runs of this scale (paper, smoke)")
+    parser.add_argument("--scale", default="paper", help="take the runs of this scale (conf/scale)")
     given = parser.parse_args(words)
     outputs = Path(given.outputs)
     if not outputs.is_dir():
         print(f"error: there is no folder {outputs}; run something first or give --outputs.", file=sys.stderr)
         return 2
-    all_attacks = attacks(outputs, given.scale)
-    fits, other_fits = _as_configured(evaluations(outputs, given.scale))
-    attacked, other_attacks = _as_configured(all_attacks)
-    store = Store(fits, attacked, paper_values(), all_attacks)
-    for name, make in TABLES.items():
-        title, cells, notes = make(store)
-        notes += _of_the_data(store, cells)
-        if other_fits or other_attacks:
-            others = f"{other_fits} fits, {other_attacks} attacks"
-            notes += ["", f"Left out, for their data set or model settings differ from those of conf/: {others}."]
-        write_table(outputs / "tables", name, title, cells, notes)
-        print((outputs / "tables" / f"{name}.md").read_text().replace("<br>", "; "))
-    print(f"Written to {outputs / 'tables'}/ as CSV, Markdown and LaTeX.")
+    print("\n".join(render(outputs, given.scale)))
+    print(f"Written: {outputs / 'report.html'}; {outputs / 'tables'}/ as CSV, Markdown, LaTeX; {outputs / 'figures'}/.")
     return 0
 
 

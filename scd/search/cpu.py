@@ -67,15 +67,25 @@ def search(
     found = (candidate, threshold, gain)
     with _threads_for(votes):
         if window is None:
-            from scd.search.cpu_histogram import search_votes
-
             narrow = np.abs(node[-1]).sum(axis=1).max() < 2**31  # then half the memory will do
-            search_votes(*node, np.zeros(1, dtype=np.int32 if narrow else np.int64), *found)
+            zero = np.zeros(1, dtype=np.int32 if narrow else np.int64)
+            if _are_activations(columns, divisor):
+                from scd.search.cpu_activations import search_activation_votes
+
+                search_activation_votes(node[0], x, *node[3:], zero, *found)
+            else:
+                from scd.search.cpu_histogram import search_votes
+
+                search_votes(*node, zero, *found)
         else:
             from scd.search.cpu_window import search_window_votes  # compiled only where it is used
 
             search_window_votes(*node, window.rows.numpy(), window.current.numpy(), window.radius, *found)
     return Best(*(torch.from_numpy(each) for each in found))
+
+
+def _are_activations(columns: torch.Tensor, divisor: float) -> bool:
+    return columns.ndim == 3 and columns.dtype == torch.uint8 and divisor == 1 and bool(columns.max() <= 1)
 
 
 def search_logistic(

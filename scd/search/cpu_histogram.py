@@ -15,6 +15,8 @@ from numba import njit, prange
 
 from scd.search.cpu_thresholds import lowest_threshold
 
+_LANES = 16
+_LANE_DIGITS = np.uint32(4)
 _ROWS_PER_BIN = 8  # on average; more bins cost scans, fewer cost sorting (measured at 800 to 7,500 active rows)
 
 
@@ -30,7 +32,7 @@ def search_votes(p, columns, divisor, features, steps, effects, zero, candidate,
 @njit(nogil=True, cache=True)
 def _search_vote(p, columns, divisor, features, steps, effects, zero):
     n = len(p)
-    active = np.empty(n, dtype=np.int32)
+    active = np.empty(n, dtype=np.uint32)  # unsigned indices are not tested for being negative
     m = 0
     for i in range(n):  # the rows of positive effect first, so that neither scatter below needs a branch
         active[m] = i
@@ -50,14 +52,14 @@ def _search_vote(p, columns, divisor, features, steps, effects, zero):
     low, high = pa[0], pa[0]
     for r in range(m):
         low, high = min(low, pa[r]), max(high, pa[r])
-    bins = 128
+    bins, digits = 128, np.uint32(3)
     while bins < 2048 and bins < m // _ROWS_PER_BIN:
-        bins *= 2
+        bins, digits = 2 * bins, np.uint32(digits + np.uint32(1))
     scale = np.float32(bins) / (high - low) if high > low else np.float32(0)
     if not np.isfinite(scale):
         scale = np.float32(0)
     xa = np.empty(m, dtype=np.float32)
-    where = np.empty(m, dtype=np.int32)
+    where = np.empty(m, dtype=np.uint32)
     gains = np.zeros(bins, dtype=zero.dtype)  # positive effects of each bin
     total = np.zeros(bins, dtype=zero.dtype)  # all effects of each bin
     best, winner, feature = np.int64(np.iinfo(np.int64).min), 0, -1
@@ -73,7 +75,7 @@ def _search_vote(p, columns, divisor, features, steps, effects, zero):
         step = steps[c]
         for r in range(m):
             b = (pa[r] + step * xa[r] - low) * scale
-            where[r] = np.int32(min(max(b, np.float32(0)), top))
+            where[r] = _place(np.uint32(np.int32(min(max(b, np.float32(0)), top))), digits)
         for b in range(bins):
             gains[b] = 0
         for r in range(positive):
@@ -82,12 +84,8 @@ def _search_vote(p, columns, divisor, features, steps, effects, zero):
             total[b] = gains[b]
         for r in range(positive, m):
             total[where[r]] += ea[r]
-        above, bound = zero[0], zero[0]
-        for b in range(bins - 1, -1, -1):
-            bound = max(bound, above + gains[b])  # no threshold inside the bin can beat this
-            above += total[b]
-        if bound > best:
-            reached = _best_inside(pa, step, xa, ea, where, gains, total, best)
+        if _bound(gains, total) > best:
+            reached = _best_inside(pa, step, xa, ea, where, digits, gains, total, best)
             if reached > best:
                 best, winner = reached, c
     column = columns[features[winner]]
@@ -97,25 +95,48 @@ def _search_vote(p, columns, divisor, features, steps, effects, zero):
     return winner, lowest_threshold(q, ea, best), best
 
 
+@njit(nogil=True, cache=True, inline="always")
+def _place(b, digits):
+    """Where bin `b` is kept: `_LANES` runs of ``2**digits`` bins lie interleaved, to be summed side by side."""
+    return ((b & ((np.uint32(1) << digits) - np.uint32(1))) << _LANE_DIGITS) | (b >> digits)
+
+
 @njit(nogil=True, cache=True)
-def _best_inside(pa, step, xa, ea, where, gains, total, best):
+def _bound(gains, total):
+    """What no threshold can beat: the greatest, over bins, of all effects above the bin and its own positive ones."""
+    above, bound = np.zeros(_LANES, dtype=gains.dtype), np.zeros(_LANES, dtype=gains.dtype)
+    for first in range(len(gains) - _LANES, -1, -_LANES):
+        for lane in range(_LANES):
+            here = above.dtype.type(above[lane] + gains[first + lane])
+            bound[lane] = here if here > bound[lane] else bound[lane]
+            above[lane] += total[first + lane]
+    greatest, higher = np.int64(0), np.int64(0)
+    for lane in range(_LANES - 1, -1, -1):
+        greatest = max(greatest, higher + bound[lane])
+        higher += above[lane]
+    return greatest
+
+
+@njit(nogil=True, cache=True)
+def _best_inside(pa, step, xa, ea, where, digits, gains, total, best):
     """The candidate's greatest gain if it exceeds `best`, else anything not above `best`."""
     bins = len(gains)
     best = max(best, np.int64(0))
     above = np.int64(0)
     for b in range(bins - 1, -1, -1):
-        above += total[b]
+        above += total[_place(np.uint32(b), digits)]
         best = max(best, above)
     slot = np.zeros(bins, dtype=np.int32)  # 1, 2, ... for the bins worth sorting
     edge = np.empty(bins, dtype=np.int64)
     k = 0
     above = np.int64(0)
     for b in range(bins - 1, -1, -1):
-        if above + gains[b] > best:
+        place = _place(np.uint32(b), digits)
+        if above + gains[place] > best:
             k += 1
-            slot[b] = k
+            slot[place] = k
             edge[k - 1] = above
-        above += total[b]
+        above += total[place]
     if k == 0:
         return best
     first = np.full(k, -1, dtype=np.int32)

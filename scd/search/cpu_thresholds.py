@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from scd.search.cpu_sorting import ascending
+
 
 @njit(nogil=True, cache=True)
 def lowest_threshold(q, ea, best):
-    order = np.argsort(q)
+    order = ascending(q)
     m = len(q)
     gain = np.int64(0)
     cut = m if best == 0 else -1

@@ -5,10 +5,9 @@ import re
 import attack_laws as laws
 import numpy as np
 import pytest
-from half_space import HalfSpace, best_of_each_run, same_result
+from half_space import HalfSpace, best_of_each_run
 from sign_network_2d import SignNetwork2D, points_in
 
-from attacks import geometry
 from attacks.boundary import BoundaryAttack
 from attacks.boundary_moves import Mover, Moves
 from attacks.boundary_search import FINAL_TOLERANCE
@@ -123,11 +122,6 @@ def test_an_iteration_without_an_adversarial_move_ends_the_run():
     assert result.trace["iteration"].max() == 1
 
 
-@pytest.mark.parametrize("clip", [(0.0, 1.0), (0.1, 0.7), (-1.0 / 3.0, 0.9)])
-def test_nothing_outside_the_box_is_asked_or_returned(clip):
-    laws.stays_in_the_box(BoundaryAttack(**QUICK), clip)
-
-
 def test_steps_stay_finite_where_everything_but_the_original_is_adversarial():
     x = np.full((1, 3), 0.5)
 
@@ -139,37 +133,6 @@ def test_steps_stay_finite_where_everything_but_the_original_is_adversarial():
     assert result.success[0]
 
 
-def test_a_constant_model_fails_every_example_and_has_no_distance():
-    laws.fails_on_a_constant_model(BoundaryAttack(init_size=7, **QUICK), queries=1 + 2 * 7)
-
-
-def test_an_already_misclassified_example_costs_one_query_and_is_not_a_success():
-    laws.leaves_a_misclassified_example_alone(BoundaryAttack(**QUICK))
-
-
-def test_the_record_is_the_least_of_the_runs_and_their_traces_never_rise():
-    laws.records_what_it_returns(BoundaryAttack(**{**QUICK, "max_iter": 15}), "l2")
-
-
-@pytest.mark.parametrize("budget", [1, 2, 3, 5, 17, 40, 64, 100, 333, 1000])
-def test_the_query_budget_is_never_exceeded(budget):
-    laws.never_exceeds_its_budget(BoundaryAttack(query_budget=budget, max_iter=100, restarts=2))
-
-
-def test_a_run_does_not_depend_on_the_other_points_or_on_the_block_size():
-    laws.does_not_depend_on_company(BoundaryAttack(**QUICK), BoundaryAttack(memory_budget=16 * 12 * 7, **QUICK))
-
-
-def test_a_run_does_not_depend_on_the_threads(monkeypatch):
-    def result():
-        return BoundaryAttack(**QUICK)(laws.outside_ball, laws.points(4), np.zeros(4, int))
-
-    alone = result()
-    monkeypatch.setattr(geometry, "_SMALL_WORK", 0)
-    monkeypatch.setattr(geometry, "_workers", lambda: 3)
-    assert same_result(alone, result())
-
-
 def test_restarts_are_the_minimum_over_single_runs_with_the_same_streams():
     settings = {**QUICK, "max_iter": 6}
     fewer = [BoundaryAttack(**{**settings, "restarts": k})(laws.outside_ball, laws.points(1), [0]) for k in range(1, 5)]
@@ -177,17 +140,6 @@ def test_restarts_are_the_minimum_over_single_runs_with_the_same_streams():
     for k, result in enumerate(fewer, start=1):
         assert result.l2[0] == min(last[:k])
         assert result.restart[0] == int(np.argmin(last[:k]))
-
-
-def test_the_seed_decides():
-    one, again, other = (BoundaryAttack(seed=s, **QUICK)(laws.outside_ball, laws.points(2), [0, 0]) for s in (1, 1, -2))
-    assert same_result(one, again)
-    assert one.l2[0] != other.l2[0]
-
-
-@pytest.mark.parametrize("after", [0, 2, 5, 12, 17])
-def test_resumed_after_an_interrupt_equals_uninterrupted(tmp_path, after):
-    laws.resumes(BoundaryAttack(memory_budget=16 * 40 * 16, **QUICK), tmp_path / "state.npz", after)
 
 
 @pytest.mark.parametrize(

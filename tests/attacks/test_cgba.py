@@ -6,10 +6,10 @@ import re
 import attack_laws as laws
 import numpy as np
 import pytest
-from half_space import HalfSpace, best_of_each_run, same_result
+from half_space import HalfSpace, best_of_each_run
 from sign_network_2d import SignNetwork2D, points_in
 
-from attacks import HopSkipJump, geometry
+from attacks import HopSkipJump
 from attacks.boundary_search import FINAL_TOLERANCE
 from attacks.cgba import CGBA
 
@@ -135,53 +135,6 @@ def test_other_starts(start):
         model, model.x, [0], pool=pool, pool_labels=model(pool), starts={0: far}
     )
     assert 0.2 <= result.l2[0] <= 0.21
-
-
-@pytest.mark.parametrize("clip", [(0.0, 1.0), (0.1, 0.7), (-1.0 / 3.0, 0.9)])
-def test_nothing_outside_the_box_is_asked_or_returned(clip):
-    laws.stays_in_the_box(CGBA(**QUICK), clip)
-
-
-def test_a_constant_model_fails_every_example_and_has_no_distance():
-    laws.fails_on_a_constant_model(CGBA(init_size=7, **QUICK), queries=1 + 2 * 7)
-
-
-def test_an_already_misclassified_example_costs_one_query_and_is_not_a_success():
-    laws.leaves_a_misclassified_example_alone(CGBA(**QUICK))
-
-
-def test_the_record_is_the_least_of_the_runs_and_their_traces_never_rise():
-    laws.records_what_it_returns(CGBA(**QUICK), "l2")
-
-
-@pytest.mark.parametrize("budget", [1, 2, 3, 5, 17, 40, 64, 100, 333, 1000])
-def test_the_query_budget_is_never_exceeded(budget):
-    laws.never_exceeds_its_budget(CGBA(query_budget=budget, restarts=2))
-
-
-def test_a_run_does_not_depend_on_the_other_points_or_on_the_block_size():
-    laws.does_not_depend_on_company(CGBA(**QUICK), CGBA(memory_budget=16 * 12 * 7, **QUICK))
-
-
-def test_a_run_does_not_depend_on_the_threads(monkeypatch):
-    def result():
-        return CGBA(**QUICK)(laws.outside_ball, laws.points(4), np.zeros(4, int))
-
-    alone = result()
-    monkeypatch.setattr(geometry, "_SMALL_WORK", 0)
-    monkeypatch.setattr(geometry, "_workers", lambda: 3)
-    assert same_result(alone, result())
-
-
-def test_the_seed_decides():
-    one, again, other = (CGBA(seed=s, **QUICK)(laws.outside_ball, laws.points(2), [0, 0]) for s in (1, 1, -2))
-    assert same_result(one, again)
-    assert one.l2[0] != other.l2[0]
-
-
-@pytest.mark.parametrize("after", [0, 2, 15, 40, 70])
-def test_resumed_after_an_interrupt_equals_uninterrupted(tmp_path, after):
-    laws.resumes(CGBA(memory_budget=16 * 40 * 16, **QUICK), tmp_path / "state.npz", after)
 
 
 @pytest.mark.parametrize(

@@ -2,13 +2,11 @@
 
 import re
 
-import attack_laws as laws
 import numpy as np
 import pytest
-from half_space import HalfSpace, same_result
+from half_space import HalfSpace
 from sign_network_2d import SignNetwork2D, points_in
 
-from attacks import geometry
 from attacks.boundary_search import FINAL_TOLERANCE
 from attacks.noise_search import NoiseSearch
 
@@ -116,54 +114,6 @@ def test_a_short_budget_leaves_every_level_the_same_draws():
     draws = NoiseSearch(levels=20, query_budget=1 + 24 + 20 * 7)(model, model.x, [0]).tables["levels"]["draws"]
     assert draws.min() == 7
     assert draws.max() <= 9  # what the projection did not need
-
-
-@pytest.mark.parametrize("clip", [(0.0, 1.0), (0.1, 0.7), (-1.0 / 3.0, 0.9)])
-@pytest.mark.parametrize("kind", ["gaussian", "uniform"])
-def test_nothing_outside_the_box_is_asked_or_returned(clip, kind):
-    laws.stays_in_the_box(NoiseSearch(kind=kind, **QUICK), clip)
-
-
-def test_a_constant_model_fails_every_example_and_has_no_distance():
-    laws.fails_on_a_constant_model(NoiseSearch(**QUICK), queries=1 + 8 * 20)
-
-
-def test_an_already_misclassified_example_costs_one_query_and_is_not_a_success():
-    laws.leaves_a_misclassified_example_alone(NoiseSearch(**QUICK))
-
-
-def test_the_record_is_the_closest_row_and_the_trace_never_rises():
-    laws.records_what_it_returns(NoiseSearch(**QUICK), "l2")
-
-
-@pytest.mark.parametrize("budget", [1, 2, 3, 5, 17, 40, 64, 100, 333, 1000])
-def test_the_query_budget_is_never_exceeded(budget):
-    laws.never_exceeds_its_budget(NoiseSearch(query_budget=budget))
-
-
-def test_a_point_does_not_depend_on_the_other_points_or_on_the_block_size():
-    laws.does_not_depend_on_company(NoiseSearch(**QUICK), NoiseSearch(memory_budget=16 * 12 * 7, **QUICK))
-
-
-def test_a_point_does_not_depend_on_the_threads(monkeypatch):
-    def result():
-        return NoiseSearch(**QUICK)(laws.outside_ball, laws.points(4), np.zeros(4, int))
-
-    alone = result()
-    monkeypatch.setattr(geometry, "_SMALL_WORK", 0)
-    monkeypatch.setattr(geometry, "_workers", lambda: 3)
-    assert same_result(alone, result())
-
-
-def test_the_seed_decides():
-    one, again, other = (NoiseSearch(seed=s, **QUICK)(laws.outside_ball, laws.points(2), [0, 0]) for s in (1, 1, -2))
-    assert same_result(one, again)
-    assert one.l2[0] != other.l2[0]
-
-
-@pytest.mark.parametrize("after", [0, 2, 9, 20, 30])
-def test_resumed_after_an_interrupt_equals_uninterrupted(tmp_path, after):
-    laws.resumes(NoiseSearch(memory_budget=16 * 40 * 8, **QUICK), tmp_path / "state.npz", after)
 
 
 @pytest.mark.parametrize(

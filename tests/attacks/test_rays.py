@@ -6,10 +6,9 @@ import re
 import attack_laws as laws
 import numpy as np
 import pytest
-from half_space import HalfSpace, same_result
+from half_space import HalfSpace
 from sign_network_2d import SignNetwork2D, points_in
 
-from attacks import geometry
 from attacks.boundary_search import FINAL_TOLERANCE
 from attacks.rays import RayS
 
@@ -143,48 +142,6 @@ def test_the_trace_counts_candidates_and_queries():
     assert trace["queries"][:4].tolist() == [200, 400, 600, 800]
     assert (np.diff(trace["iteration"]) > 0).all()
     assert (np.diff(trace["linf"]) <= 0).all()
-
-
-@pytest.mark.parametrize("clip", [(0.0, 1.0), (0.1, 0.7), (-1.0 / 3.0, 0.9)])
-def test_nothing_outside_the_box_is_asked_or_returned(clip):
-    laws.stays_in_the_box(RayS(query_budget=300), clip)
-
-
-def test_a_constant_model_fails_every_example_after_one_round_of_single_features():
-    # blocks of 12 features: 1 + 2 + 4 + 6 + 12, of sizes 12, 6, 3, 2 and 1, and the example's own label
-    laws.fails_on_a_constant_model(RayS(), queries=1 + 1 + 2 + 4 + 6 + 12)
-
-
-def test_an_already_misclassified_example_costs_one_query_and_is_not_a_success():
-    laws.leaves_a_misclassified_example_alone(RayS(query_budget=300))
-
-
-def test_the_record_is_that_of_its_point_and_the_trace_never_rises():
-    laws.records_what_it_returns(RayS(query_budget=900), "linf")
-
-
-@pytest.mark.parametrize("budget", [1, 2, 3, 5, 17, 40, 64, 100, 333, 1000])
-def test_the_query_budget_is_never_exceeded(budget):
-    laws.never_exceeds_its_budget(RayS(query_budget=budget))
-
-
-def test_a_run_does_not_depend_on_the_other_points_or_on_the_block_size():
-    laws.does_not_depend_on_company(RayS(query_budget=300), RayS(query_budget=300, memory_budget=16 * 12 * 2))
-
-
-def test_a_run_does_not_depend_on_the_threads(monkeypatch):
-    def result():
-        return RayS(query_budget=200)(laws.outside_ball, laws.points(4), np.zeros(4, int))
-
-    alone = result()
-    monkeypatch.setattr(geometry, "_SMALL_WORK", 0)
-    monkeypatch.setattr(geometry, "_workers", lambda: 3)
-    assert same_result(alone, result())
-
-
-@pytest.mark.parametrize("after", [0, 1, 2, 40, 230, 250])
-def test_resumed_after_an_interrupt_equals_uninterrupted(tmp_path, after):
-    laws.resumes(RayS(query_budget=500), tmp_path / "state.npz", after)
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,10 @@ import re
 import attack_laws as laws
 import numpy as np
 import pytest
-from half_space import HalfSpace, best_of_each_run, same_result
+from half_space import HalfSpace, best_of_each_run
 from sign_network_2d import SignNetwork2D, points_in
 
-from attacks import HopSkipJump, geometry
+from attacks import HopSkipJump
 from attacks.boundary_search import FINAL_TOLERANCE
 from attacks.surfree import SurFree
 
@@ -158,60 +158,12 @@ def test_other_starts(start):
     assert 0.2 <= result.l2[0] <= 0.21
 
 
-@pytest.mark.parametrize("clip", [(0.0, 1.0), (0.1, 0.7), (-1.0 / 3.0, 0.9)])
-def test_nothing_outside_the_box_is_asked_or_returned(clip):
-    laws.stays_in_the_box(SurFree(**QUICK), clip)
-
-
-def test_a_constant_model_fails_every_example_and_has_no_distance():
-    laws.fails_on_a_constant_model(SurFree(init_size=7, **QUICK), queries=1 + 2 * 7)
-
-
-def test_an_already_misclassified_example_costs_one_query_and_is_not_a_success():
-    laws.leaves_a_misclassified_example_alone(SurFree(**QUICK))
-
-
-def test_the_record_is_the_least_of_the_runs_and_their_traces_never_rise():
-    laws.records_what_it_returns(SurFree(**QUICK), "l2")
-
-
-@pytest.mark.parametrize("budget", [1, 2, 3, 5, 17, 40, 64, 100, 333, 1000])
-def test_the_query_budget_is_never_exceeded(budget):
-    laws.never_exceeds_its_budget(SurFree(query_budget=budget, restarts=2))
-
-
 def test_a_run_cut_short_on_its_arc_keeps_what_it_has_found_there():
     model = HalfSpace(60, 0.2, seed=3)
     found = [SurFree(query_budget=b)(model, model.x, [0]) for b in range(60, 120)]
     assert all(result.l2[0] >= 0.2 for result in found)
     distance = np.array([result.l2[0] for result in found])
     assert (np.diff(distance) <= FINAL_TOLERANCE * distance[1:]).all()
-
-
-def test_a_run_does_not_depend_on_the_other_points_or_on_the_block_size():
-    laws.does_not_depend_on_company(SurFree(**QUICK), SurFree(memory_budget=16 * 12 * 3, **QUICK))
-
-
-def test_a_run_does_not_depend_on_the_threads(monkeypatch):
-    def result():
-        return SurFree(**QUICK)(laws.outside_ball, laws.points(4), np.zeros(4, int))
-
-    alone = result()
-    monkeypatch.setattr(geometry, "_SMALL_WORK", 0)
-    monkeypatch.setattr(geometry, "_workers", lambda: 3)
-    assert same_result(alone, result())
-
-
-def test_the_seed_decides():
-    one, again, other = (SurFree(seed=s, **QUICK)(laws.outside_ball, laws.points(2), [0, 0]) for s in (1, 1, -2))
-    assert same_result(one, again)
-    assert one.l2[0] != other.l2[0]
-
-
-@pytest.mark.parametrize("after", [0, 2, 15, 40, 90])
-def test_resumed_after_an_interrupt_equals_uninterrupted(tmp_path, monkeypatch, after):
-    monkeypatch.setattr("attacks.surfree._ROUNDS", 16)  # so that there are snapshots
-    laws.resumes(SurFree(max_iter=12, restarts=3), tmp_path / "state.npz", after)
 
 
 @pytest.mark.parametrize(

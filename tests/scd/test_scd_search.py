@@ -35,6 +35,18 @@ def test_a_window_wider_than_the_data_gives_the_unrestricted_gain(kernel, kind):
     assert torch.equal(wide.candidate, free.candidate)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("inputs", [1, 5, 33])  # the search over activations takes 32 of them at a time
+def test_activations_as_inputs_equal_to_the_reference(kind, inputs):
+    for n in (1, 2, 40, 700):
+        for seed in range(6):
+            case = make_case(kind, seed, n=n, d=inputs)
+            rng = np.random.default_rng(seed)
+            case["columns"] = torch.from_numpy(rng.integers(0, 2, (3, inputs, n), dtype=np.uint8))
+            case["steps"] *= rng.choice([1, 8])  # the projections of tied rows move to those of others
+            assert same(cpu.search(**case), reference.search(**case)), (n, seed)
+
+
 @pytest.mark.parametrize("kernel", [cpu, reference])
 @pytest.mark.parametrize("divisor", [255.0, 16.0])
 @pytest.mark.parametrize("window", [None, 3])

@@ -1,0 +1,67 @@
+"""How a claim is tested: differences of the same points under two models, with their bootstrap intervals."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from pipeline.statistics import bootstrap
+from scripts.cells import Store, largest, where
+from scripts.collect import examples
+from scripts.table_distances import protocol
+
+HOLDS, FAILS, OPEN, UNTESTED = "holds", "fails", "open", "not tested"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the runs say of a claim, and the number behind it."""
+
+    verdict: str
+    """"holds", "fails", "open" (the interval does not decide) or "not tested"."""
+    number: str
+
+
+def untested(what: str) -> Verdict:
+    """Nothing was run that could decide; `what` names what is lacking."""
+    return Verdict(UNTESTED, what)
+
+
+def greater(difference: np.ndarray, words: str) -> Verdict:
+    """Whether the mean of `difference`, one value a point, is above zero: by its 95 % bootstrap interval."""
+    mean, low, high = bootstrap(difference, "mean")
+    verdict = HOLDS if low > 0 else FAILS if high < 0 else OPEN
+    return Verdict(verdict, f"{words} {mean:+.2f} ({low:+.2f} to {high:+.2f}; {len(difference)} points)")
+
+
+def distances(store: Store, model: str, attack: str) -> pd.Series:
+    """Minimum L2 of each attacked point under Table 2's protocol, by index; empty where it was not run."""
+    found = protocol(store, model, attack)
+    if not len(found):
+        return pd.Series(dtype=np.float64)
+    return examples(largest(found)["path"])["l2"].dropna()
+
+
+def paired(first: pd.Series, second: pd.Series) -> np.ndarray:
+    """First minus second at the points that both have."""
+    both = pd.concat([first, second], axis=1, join="inner").to_numpy(dtype=np.float64)
+    return both[:, 0] - both[:, 1]
+
+
+def against_the_best(store: Store, model: str, rivals: tuple[str, ...], attack: str) -> Verdict:
+    """Whether `model` has greater distances than the most robust of `rivals`, at the points they have in common."""
+    ours = distances(store, model, attack)
+    theirs = {rival: values for rival in rivals if len(values := distances(store, rival, attack))}
+    theirs = {rival: values for rival, values in theirs.items() if len(paired(ours, values)) >= 2}
+    if not theirs:
+        return untested(f"{model} and a rival under attack={attack} on the same points")
+    best = max(theirs, key=lambda rival: theirs[rival].mean())
+    return greater(paired(ours, theirs[best]), f"{model} − {best}, the best of {len(theirs)} rivals:")
+
+
+def accuracy(store: Store, dataset: str, model: str) -> float | None:
+    """Test accuracy of the largest ensemble, per cent."""
+    found = where(store.evaluations, dataset=dataset, model=model, voting="hard")
+    return None if not len(found) else 100 * float(found.loc[found["n_votes"].idxmax(), "accuracy_ensemble"])

@@ -1,0 +1,68 @@
+"""Published records carry every number, no weights, no folders of the machine; their tables equal those of the runs."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from scripts.publish import main, without_folders
+from scripts.tables import main as make_tables
+
+
+@pytest.fixture
+def outputs(compose_config, tmp_path):
+    from pipeline.experiment import run
+
+    for words in (("attack=hsj",), ("attack=transfer",)):
+        run(compose_config("scale=smoke", *words))
+    return tmp_path / "outputs"
+
+
+def test_tables_of_the_published_records_equal_those_of_the_runs(outputs, tmp_path):
+    to = tmp_path / "published"
+    make_tables(["--outputs", str(outputs), "--scale", "smoke"])
+    assert main(["--outputs", str(outputs), "--to", str(to), "--scale", "smoke"]) == 0
+    for table in ("table1", "table2", "table6"):
+        ours, theirs = (pd.read_csv(folder / "tables" / f"{table}.csv") for folder in (outputs, to))
+        pd.testing.assert_frame_equal(ours, theirs)
+    assert (outputs / "figures" / "convergence.csv").read_text() == (to / "figures" / "convergence.csv").read_text()
+
+
+def test_no_weights_and_no_folders_leave_the_machine(outputs, tmp_path):
+    to = tmp_path / "published"
+    main(["--outputs", str(outputs), "--to", str(to), "--scale", "smoke"])
+    assert not list(to.glob("fits/**/*.npz"))
+    assert list(to.glob("attacks/digits-*/adversarials.npz"))
+    for path in [*to.rglob("*.json"), *to.rglob("*.yaml")]:
+        assert str(tmp_path) not in path.read_text(), path
+
+
+def test_pictures_of_other_sets_stay_at_home(outputs, tmp_path):
+    for folder in list((outputs / "attacks").glob("digits-*")):
+        folder.rename(folder.with_name(folder.name.replace("digits", "mnist")))
+    main(["--outputs", str(outputs), "--to", str(tmp_path / "published"), "--scale", "smoke"])
+    assert list((tmp_path / "published").glob("attacks/mnist-*/examples.csv"))
+    assert not list((tmp_path / "published").rglob("*.npz"))
+
+
+def test_earlier_records_stay(outputs, tmp_path):
+    to = tmp_path / "published"
+    main(["--outputs", str(outputs), "--to", str(to), "--scale", "smoke"])
+    before = sorted(path.name for path in (to / "attacks").glob("*"))
+    for folder in (outputs / "attacks").glob("*"):
+        (folder / "done.json").unlink()
+    main(["--outputs", str(outputs), "--to", str(to), "--scale", "smoke"])
+    assert sorted(path.name for path in (to / "attacks").glob("*")) == before
+
+
+def test_paths_are_cut_to_their_last_part():
+    found = without_folders(
+        {"file": "/home/me/x.npz", "command": "python run.py a=1 paths.data=/home/me", "n": [1, "/a/b"]}
+    )
+    assert found == {"file": "x.npz", "command": "python run.py a=1", "n": [1, "b"]}
+
+
+def test_the_source_is_not_its_own_target(outputs, capsys):
+    assert main(["--outputs", str(outputs), "--to", str(outputs)]) == 2
+    assert "must be another folder" in capsys.readouterr().err
+    assert main(["--outputs", str(outputs / "absent")]) == 2
