@@ -1,8 +1,8 @@
 """Copies the records of finished runs to where they can be committed, and renders tables, figures and report of them.
 
 ``make publish`` takes everything that a reader needs to check a number, and nothing that is not ours to publish or does
-not belong to the result: no weights, no pictures but of the embedded digits, no folders of the machine. Records of
-earlier calls stay, so that what was run at different times adds up.
+not belong to the result: no weights, no pictures but of the embedded digits, no texts, no folders of the machine.
+Records of earlier calls stay, so that what was run at different times adds up.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def _publish_fit(folder: Path, to: Path) -> None:
 
 
 def _publish_attack(folder: Path, to: Path) -> None:
-    """Everything but pictures; the trace, which is long, compressed."""
+    """Everything but pictures and texts; the trace, which is long, compressed."""
     to.mkdir(parents=True, exist_ok=True)
     facts = read_json(folder / "done.json")
     names = []
@@ -60,7 +60,7 @@ def _publish_attack(folder: Path, to: Path) -> None:
         content = (folder / name).read_bytes()
         if name == "trace.csv":
             name, content = "trace.csv.gz", gzip.compress(content, mtime=0)
-        if name.endswith(".npz") and not folder.name.startswith(f"{OURS_TO_SHOW}-"):
+        if name.endswith((".npz", ".jsonl")) and not folder.name.startswith(f"{OURS_TO_SHOW}-"):
             continue
         if name == "config.yaml":
             _publish_config(folder, to)
@@ -75,7 +75,8 @@ def _publish_attack(folder: Path, to: Path) -> None:
 def _publish_config(folder: Path, to: Path) -> None:
     config = yaml.safe_load((folder / "config.yaml").read_text())
     for name in _FOLDERS:
-        config["dataset"].pop(name, None)
+        for group in ("dataset", "attack"):
+            config.get(group, {}).pop(name, None)
     write_yaml(to / "config.yaml", without_folders(config))
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from scripts.publish import main, without_folders
 from scripts.tables import main as make_tables
+from tests.mini_texts import write_texts
 
 
 @pytest.fixture
@@ -43,6 +44,23 @@ def test_pictures_of_other_sets_stay_at_home(outputs, tmp_path):
     main(["--outputs", str(outputs), "--to", str(tmp_path / "published"), "--scale", "smoke"])
     assert list((tmp_path / "published").glob("attacks/mnist-*/examples.csv"))
     assert not list((tmp_path / "published").rglob("*.npz"))
+
+
+def test_texts_stay_at_home_and_table_7_needs_none(compose_config, tmp_path):
+    from pipeline.experiment import run
+
+    write_texts(tmp_path, "mr")
+    plain = [f"attack.{part}=none" for part in ("similarity", "part_of_speech", "stop_words")]
+    run(compose_config("dataset=mr", "model=rf", "model.n_votes=8", "attack=textfooler", "scale=smoke", *plain))
+    outputs, to = tmp_path / "outputs", tmp_path / "published"
+    make_tables(["--outputs", str(outputs), "--scale", "smoke"])
+    assert main(["--outputs", str(outputs), "--to", str(to), "--scale", "smoke"]) == 0
+    assert list(outputs.rglob("texts.jsonl"))
+    assert not list(to.rglob("*.jsonl"))
+    assert "data_dir" not in "".join(path.read_text() for path in to.rglob("config.yaml"))
+    ours, theirs = (pd.read_csv(folder / "tables" / "table7.csv") for folder in (outputs, to))
+    pd.testing.assert_frame_equal(ours, theirs)
+    assert ours[ours["row"] == "mr: queries"]["model"].tolist()[-1] == "rf"
 
 
 def test_earlier_records_stay(outputs, tmp_path):
