@@ -75,7 +75,8 @@ def _publish_attack(folder: Path, to: Path) -> None:
 def _publish_config(folder: Path, to: Path) -> None:
     config = yaml.safe_load((folder / "config.yaml").read_text())
     for name in _FOLDERS:
-        config["dataset"].pop(name, None)
+        for group in ("dataset", "attack"):
+            config.get(group, {}).pop(name, None)
     write_yaml(to / "config.yaml", without_folders(config))
 
 

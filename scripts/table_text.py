@@ -14,13 +14,14 @@ VOTES = 8
 THRESHOLD = 0.5
 """Similarity threshold of the paper's numbers."""
 
-_MAIN = {"score": "votes", "n_votes": VOTES, "keep_equal": False}
+MAIN: dict[str, Any] = {"score": "votes", "n_votes": VOTES, "keep_equal": False}
+"""Settings of the paper's runs."""
 _CONTROLS: dict[str, dict[str, Any]] = {
-    "votes, equal scores kept": {**_MAIN, "keep_equal": True},
-    "soft score": {**_MAIN, "score": "soft"},
-    "hard label": {**_MAIN, "score": "label"},
-    "hard label, equal scores kept": {**_MAIN, "score": "label", "keep_equal": True},
-    "share of 100 votes": {**_MAIN, "n_votes": 100},
+    "votes, equal scores kept": {**MAIN, "keep_equal": True},
+    "soft score": {**MAIN, "score": "soft"},
+    "hard label": {**MAIN, "score": "label"},
+    "hard label, equal scores kept": {**MAIN, "score": "label", "keep_equal": True},
+    "share of 100 votes": {**MAIN, "n_votes": 100},
 }
 
 
@@ -34,7 +35,7 @@ def table7(store: Store) -> tuple[str, pd.DataFrame, list[str]]:
         for model in models:
             known = paper_value(paper, dataset=dataset, model=model, metric="clean_accuracy_percent")
             cells.append(accuracy_cell(eight, dataset, model, known, f"{dataset}: clean accuracy, %"))
-        main = {model: _run(store, dataset, model, **_MAIN) for model in models}
+        main = {model: find_run(store, dataset, model, **MAIN) for model in models}
         for model, run in main.items():
             known = paper_value(paper, dataset=dataset, model=model, metric="adversarial_accuracy_percent")
             cells.append(_cell(f"{dataset}: adversarial accuracy, %", dataset, model, known, run, _accuracy))
@@ -42,7 +43,7 @@ def table7(store: Store) -> tuple[str, pd.DataFrame, list[str]]:
             known = paper_value(paper, dataset=dataset, model=model, metric="queries")
             cells.append(_cell(f"{dataset}: queries", dataset, model, known, run, _queries))
         for label, wanted in _CONTROLS.items():
-            runs = {model: _run(store, dataset, model, **wanted) for model in models}
+            runs = {model: find_run(store, dataset, model, **wanted) for model in models}
             if any(run is not None for run in runs.values()):
                 row = f"{dataset}: adversarial accuracy, {label}"
                 cells += [_control(row, model, run) for model, run in runs.items()]
@@ -57,8 +58,8 @@ def table7(store: Store) -> tuple[str, pd.DataFrame, list[str]]:
     return "Table 7: texts under TextFooler", pd.DataFrame(cells), notes
 
 
-def _run(store: Store, dataset: str, model: str, **wanted: Any) -> pd.Series | None:
-    """The attack of the most documents among those of these settings, the last among equals."""
+def find_run(store: Store, dataset: str, model: str, **wanted: Any) -> pd.Series | None:
+    """The attack of the most documents among those of these settings, the last among equals; None if there is none."""
     found = where(store.attacks, dataset=dataset, model=model, attack="textfooler", voting="hard")
     found = where(found, similarity_threshold=THRESHOLD, points_rule="first", **wanted)
     return None if not len(found) else most_votes(found[found["points"] == found["points"].max()])

@@ -6,8 +6,12 @@ import pandas as pd
 import pytest
 
 from scripts.cells import Store
+from scripts.claim_tests import FAILS, HOLDS, UNTESTED
+from scripts.claims_text import hundred_votes_lower, keeps_most_accuracy, keeps_most_accuracy_soft
 from scripts.collect import paper_values
 from scripts.table_text import table7
+
+CLAIMS = (keeps_most_accuracy, keeps_most_accuracy_soft, hundred_votes_lower)
 
 
 def run(model, score, succeeded, points=1000, **more):
@@ -36,7 +40,11 @@ def store():
          "n_iter": 1000, "n_test": 1000, "folder": "f"}
         for votes, accuracy in ((8, 0.8), (100, 0.9))
     ])  # fmt: skip
-    return Store(fits, attacks, paper_values(), attacks)
+    return store_of(attacks, fits)
+
+
+def store_of(attacks, fits=None):
+    return Store(pd.DataFrame() if fits is None else fits, attacks, paper_values(), attacks)
 
 
 def cell(cells, row, model):
@@ -61,6 +69,39 @@ def test_controls_have_rows_only_where_they_were_run(store):
     assert cell(cells, "mr: adversarial accuracy, soft score", "mlp")["shown"] == "–"
     assert "mr: adversarial accuracy, hard label" not in set(cells["row"])
     assert not any(row.startswith("imdb") and "soft" in row for row in cells["row"])
+
+
+def documents(folder, name, survivors, wrong=()):
+    """The examples of an attack on ten documents."""
+    path = folder / name
+    path.mkdir()
+    rows = [
+        {
+            "index": i,
+            "success": int(i not in survivors and i not in wrong),
+            "reason": "already misclassified" if i in wrong else "",
+        }
+        for i in range(10)
+    ]
+    pd.DataFrame(rows).to_csv(path / "examples.csv", index=False)
+    return str(path)
+
+
+def test_claims_compare_the_most_robust_of_both_kinds_document_by_document(tmp_path):
+    """With votes scd01 keeps all but one wrong document and rf none; with a soft score it is the other way round."""
+    most, none = set(range(1, 10)), set()
+    attacks = pd.DataFrame([
+        run("scd01", "votes", 0, points=10, path=documents(tmp_path, "a", most, wrong={0})),
+        run("scdce", "votes", 10, points=10, path=documents(tmp_path, "b", none)),
+        run("rf", "votes", 10, points=10, path=documents(tmp_path, "c", none)),
+        run("scd01", "soft", 10, points=10, path=documents(tmp_path, "d", none)),
+        run("rf", "soft", 0, points=10, path=documents(tmp_path, "e", most, wrong={0})),
+    ])  # fmt: skip
+    verdicts = {claim: claim(store_of(attacks)) for claim in CLAIMS}
+    assert verdicts[keeps_most_accuracy].verdict == HOLDS
+    assert verdicts[keeps_most_accuracy].number.startswith("per cent of documents, scd01 − rf: +90.00")
+    assert verdicts[keeps_most_accuracy_soft].verdict == FAILS
+    assert verdicts[hundred_votes_lower].verdict == UNTESTED
 
 
 def test_missing_cells_name_their_command_and_notes_their_synonyms(store):

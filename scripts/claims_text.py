@@ -1,0 +1,58 @@
+"""What the runs say of the paper's claims on texts (Table 7)."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from scripts.cells import Store
+from scripts.claim_tests import Verdict, greater, paired, untested
+from scripts.collect import examples
+from scripts.table_text import MAIN, find_run
+
+DATASET = "mr"
+"""The set of Table 7 whose documents are all those of the paper."""
+SIGN, RIVALS = ("scd01", "scdce"), ("wordcnn", "mlp", "bnn", "rf")
+
+
+def keeps_most_accuracy(store: Store) -> Verdict:
+    """Adversarial accuracy when the score is the share of votes, as in the paper."""
+    return _against_rivals(store, "votes")
+
+
+def keeps_most_accuracy_soft(store: Store) -> Verdict:
+    """The same when every model shows a soft score."""
+    return _against_rivals(store, "soft")
+
+
+def hundred_votes_lower(store: Store) -> Verdict:
+    """Adversarial accuracy of scd01 with 8 votes against that with 100."""
+    few, many = _survived(store, "scd01"), _survived(store, "scd01", n_votes=100)
+    if few is None or many is None:
+        return untested(f"dataset={DATASET} model=scd01 attack=textfooler with 8 and with 100 votes")
+    return greater(100 * paired(few, many), "per cent of documents, 8 − 100 votes:")
+
+
+def _against_rivals(store: Store, score: str) -> Verdict:
+    """The most robust sign network against the most robust rival, document by document."""
+    ours, theirs = (_best(store, models, score) for models in (SIGN, RIVALS))
+    if ours is None or theirs is None:
+        return untested(f"dataset={DATASET} attack=textfooler attack.score={score} for a sign network and a rival")
+    words = f"per cent of documents, {ours[0]} − {theirs[0]}:"
+    return greater(100 * paired(ours[1], theirs[1]), words)
+
+
+def _best(store: Store, models: tuple[str, ...], score: str) -> tuple[str, pd.Series] | None:
+    found = {model: s for model in models if (s := _survived(store, model, score=score)) is not None}
+    best = max(found, key=lambda model: found[model].mean(), default=None)
+    return None if best is None else (best, found[best])
+
+
+def _survived(store: Store, model: str, **settings: object) -> pd.Series | None:
+    """1 for each document, by index, that is predicted rightly and survives the attack, else 0; None if never run."""
+    run = find_run(store, DATASET, model, **{**MAIN, **settings})
+    if run is None:
+        return None
+    table = examples(run["path"])
+    survived = (table["success"] == 0) & (table["reason"] != "already misclassified")
+    return survived.astype(np.float64)
