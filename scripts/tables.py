@@ -55,7 +55,7 @@ def _at_scale(scale: str, cells: pd.DataFrame, notes: list[str]) -> tuple[pd.Dat
 
     if "command" in cells:
         cells = cells.assign(command=cells["command"].map(scaled))
-    return cells, [f"Runs of scale={scale}, not of the paper's.", *(scaled(note) for note in notes)]
+    return cells, [f"Runs of scale={scale}, not of the paper's sizes.", "", *(scaled(note) for note in notes)]
 
 
 def main(words: list[str] | None = None) -> int:
