@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 import traceback
 import warnings
@@ -148,7 +149,6 @@ def _other_models(config: Config) -> list[Config]:
     needed = points.get("rule") == "correct_for_all" or attack.get("start") == "given"
     if not needed or not isinstance(points.get("models"), list):
         return []
-    from hydra import compose
     from hydra.core.hydra_config import HydraConfig
 
     hydra = HydraConfig.get()
@@ -158,10 +158,18 @@ def _other_models(config: Config) -> list[Config]:
     composed = []
     for name in points["models"]:
         try:
-            composed.append(resolve(compose("config", overrides=[*shared, f"model={name}", "attack=none"])))
+            composed.append(_composed(*shared, f"model={name}", "attack=none"))
         except Exception as error:  # Hydra's errors share no base class worth naming
             raise UserError(f"points.models: {name!r} cannot be composed: {str(error).splitlines()[0]}") from error
     return composed
+
+
+@functools.cache
+def _composed(*overrides: str) -> Config:
+    """The configuration that these words give; kept, for the jobs of a sweep ask for the same models."""
+    from hydra import compose
+
+    return resolve(compose("config", overrides=list(overrides)))
 
 
 def _show_warning(message: Any, category: Any, filename: str, lineno: int, file: Any = None, line: Any = None) -> None:

@@ -52,7 +52,7 @@ def make_tables(store: Store, scale: str, left_out: list[str]) -> list[Made]:
         title, cells, notes = make(store)
         notes = [*(at_scale(note, scale) for note in notes), *_of_the_data(store, cells), *left_out]
         if scale != "paper":
-            notes.insert(0, f"Runs of scale={scale}, not of the paper's.")
+            notes.insert(0, f"Runs of scale={scale}, not of the paper's sizes.")
         if "command" in cells:
             cells = cells.assign(command=[at_scale(words, scale) for words in cells["command"]])
         made.append(Made(name, title, cells, notes))

@@ -134,19 +134,23 @@ class _Tolerating(Launcher):
 
         What failed at work (1) is worse than what was refused before any work (2), for want of data, say.
         """
-        codes, lines = {0}, []
-        for number, overrides in self.jobs.items():
+        codes, failed = {0}, dict[str, list[int]]()
+        for number in self.jobs:
             begun, code, error = outcome(self.folder, number)
             if code == 0:
                 continue
             codes.add(code or 1)
-            ended = "was killed or lost" if begun else "was never begun"
             if code is None:
-                error = f"the job {ended}" + (f" ({self.lost[number]})" if number in self.lost else "")
-            lines += [f"  job {number + 1}: {error}", f"    {command_of(overrides)}"]
-        print(f"\n{len(self.jobs) - len(lines) // 2} of {len(self.jobs)} jobs succeeded.", flush=True)
-        if lines:
-            print("\n".join([*lines, "The same sweep again does only what is missing."]), file=sys.stderr, flush=True)
+                error = "was killed or lost" if begun else "was never begun"
+                error = f"the job {error}" + (f" ({self.lost[number]})" if number in self.lost else "")
+            failed.setdefault(error, []).append(number)
+        count = len(self.jobs) - sum(map(len, failed.values()))
+        print(f"\n{count} of {len(self.jobs)} jobs succeeded.", flush=True)
+        for error, numbers in failed.items():  # what many jobs lack, such as their data, is said once
+            commands = [f"    {command_of(self.jobs[n])}" for n in numbers]
+            print("\n".join([f"  job {', '.join(str(n + 1) for n in numbers)}: {error}", *commands]), file=sys.stderr)
+        if failed:
+            print("The same sweep again does only what is missing.", file=sys.stderr, flush=True)
         for number in self.jobs:
             outcome_file(self.folder, number).unlink(missing_ok=True)
         with contextlib.suppress(OSError):  # what an engine left there stays

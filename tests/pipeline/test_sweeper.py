@@ -100,7 +100,10 @@ def test_an_engine_that_never_starts_is_said_of_every_job(tmp_path, capsys):
     assert sweep.report() == 1
     said = capsys.readouterr()
     assert "0 of 2 jobs succeeded" in said.out
-    assert said.err.count("the job was never begun (ModuleNotFoundError: cluster=ray needs Ray)") == 2
+    never = "job 1, 2: the job was never begun (ModuleNotFoundError: cluster=ray needs Ray)"
+    assert f"{never}\n    python run.py a=1\n    python run.py a=2\n" in said.err, (
+        "one error, said once, of both commands"
+    )
 
 
 def test_outcomes_of_an_earlier_launch_do_not_count(tmp_path):
