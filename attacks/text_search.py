@@ -19,7 +19,7 @@ UNKNOWN = "<oov>"
 SHORT_THRESHOLD = 0.1
 """Least similarity within a document shorter than the window, as in the authors' program."""
 
-_QUESTIONS = 8192  # asked between two snapshots: enough to fill a model's calls
+_QUESTIONS = 2048  # asked between two snapshots: seconds of work, and enough to fill a model's calls
 
 
 @dataclass(frozen=True)

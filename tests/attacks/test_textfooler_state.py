@@ -1,10 +1,13 @@
 """A killed TextFooler continues and ends with the record of one that was not killed; what it refuses."""
 
+import shutil
+
 import numpy as np
 import pytest
 from text_models import PLAIN, World, same_texts, written
 
 from attacks import TextFooler, TextResult
+from attacks import state as state_module
 from attacks import text_search as search_module
 
 
@@ -52,6 +55,25 @@ def test_killed_again_and_again_equals_uninterrupted(tmp_path):
             assert kills < 1000
     assert kills > 3
     assert same_texts(whole, resumed)
+
+
+@pytest.mark.usefixtures("small_steps")
+def test_a_kill_without_warning_loses_only_what_was_asked_since_the_last_save(tmp_path, monkeypatch):
+    monkeypatch.setattr(state_module, "SAVE_SECONDS", 0.0)
+    world, path, kept = World(6), tmp_path / "state.npz", tmp_path / "kept.npz"
+    attack, calls = world.attack(tmp_path), 0
+
+    def scores(documents):
+        nonlocal calls
+        calls += 1
+        if calls == 9:
+            shutil.copy(path, kept)  # what a kill -9 at this moment would leave
+        return world.model(documents)
+
+    whole = attack(scores, world.documents, world.y, state=path)
+    world.model.asked.clear()
+    assert same_texts(whole, attack(world.model, world.documents, world.y, state=kept))
+    assert 0 < len(world.model.asked) < whole.queries.sum()
 
 
 def test_a_finished_attack_asks_nothing_again(tmp_path):
