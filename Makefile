@@ -9,7 +9,7 @@ OUTPUTS ?= outputs
 ARGS ?=
 SCALE ?= smoke
 
-.PHONY: setup run test test-slow test-slurm lint bench tables reproduce status prune clean
+.PHONY: setup run test test-slow test-slurm lint bench tables publish text-pages reproduce status prune clean
 
 run: $(VENV)/.core
 	$(PY) run.py $(ARGS)
@@ -36,6 +36,12 @@ bench: $(VENV)/.test
 
 tables: $(VENV)/.core
 	$(PY) -m scripts.tables --outputs $(OUTPUTS) $(ARGS)
+
+publish: $(VENV)/.core # records, tables, figures and report into docs/results, without weights, pictures and texts
+	$(PY) -m scripts.publish --outputs $(OUTPUTS) $(ARGS)
+
+text-pages: $(VENV)/.core # a page of originals and adversarials for each finished attack on texts
+	$(PY) -m scripts.text_page --outputs $(OUTPUTS) $(ARGS)
 
 status: $(VENV)/.core # what the store holds, what is unfinished and how to go on
 	$(PY) -m scripts.status --outputs $(OUTPUTS) $(ARGS)
