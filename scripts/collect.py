@@ -77,7 +77,7 @@ def examples(path: str) -> pd.DataFrame:
 
 
 def read_trace(folder: Path) -> pd.DataFrame:
-    """The trace of a finished attack; that of a published one is compressed. Empty where the attack has no distances."""
+    """The trace of a finished attack, empty where it has no distances; that of a published one is compressed."""
     for path in (folder / "trace.csv", folder / "trace.csv.gz"):
         if path.is_file():
             return pd.read_csv(path)
