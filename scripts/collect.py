@@ -81,7 +81,7 @@ def examples(path: str) -> pd.DataFrame:
 
 
 def read_trace(folder: Path) -> pd.DataFrame:
-    """The trace of a finished attack, empty where it leaves none; that of a published one is compressed."""
+    """The trace of a finished attack, empty where it has no distances; that of a published one is compressed."""
     for path in (folder / "trace.csv", folder / "trace.csv.gz"):
         if path.is_file():
             return pd.read_csv(path)
