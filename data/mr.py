@@ -66,7 +66,7 @@ def load(
     if wanted is None:
         drawn = np.random.default_rng(SPLIT_SEED).permutation(len(every[1]))
         test = drawn[: min(N_TEST, len(drawn) // 10)]
-        provenance["notes"].append(missing(folder, "mr", f"{len(test)} sentences drawn at random are the test set"))
+        provenance["notes"].append(missing("mr", f"{len(test)} sentences drawn at random are the test set"))
     else:
         test = positions(every[0], wanted[0])
         if not len(test):

@@ -70,7 +70,7 @@ def attacked_first(folder: Path, name: str, test: Labelled, provenance: dict[str
     """
     wanted = attacked_documents(folder, name)
     if wanted is None:
-        provenance["notes"].append(missing(folder, name, "the test documents are in their own order"))
+        provenance["notes"].append(missing(name, "the test documents are in their own order"))
         return test
     front = positions(test[0], wanted[0])
     order = np.concatenate([front, np.setdiff1d(np.arange(len(test[1])), front)])
@@ -83,6 +83,6 @@ def attacked_first(folder: Path, name: str, test: Labelled, provenance: dict[str
     return test[0].select(order), test[1][order]
 
 
-def missing(folder: Path, name: str, instead: str) -> str:
+def missing(name: str, instead: str) -> str:
     """A note that the file of TextFooler's documents is not there."""
-    return f"no file {folder / 'textfooler' / name} ({SOURCE}): {instead}, not those that TextFooler's authors attack"
+    return f"no file textfooler/{name} ({SOURCE}): {instead}, not those that TextFooler's authors attack"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.documents import Documents
+
+_AT_ONCE = 8192  # documents, whose tokens take some ten million bytes
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,13 +51,6 @@ class WordVectors:
         """(n,) rows of the table for n tokens; 0 where a token has no vector."""
         return np.fromiter((self._rows.get(token, 0) for token in tokens), dtype=np.int32)
 
-    def rows_of(self, documents: Documents | Sequence[Sequence[str]]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-        """Rows of the tokens of n documents, one after the other, and (n + 1,) where each document starts."""
-        if isinstance(documents, Documents):
-            return self.rows(documents.vocabulary)[documents.ids], documents.starts
-        starts = np.cumsum([0, *map(len, documents)], dtype=np.int64)
-        return self.rows(itertools.chain.from_iterable(documents)), starts
-
     def means(self, documents: Documents | Sequence[Sequence[str]]) -> NDArray[np.float32]:
         """(n, d) mean vector of each document's tokens.
 
@@ -65,24 +60,42 @@ class WordVectors:
         """
         from scipy.sparse import csr_array  # scipy comes with scikit-learn, which the rest of the room does without
 
-        rows, starts = self.rows_of(documents)
-        # the rows in use together: the whole table lies on disk
-        used, rows = np.unique(rows, return_inverse=True)
-        ones = np.ones(len(rows), dtype=np.float32)
-        shape = (len(starts) - 1, len(used))
-        sums: NDArray[Any] = csr_array((ones, rows.astype(np.int64), starts), shape=shape) @ self.table[used]
-        counts = np.maximum(1, np.diff(starts)).astype(np.float32)
-        return np.ascontiguousarray(sums.reshape(len(counts), self.dimension) / counts[:, None], dtype=np.float32)
+        used, numbers, starts = self._numbered(documents)
+        vectors = self.table[used]  # the rows in use together: the whole table lies on disk
+        out = np.empty((len(starts) - 1, self.dimension), dtype=np.float32)
+        for first, last in _blocks(len(out)):
+            part = numbers[starts[first] : starts[last]]
+            of_each = starts[first : last + 1] - starts[first]
+            ones = np.ones(len(part), dtype=np.float32)
+            sums = csr_array((ones, part, of_each), shape=(last - first, len(vectors))) @ vectors
+            out[first:last] = sums / np.maximum(1, np.diff(of_each)).astype(np.float32)[:, None]
+        return out
 
     def padded(self, documents: Documents | Sequence[Sequence[str]], width: int) -> NDArray[np.float32]:
         """(n, width) rows of the table for the first `width` tokens of each document, followed by zeros.
 
         As float32, the type of all model inputs, which holds whole numbers up to 16 million.
         """
-        rows, starts = self.rows_of(documents)
-        lengths = np.minimum(width, np.diff(starts))
-        out = np.zeros((len(lengths), width), dtype=np.float32)
+        used, numbers, starts = self._numbered(documents)
+        out = np.zeros((len(starts) - 1, width), dtype=np.float32)
         place = np.arange(width)
-        inside = place < lengths[:, None]
-        out[inside] = rows[(starts[:-1, None] + place)[inside]]
+        for first, last in _blocks(len(out)):
+            inside = place < np.diff(starts[first : last + 1])[:, None]
+            out[first:last][inside] = used[numbers[(starts[first:last, None] + place)[inside]]]
         return out
+
+    def _numbered(
+        self, documents: Documents | Sequence[Sequence[str]]
+    ) -> tuple[NDArray[np.int32], NDArray[Any], NDArray[np.int64]]:
+        """Rows of the table, numbers among these of the tokens of all n documents, and (n + 1,) where each starts."""
+        if isinstance(documents, Documents):
+            return self.rows(documents.vocabulary), documents.ids, documents.starts
+        starts = np.cumsum([0, *map(len, documents)], dtype=np.int64)
+        used, numbers = np.unique(self.rows(itertools.chain.from_iterable(documents)), return_inverse=True)
+        return used, numbers, starts
+
+
+def _blocks(documents: int) -> Iterator[tuple[int, int]]:
+    """First and last of so many documents as are worked on together."""
+    for first in range(0, documents, _AT_ONCE):
+        yield first, min(first + _AT_ONCE, documents)

