@@ -57,10 +57,11 @@ def attacks(outputs: Path, scale: str = "paper") -> pd.DataFrame:
         row: dict[str, Any] = pd.read_csv(folder / "summary.csv").iloc[0].to_dict()
         config = _yaml(folder / "config.yaml")
         if row["scale"] == scale and config:
-            gain = late_gain(read_trace(folder))
-            about = {"late_gain": gain, "attack_notes": _attack_notes(folder), "path": str(folder)}
+            about = {"late_gain": late_gain(read_trace(folder)), "attack_notes": _attack_notes(folder)}
             asked = {name: config["attack"].get(name) for name in ("score", "similarity_threshold", "keep_equal")}
-            rows.append({"voting": "hard", **row, **_of(config), **asked, **about, "folder": folder.name})
+            rows.append(
+                {"voting": "hard", **row, **_of(config), **asked, **about, "path": str(folder), "folder": folder.name}
+            )
     return pd.DataFrame(rows)
 
 
@@ -76,7 +77,7 @@ def examples(path: str) -> pd.DataFrame:
 
 
 def read_trace(folder: Path) -> pd.DataFrame:
-    """The trace of a finished attack, empty where it leaves none; that of a published one is compressed."""
+    """The trace of a finished attack, empty where it has no distances; that of a published one is compressed."""
     for path in (folder / "trace.csv", folder / "trace.csv.gz"):
         if path.is_file():
             return pd.read_csv(path)
