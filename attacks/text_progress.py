@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from attacks.text_record import Document, pack, unpack
+from attacks.sentence_similarity import Similarity
+from attacks.text_record import Document, TextResult, changed_positions, pack, unpack
 
 NEW, RIGHT, RANKED, ENDED = range(4)
 """Stages of a document: nothing asked; classified correctly; its words ranked and being replaced; done."""
@@ -90,3 +91,41 @@ class Progress:
         columns: dict[str, Any] = {k: flat[k].copy() for k in _ARRAYS}
         columns |= {k: unpack(flat[k]) for k in _LISTS}
         return cls(**columns)
+
+
+def collect(
+    progress: Progress,
+    original: list[Document],
+    labels: NDArray[np.int64],
+    numbers: NDArray[np.int64],
+    queries: NDArray[np.int64],
+    similarity: Similarity,
+) -> TextResult:
+    """The record of documents whose attack has ended; the similarity of whole documents is taken here.
+
+    Parameters
+    ----------
+    labels, numbers, queries : ndarray of int64, shape (n,)
+        Of the documents, as the record has them.
+    """
+    found = np.flatnonzero(progress.fooled)
+    adversarial = [progress.texts[d] if fooled else None for d, fooled in enumerate(progress.fooled)]
+    similar = np.full(len(original), np.nan)
+    if similarity.encode is not None:
+        similar[found] = similarity(*([" ".join(texts[d]) for d in found] for texts in (original, progress.texts)))
+    words_changed = np.zeros(len(original), dtype=np.int64)
+    words_changed[found] = [len(changed_positions(original[d], progress.texts[d])) for d in found]
+    return TextResult(
+        index=numbers,
+        label=labels,
+        success=progress.fooled.copy(),
+        queries=queries.copy(),
+        reason=np.array(progress.reasons, dtype=str),
+        similarity=similar,
+        words=np.array([len(text) for text in original], dtype=np.int64),
+        words_changed=words_changed,
+        score_before=progress.before.copy(),
+        score_after=np.where(progress.fooled, progress.after, np.nan),
+        original=original,
+        adversarial=adversarial,
+    )

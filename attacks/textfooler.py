@@ -5,8 +5,7 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from tqdm import tqdm
 
 from attacks.checks import check_bool, check_choice, check_int, check_memory, check_number
@@ -18,8 +17,8 @@ from attacks.stop_words import stop_words as words_of
 from attacks.synonyms import Synonyms, checksum, find_synonyms, load_synonyms
 from attacks.text_documents import called, described, read_documents, read_part
 from attacks.text_oracle import ScoreFunction, ScoreOracle
-from attacks.text_progress import ENDED, Progress
-from attacks.text_record import Document, TextResult, pack
+from attacks.text_progress import ENDED, Progress, collect
+from attacks.text_record import TextResult, pack
 from attacks.text_search import Rules, TextSearch
 
 _CANNOT_CHANGE_RESULT = ("data_dir", "outputs_dir", "memory_budget", "verbose")
@@ -224,7 +223,7 @@ class TextFooler:
                     journal.mark(progress.to_arrays())
                     bar.update(int((progress.stage == ENDED).sum()) - bar.n)
                     bar.set_postfix_str(f"{progress.fooled.sum()} fooled, {oracle.queries.sum():,} queries")
-            result = self._collect(search, labels, numbers)
+            result = collect(progress, texts, labels, numbers, oracle.queries, search.rules.similarity)
             journal.finish(result.to_arrays())
         return result
 
@@ -243,33 +242,4 @@ class TextFooler:
             threshold=self.similarity_threshold,
             window=self.similarity_window,
             keep_equal=self.keep_equal,
-        )
-
-    def _collect(self, search: TextSearch, labels: NDArray[np.int64], numbers: NDArray[np.int64]) -> TextResult:
-        """The record; the similarity of whole documents is taken here."""
-        progress, original = search.progress, search.original
-        found = np.flatnonzero(progress.fooled)
-        adversarial: list[Document | None] = [
-            text if fooled else None for text, fooled in zip(progress.texts, progress.fooled, strict=True)
-        ]
-        similarity = np.full(len(original), np.nan)
-        if search.rules.similarity.encode is not None:
-            pairs = [(" ".join(original[d]), " ".join(progress.texts[d])) for d in found]
-            similarity[found] = search.rules.similarity([a for a, _ in pairs], [b for _, b in pairs])
-        changed = [sum(a != b for a, b in zip(original[d], progress.texts[d], strict=True)) for d in found]
-        words_changed = np.zeros(len(original), dtype=np.int64)
-        words_changed[found] = changed
-        return TextResult(
-            index=numbers,
-            label=labels,
-            success=progress.fooled.copy(),
-            queries=search.oracle.queries.copy(),
-            reason=np.array(progress.reasons, dtype=str),
-            similarity=similarity,
-            words=search.lengths.astype(np.int64),
-            words_changed=words_changed,
-            score_before=progress.before.copy(),
-            score_after=np.where(progress.fooled, progress.after, np.nan),
-            original=original,
-            adversarial=adversarial,
         )
