@@ -18,7 +18,7 @@ from scd.ensemble import Progress, VoteEnsemble
 from scd.forward import StackedVotes
 from scd.memory import parse_bytes
 from scd.networks import Networks, Settings
-from scd.search import backend
+from scd.search import backend, default_backend
 from scd.smooth import smooth_share
 from scd.storage import Vote
 
@@ -59,8 +59,8 @@ class SCDClassifier(VoteEnsemble):
     nodes_per_iter : int
         Hidden nodes stepped in an iteration; 0 leaves the hidden layer random and trains the output node alone.
     device : {"auto", "cpu", "cuda"} or a torch device
-    backend : {"auto", "cpu", "reference"}
-        Search kernel; "auto" is "cpu" on the CPU and "reference" elsewhere. No effect on the result but rounding.
+    backend : {"auto", "cpu", "cuda", "reference"}
+        Search kernel; "auto" is the one of the device (without Triton, "reference" on CUDA). No effect but rounding.
     memory_budget : int or str
         Bytes that training may take beyond the data, e.g. "2GiB". No effect on the result.
     voting : {"hard", "mean"}
@@ -112,7 +112,7 @@ class SCDClassifier(VoteEnsemble):
         "rollback": ["boolean"],
         "nodes_per_iter": [Interval(Integral, 0, None, closed="left")],
         "device": [str],
-        "backend": [StrOptions({"auto", "cpu", "reference"})],
+        "backend": [StrOptions({"auto", "cpu", "cuda", "reference"})],
         "memory_budget": [Interval(Integral, 1, None, closed="left"), str],
         "voting": [StrOptions({"hard", "mean"})],
         "warm_start": ["boolean"],
@@ -194,9 +194,9 @@ class SCDClassifier(VoteEnsemble):
         self, X: np.ndarray, y: np.ndarray, votes: range, root_seed: int, progress: Progress | None
     ) -> list[Vote]:
         device = resolve_device(self.device)
-        name = self.backend if self.backend != "auto" else ("cpu" if device == "cpu" else "reference")
-        if name == "cpu" and device != "cpu":
-            raise ValueError(f"backend='cpu' needs device='cpu'. Got device={device!r}.")
+        name = self.backend if self.backend != "auto" else default_backend(device)
+        if name in ("cpu", "cuda") and not device.startswith(name):
+            raise ValueError(f"backend={name!r} needs device={name!r}. Got device={device!r}.")
         settings = self._settings(X.shape[1])
         order = np.argsort(y, kind="stable")  # class 0 first
         columns, divisor = as_columns(X[order])

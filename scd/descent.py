@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from scd.draws import Draws
 from scd.networks import GRID, Networks, Settings, initial_networks
 from scd.objective import (
     SelectionScore,
@@ -46,7 +47,7 @@ class Descent:
         Numbers of the votes to train.
     root_seed : int
     kernel : module
-        ``scd.search.reference`` or ``scd.search.cpu``.
+        ``scd.search.reference``, ``scd.search.cpu`` or ``scd.search.cuda``.
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class Descent:
             order = np.stack([g.permutation(settings.hidden_nodes) for g in self.generators])
             for nodes in torch.from_numpy(order.T.copy()).to(self.device):
                 self._search_hidden(nodes, everything, None)
+        self.draws = Draws(self.generators, (d, n), negatives, settings, self.device)
         self.best = self.now.clone()
         self.best_right = self.right()
 
@@ -94,14 +96,14 @@ class Descent:
         while self.iteration < self.settings.n_iter:
             if self.iteration and self.iteration % REFRESH == 0:
                 self._refresh()
-            batch = self._draw_batch()
+            batch, chosen_nodes, features = self.draws.next()
             before = self._snapshot_output() if self.settings.rollback else None
             self._search_output(batch, steps=True)
             undo = []
-            for nodes in self._draw_nodes():
+            for nodes, tried in zip(chosen_nodes, features, strict=True):
                 if self.settings.rollback:
                     undo.append((nodes, self._snapshot_nodes(nodes)))
-                self._search_hidden(nodes, batch, self._draw_features())
+                self._search_hidden(nodes, batch, tried)
             improved = self._remember_best()
             if before is not None:
                 self._roll_back(~improved, before, undo)
@@ -112,31 +114,6 @@ class Descent:
         """(V, 2) right training rows of each class, now."""
         return right_rows(self.sums > self.now.output_threshold[:, None], self.negatives)
 
-    # ------------------------------------------------------------------ random draws, one generator a vote
-
-    def _draw_batch(self) -> torch.Tensor:
-        """(V, n) bool: the same fraction of each class, without replacement."""
-        n = self.columns.shape[1]
-        batch = np.ones((len(self.generators), n), dtype=np.bool_)
-        if self.settings.batch_fraction < 1:
-            for start, size in ((0, self.negatives), (self.negatives, n - self.negatives)):
-                left_out = size - max(1, round(self.settings.batch_fraction * size))
-                for v, g in enumerate(self.generators):
-                    batch[v, start + g.choice(size, left_out, replace=False, shuffle=False)] = False
-        return torch.from_numpy(batch).to(self.device)
-
-    def _draw_nodes(self) -> torch.Tensor:
-        """(nodes_per_iter, V) int64: hidden nodes, each at most once a vote."""
-        s = self.settings
-        nodes = [g.choice(s.hidden_nodes, s.nodes_per_iter, replace=False) for g in self.generators]
-        return torch.from_numpy(np.stack(nodes, axis=1)).to(self.device)
-
-    def _draw_features(self) -> torch.Tensor:
-        """(V, F) int64: features, without replacement."""
-        d = self.columns.shape[0]
-        drawn = [g.choice(d, self.settings.features_per_step, replace=False) for g in self.generators]
-        return torch.from_numpy(np.stack(drawn)).to(self.device)
-
     # ------------------------------------------------------------------ steps
 
     def _candidates(
@@ -146,8 +123,9 @@ class Descent:
         first = features[:, :1]
         if self.settings.binary:
             return torch.cat([first, features], 1), torch.cat([torch.zeros_like(weights[:, :1]), -2 * weights], 1)
-        steps = torch.tensor([0.0] + [step, -step] * features.shape[1], dtype=weights.dtype, device=self.device)
-        return torch.cat([first, features.repeat_interleave(2, dim=1)], 1), steps.repeat(len(features), 1)
+        steps = torch.full((len(features), 2 * features.shape[1] + 1), step, dtype=weights.dtype, device=self.device)
+        steps[:, 0], steps[:, 2::2] = 0.0, -step
+        return torch.cat([first, features.repeat_interleave(2, dim=1)], 1), steps
 
     def _search_output(self, batch: torch.Tensor, steps: bool) -> None:
         """Search the output threshold and, if `steps`, one step on an output weight; keep what is found."""
@@ -234,10 +212,8 @@ class Descent:
         """(V,) bool: the votes whose network is the best they have seen, by today's score."""
         right, combined = self.right(), self._combined()
         improved = self.score.score(right, combined) > self.score.score(self.best_right, combined)
-        votes = improved.nonzero()[:, 0]
-        if len(votes):
-            self.best.copy_from(self.now, votes)
-            self.best_right[votes] = right[votes]
+        self.best.copy_from(self.now, improved)
+        self.best_right = torch.where(improved[:, None], right, self.best_right)
         return improved
 
     # ------------------------------------------------------------------ rollback (step 4 of Algorithm 1)

@@ -48,10 +48,14 @@ class Networks:
     output: torch.Tensor  # (V, h) float64, multiples of 1 / GRID
     output_threshold: torch.Tensor  # (V,) float64
 
-    def copy_from(self, other: Networks, votes: torch.Tensor) -> None:
-        """Overwrite the votes with these numbers."""
+    def copy_from(self, other: Networks, chosen: torch.Tensor) -> None:
+        """Overwrite the votes that are `chosen`, (V,) bool."""
         for name in ("hidden", "thresholds", "output", "output_threshold"):
-            getattr(self, name)[votes] = getattr(other, name)[votes]
+            mine, others = getattr(self, name), getattr(other, name)
+            if mine.device.type == "cpu":  # few votes improve: copy those
+                mine[chosen] = others[chosen]
+            else:  # how many they are would have to be waited for: copy under a mask
+                torch.where(chosen.view(-1, *[1] * (mine.ndim - 1)), others, mine, out=mine)
 
     def clone(self) -> Networks:
         return Networks(*(getattr(self, f).clone() for f in ("hidden", "thresholds", "output", "output_threshold")))

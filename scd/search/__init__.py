@@ -5,10 +5,11 @@ held still, turning row ``i`` on changes the loss by a known amount; its negativ
 integer. A *candidate* adds ``step * columns[feature]`` to the projections. The search returns, for each vote, the
 candidate and threshold with the greatest gain ``sum(e_i for rows above the threshold)``.
 
-Two interchangeable kernels share the signature of :class:`Search`:
+Three interchangeable kernels share the signature of :class:`Search`:
 
 ``reference``  plain torch, sorts every candidate: the readable specification; runs on any torch device.
-``cpu``        Numba, parallel over votes, screens candidates by a histogram; same gains as the reference.
+``cpu``        Numba, parallel over votes, screens candidates by a histogram; same results as the reference.
+``cuda``       Triton, parallel over votes and candidates, the same screening on a CUDA device; same results.
 
 Ties: the earliest candidate, then the lowest threshold. A threshold lies midway between two neighbouring distinct
 projections; "all on" and "all off" lie half a mean gap outside the extremes, and never within a rounding of them.
@@ -16,6 +17,8 @@ projections; "all on" and "all off" lie half a mean gap outside the extremes, an
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 from types import ModuleType
 from typing import NamedTuple, Protocol
 
@@ -75,13 +78,21 @@ class Search(Protocol):
 
 
 def backend(name: str) -> ModuleType:
-    """Return the kernel module called `name`: ``reference`` or ``cpu``."""
-    if name == "reference":
-        from scd.search import reference
+    """Return the kernel module called `name`: ``reference``, ``cpu`` or ``cuda``; imported only here."""
+    if name not in ("reference", "cpu", "cuda"):
+        allowed = "'auto', 'cpu', 'cuda', 'reference'"
+        raise ValueError(f"The 'backend' parameter must be one of {allowed}. Got {name!r} instead.")
+    if name == "cuda" and importlib.util.find_spec("triton") is None:
+        raise ValueError(
+            "The backend 'cuda' needs Triton, which comes with torch on Linux and is not installed here. "
+            "Use backend='reference', or backend='auto', which does so by itself."
+        )
+    return importlib.import_module(f"scd.search.{name}")
 
-        return reference
-    if name == "cpu":
-        from scd.search import cpu
 
-        return cpu
-    raise ValueError(f"The 'backend' parameter must be one of 'auto', 'cpu', 'reference'. Got {name!r} instead.")
+def default_backend(device: str) -> str:
+    """The name of the fastest kernel on a torch device: without Triton the reference serves a CUDA device."""
+    if device == "cpu":
+        return "cpu"
+    triton = device.startswith("cuda") and importlib.util.find_spec("triton") is not None
+    return "cuda" if triton else "reference"

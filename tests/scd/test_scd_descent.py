@@ -125,10 +125,29 @@ def test_without_rollback_the_walk_goes_on_from_the_latest_state(digits):
 @pytest.mark.parametrize(("fraction", "expected"), [(1.0, 1.0), (0.75, 0.75), (0.25, 0.25), (1e-6, 0.0)])
 def test_a_batch_holds_the_same_share_of_each_class(digits, fraction, expected):
     descent = walk(digits, batch_fraction=fraction)
-    batch, k = descent._draw_batch(), descent.negatives
+    batch, k = descent.draws.next().batch, descent.negatives
     for part in (batch[:, :k], batch[:, k:]):
         assert (part.sum(1) == max(1, round(expected * part.shape[1]))).all()
     assert fraction == 1.0 or not torch.equal(batch[0], batch[1])
+
+
+def test_draws_do_not_depend_on_how_many_are_drawn_at_a_time(digits):
+    one, many = (walk(digits, nodes_per_iter=2).draws for _ in range(2))
+    many.block = 4
+    for _ in range(10):
+        for first, second in zip(one.next(), many.next(), strict=True):
+            assert torch.equal(first, second)
+
+
+def test_only_the_chosen_networks_are_copied(digits):
+    descent = walk(digits)
+    copied, mask = descent.now.clone(), torch.tensor([True, False, True])
+    descent.run()
+    before = copied.clone()
+    copied.copy_from(descent.best, mask)
+    for name in ("hidden", "thresholds", "output", "output_threshold"):
+        assert torch.equal(getattr(copied, name)[mask], getattr(descent.best, name)[mask])
+        assert torch.equal(getattr(copied, name)[~mask], getattr(before, name)[~mask])
 
 
 @pytest.mark.parametrize("window", [None, 3])

@@ -1,0 +1,118 @@
+"""The output node's search under cross-entropy as Triton kernels."""
+
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+
+
+@triton.jit
+def stepped_sums(
+    sums, inputs, own_inputs, features, steps, labels, rows, n, candidates, vote, c, start, ROWS: tl.constexpr
+):
+    """Sums after the step of candidate `c` for some rows, whether they are in the batch, and their labels."""
+    i = start + tl.arange(0, ROWS)
+    inside = i < n
+    feature, step = tl.load(features + vote * candidates + c), tl.load(steps + vote * candidates + c)
+    on = tl.load(inputs + vote * own_inputs + feature * n + i, mask=inside, other=0).to(tl.float64)
+    q = tl.load(sums + vote * n + i, mask=inside, other=0.0) + step * on
+    batch = tl.load(rows + vote * n + i, mask=inside, other=0) != 0
+    return q, batch & inside, tl.load(labels + i, mask=inside, other=0) != 0
+
+
+@triton.jit
+def softplus(z):
+    return tl.maximum(z, 0.0) + tl.log(1.0 + tl.exp(-tl.abs(z)))
+
+
+@triton.jit
+def loss_at(
+    sums, inputs, own_inputs, features, steps, labels, rows, n, candidates, vote, c, threshold, ROWS: tl.constexpr
+):
+    """Cross-entropy of candidate `c` at this threshold, summed over the batch."""
+    total = threshold * 0.0
+    for start in range(0, n, ROWS):
+        q, batch, label = stepped_sums(
+            sums, inputs, own_inputs, features, steps, labels, rows, n, candidates, vote, c, start, ROWS
+        )  # fmt: skip
+        z = tl.where(label, threshold - q, q - threshold)
+        total += tl.sum(tl.where(batch, softplus(z), 0.0), axis=0)
+    return total
+
+
+@triton.jit
+def solve(
+    sums, inputs, own_inputs, features, steps, labels, rows, n, candidates, threshold, loss, ROWS: tl.constexpr,
+):  # fmt: skip
+    """Write the best threshold of every candidate and the loss there: Newton's method within a bracket."""
+    vote, c = tl.program_id(0).to(tl.int64), tl.program_id(1).to(tl.int64)
+    size, positive = tl.full((), 0.0, tl.float64), tl.full((), 0.0, tl.float64)
+    low, high = tl.full((), float("inf"), tl.float64), tl.full((), -float("inf"), tl.float64)
+    for start in range(0, n, ROWS):
+        q, batch, label = stepped_sums(
+            sums, inputs, own_inputs, features, steps, labels, rows, n, candidates, vote, c, start, ROWS
+        )  # fmt: skip
+        size += tl.sum(batch.to(tl.float64), axis=0)
+        positive += tl.sum((batch & label).to(tl.float64), axis=0)
+        low = tl.minimum(low, tl.min(tl.where(batch, q, float("inf")), axis=0))
+        high = tl.maximum(high, tl.max(tl.where(batch, q, -float("inf")), axis=0))
+    reach = tl.log(size) + 1.0
+    low, high = low - reach, high + reach
+    t, move, rounds = (low + high) / 2.0, high - low, 0
+    while (tl.abs(move) > 1e-9) & (rounds < 100):
+        first, second = tl.full((), 0.0, tl.float64), tl.full((), 0.0, tl.float64)
+        for start in range(0, n, ROWS):
+            q, batch, _ = stepped_sums(
+                sums, inputs, own_inputs, features, steps, labels, rows, n, candidates, vote, c, start, ROWS
+            )  # fmt: skip
+            sigma = 1.0 / (1.0 + tl.exp(tl.minimum(t - q, 700.0)))
+            first += tl.sum(tl.where(batch, sigma, 0.0), axis=0)
+            second += tl.sum(tl.where(batch, sigma * (1.0 - sigma), 0.0), axis=0)
+        low, high = tl.where(first < positive, low, t), tl.where(first < positive, t, high)
+        new = t + (first - positive) / tl.maximum(second, 1e-300)
+        new = tl.where((low < new) & (new < high), new, (low + high) / 2.0)
+        move, t, rounds = new - t, new, rounds + 1
+    tl.store(threshold + vote * candidates + c, t)
+    case_loss = loss_at(
+        sums, inputs, own_inputs, features, steps, labels, rows, n, candidates, vote, c, t, ROWS
+    )  # fmt: skip
+    tl.store(loss + vote * candidates + c, case_loss)
+
+
+@triton.jit
+def to_midpoint(
+    sums, inputs, own_inputs, features, steps, labels, rows, n, candidates, candidate, threshold, ROWS: tl.constexpr,
+):  # fmt: skip
+    """Move the winner's threshold to the better of the midpoints of neighbouring distinct sums around it."""
+    vote = tl.program_id(0).to(tl.int64)
+    c, t = tl.load(candidate + vote), tl.load(threshold + vote)
+    never = tl.full((), float("inf"), tl.float64)
+    below, above, before, after = -never, never, -never, never
+    for start in range(0, n, ROWS):
+        q, batch, _ = stepped_sums(
+            sums, inputs, own_inputs, features, steps, labels, rows, n, candidates, vote, c, start, ROWS
+        )  # fmt: skip
+        below = tl.maximum(below, tl.max(tl.where(batch & (q <= t), q, -float("inf")), axis=0))
+        above = tl.minimum(above, tl.min(tl.where(batch & (q > t), q, float("inf")), axis=0))
+    for start in range(0, n, ROWS):
+        q, batch, _ = stepped_sums(
+            sums, inputs, own_inputs, features, steps, labels, rows, n, candidates, vote, c, start, ROWS
+        )  # fmt: skip
+        before = tl.maximum(before, tl.max(tl.where(batch & (q < below), q, -float("inf")), axis=0))
+        after = tl.minimum(after, tl.min(tl.where(batch & (q > above), q, float("inf")), axis=0))
+    best, where = never, t
+    for side in tl.static_range(3):
+        if side == 0:
+            left, right = before, below
+        elif side == 1:
+            left, right = below, above
+        else:
+            left, right = above, after
+        if (left > -never) & (right < never):
+            middle = (left + right) / 2.0
+            found = loss_at(
+                sums, inputs, own_inputs, features, steps, labels, rows, n, candidates, vote, c, middle, ROWS
+            )  # fmt: skip
+            where = tl.where(found < best, middle, where)
+            best = tl.minimum(found, best)
+    tl.store(threshold + vote, where)

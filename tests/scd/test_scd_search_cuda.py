@@ -1,0 +1,52 @@
+"""The Triton kernels return what the reference returns, and compile; in processes without TensorFlow."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from scd import SCDClassifier
+from scd.search import default_backend
+
+SCRIPT = Path(__file__).parent / "triton_checks.py"
+needs_triton = pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="Triton is for Linux only")
+
+
+def _run(what, tmp_path, **environment):
+    folders = os.pathsep.join([str(SCRIPT.parent), str(SCRIPT.parents[2])])
+    environment = {**os.environ, "PYTHONPATH": folders, "TRITON_CACHE_DIR": str(tmp_path), **environment}
+    done = subprocess.run([sys.executable, SCRIPT, what], capture_output=True, text=True, env=environment, timeout=240)
+    assert done.stdout == "passed\n", done.stderr[-3000:]
+
+
+@needs_triton
+def test_kernels_equal_the_reference_in_the_interpreter(tmp_path):
+    _run("equal", tmp_path, TRITON_INTERPRET="1")
+
+
+@needs_triton
+@pytest.mark.slow
+def test_kernels_compile_for_a_card_without_fusing_float32(tmp_path):
+    _run("compile", tmp_path)
+
+
+@needs_triton
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_fit_on_a_card_equals_the_reference_there(digits):
+    fits = [
+        SCDClassifier(n_votes=4, n_iter=50, device="cuda", backend=name, random_state=0).fit(*digits[:2])
+        for name in ("cuda", "reference")
+    ]
+    assert (fits[0].votes(digits[2]) == fits[1].votes(digits[2])).all()
+
+
+def test_every_device_has_a_kernel_and_a_foreign_one_is_refused(digits):
+    assert default_backend("cpu") == "cpu"
+    assert default_backend("cuda:1") in ("cuda", "reference")
+    assert default_backend("mps") == "reference"
+    with pytest.raises(ValueError, match=r"backend='cuda' needs device='cuda'. Got device='cpu'."):
+        SCDClassifier(backend="cuda", device="cpu").fit(*digits[:2])

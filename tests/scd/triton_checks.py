@@ -1,0 +1,111 @@
+"""Checks of the Triton kernels, run in a process of its own: TensorFlow and Triton cannot share one.
+
+``python triton_checks.py equal`` under ``TRITON_INTERPRET=1``; ``python triton_checks.py compile`` without it.
+"""
+
+import sys
+import warnings
+
+import numpy as np
+import torch
+from search_cases import KINDS, make_case, same
+
+from scd.search import cuda, reference
+
+
+def equal_to_the_reference() -> None:
+    """Candidate, threshold and gain on every kind of input; several blocks of rows, pairs and votes."""
+    cuda._PAIRS, cuda._ROWS = 128, 128
+    for kind in KINDS:
+        for n in (1, 3, 300):
+            case = make_case(kind, 5, n=n, votes=2, d=2)
+            assert same(cuda.search(**case), reference.search(**case)), (kind, n)
+    case = make_case("random", 1, n=60, votes=3, d=2)
+    cuda._SCRATCH_BYTES = 1  # a vote at a time
+    assert same(cuda.search(**case), reference.search(**case))
+    window = make_case("tied", 1, n=30, votes=2, d=2, window=3)
+    assert same(cuda.search(**window), reference.search(**window))
+
+
+def bytes_and_activations() -> None:
+    """Bytes with a divisor, and inputs of each vote's own, as at the output node."""
+    case, rng = make_case("tied", 3, n=150, votes=2, d=3), np.random.default_rng(0)
+    for columns, divisor in (
+        (rng.integers(0, 256, (3, 150), dtype=np.uint8), 255.0),
+        (rng.integers(0, 2, (2, 3, 150), dtype=np.uint8), 1.0),
+    ):
+        given = {**case, "columns": torch.from_numpy(columns), "divisor": divisor}
+        assert same(cuda.search(**given), reference.search(**given)), divisor
+
+
+def cross_entropy() -> None:
+    """The least loss, and the loss at the threshold that is returned."""
+    from test_scd_output_search import _case, _loss
+
+    for spread, tied in ((1.0, False), (30.0, True)):
+        case = _case(0, votes=2, spread=spread, tied=tied)
+        ours, theirs = cuda.search_logistic(*case), reference.search_logistic(*case)
+        torch.testing.assert_close(ours[2], theirs[2], rtol=1e-6, atol=1e-6)
+        for v in range(2):
+            at = [_loss(case, v, found[0][v], found[1][v]) for found in (ours, theirs)]
+            torch.testing.assert_close(at[0], at[1], rtol=1e-6, atol=1e-6)
+
+
+def walks() -> None:
+    """A walk with these kernels is the walk with the reference."""
+    from test_scd_descent import walk
+
+    rng = np.random.default_rng(0)
+    rows = (rng.integers(0, 17, (60, 6)) / 16).astype(np.float32), np.arange(60) % 2
+    for weights in ("real", "binary"):
+        small = {"weights": weights, "n_iter": 3, "hidden_nodes": 2, "features_per_step": 3, "votes": range(2)}
+        first, second = (walk(rows, kernel, **small).run() for kernel in ("cuda", "reference"))
+        for name in ("hidden", "thresholds", "output", "output_threshold"):
+            assert torch.equal(getattr(first, name), getattr(second, name)), name
+
+
+def compile_for_a_card() -> None:
+    """The kernels compile for compute capability 9.0, and float32 is never fused to multiply-add or divided roughly."""
+    import triton
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource
+
+    from scd.search import cuda_histogram, cuda_logistic
+
+    search = dict.fromkeys(("p", "steps", "lows", "scales"), "*fp32") | dict.fromkeys(("rows", "count"), "*i32")
+    search |= dict.fromkeys(("features", "effects", "histogram"), "*i64") | {"columns": "*u8", "divisor": "fp32"}
+    search |= dict.fromkeys(("own_columns", "n", "candidates"), "i32")
+    bounds = {"histogram": "*i64", "bounds": "*i64", "size": "i32", "candidates": "i32"}
+    refine = search | dict.fromkeys(("bounds", "scratch", "candidate", "gain"), "*i64")
+    refine |= {"sizes": "i32", "size": "i32", "values": "*fp32", "threshold": "*fp32"}
+    output = dict.fromkeys(("sums", "steps", "threshold", "loss"), "*fp64") | {"features": "*i64", "candidate": "*i64"}
+    output |= dict.fromkeys(("inputs", "labels", "rows"), "*u8") | dict.fromkeys(
+        ("own_inputs", "n", "candidates"), "i32"
+    )
+    sizes = {"BINS": cuda._BINS, "ROWS": cuda._ROWS, "PAIRS": cuda._PAIRS}
+    for kernel, types in (
+        (cuda_histogram.fill, search),
+        (cuda_histogram.bound, bounds),
+        (cuda_histogram.refine, refine),
+        (cuda_logistic.solve, output),
+        (cuda_logistic.to_midpoint, output),
+    ):
+        constants = {name: sizes[name] for name in kernel.arg_names if name in sizes}
+        signature = {name: "constexpr" if name in constants else types[name] for name in kernel.arg_names}
+        source = ASTSource(kernel, signature=signature, constexprs=constants)
+        built = triton.compile(source, target=GPUTarget("cuda", 90, 32), options={"enable_fp_fusion": False})
+        ptx = built.asm["ptx"]
+        assert "fma.rn.f32" not in ptx, kernel
+        assert "div.full.f32" not in ptx, kernel
+        assert "div.approx" not in ptx, kernel
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("error")
+    torch.set_num_threads(1)
+    if sys.argv[1] == "compile":
+        compile_for_a_card()
+    else:
+        for check in (equal_to_the_reference, bytes_and_activations, cross_entropy, walks):
+            check()
+    print("passed")
