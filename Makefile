@@ -7,8 +7,10 @@ PY := $(VENV)/bin/python
 PIP := $(PY) -m pip install --disable-pip-version-check -q -c constraints.txt
 OUTPUTS ?= outputs
 ARGS ?=
+OLD ?= outputs/bench_before.json
+NEW ?= outputs/bench.json
 
-.PHONY: setup run test test-slow lint bench tables clean
+.PHONY: setup run test test-slow lint bench bench-check tables clean
 
 run: $(VENV)/.core
 	$(PY) run.py $(ARGS)
@@ -27,6 +29,9 @@ lint: $(VENV)/.lint
 
 bench: $(VENV)/.test
 	$(PY) -m scripts.bench $(ARGS)
+
+bench-check: $(VENV)/.test
+	$(PY) -m scripts.bench_check $(OLD) $(NEW)
 
 tables: $(VENV)/.core
 	$(PY) -m scripts.tables --outputs $(OUTPUTS) $(ARGS)
