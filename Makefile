@@ -8,8 +8,10 @@ PIP := $(PY) -m pip install --disable-pip-version-check -q -c constraints.txt
 OUTPUTS ?= outputs
 ARGS ?=
 SCALE ?= smoke
+OLD ?= outputs/bench_before.json
+NEW ?= outputs/bench.json
 
-.PHONY: setup run test test-slow test-slurm lint bench tables publish text-pages reproduce status prune clean
+.PHONY: setup run test test-slow test-slurm lint bench bench-check tables publish text-pages reproduce status prune clean
 
 run: $(VENV)/.core
 	$(PY) run.py $(ARGS)
@@ -33,6 +35,9 @@ lint: $(VENV)/.lint
 
 bench: $(VENV)/.test
 	$(PY) -m scripts.bench $(ARGS)
+
+bench-check: $(VENV)/.test
+	$(PY) -m scripts.bench_check $(OLD) $(NEW)
 
 tables: $(VENV)/.core
 	$(PY) -m scripts.tables --outputs $(OUTPUTS) $(ARGS)

@@ -53,3 +53,24 @@ def test_a_votes_probability_is_the_sigmoid_of_its_output(activation):
     np.testing.assert_allclose(stacked.probabilities(X), 1 / (1 + np.exp(-s)), atol=1e-5)
     clear = np.abs(s) > 1e-5
     np.testing.assert_array_equal((stacked.probabilities(X) > 0.5)[clear], stacked.labels(X)[clear])
+
+
+def test_float32_labels_differ_from_float64_only_within_rounding_of_a_threshold():
+    """The bound of a dot product's rounding (Higham 2002, section 3.1): d u / (1 - d u) times sum(abs(x) * abs(W)).
+
+    Thresholds are put on projections of the rows themselves, so that many units are that close to theirs.
+    """
+    rng, d = np.random.default_rng(1), 400
+    x = rng.random((500, d)).astype(np.float32)
+    hidden = rng.standard_normal((20, 8, d)).astype(np.float32)
+    exact = np.einsum("nd,vhd->nvh", x.astype(np.float64), hidden.astype(np.float64))
+    thresholds = exact[rng.integers(0, 500, 20), np.arange(20)].astype(np.float32)  # (20, 8), one row a vote
+    output, output_threshold = rng.standard_normal((20, 8)), rng.standard_normal(20)
+    labels = StackedVotes(hidden, thresholds, output, output_threshold).labels(x)
+    on = exact > thresholds.astype(np.float64)
+    wanted = ((on * output).sum(2) > output_threshold).astype(np.uint8)
+    rounding = d * 2.0**-24 / (1 - d * 2.0**-24)
+    bound = rounding * np.einsum("nd,vhd->nvh", np.abs(x).astype(np.float64), np.abs(hidden).astype(np.float64))
+    near = (np.abs(exact - thresholds) <= bound).any(2)
+    np.testing.assert_array_equal(labels[~near], wanted[~near])
+    assert 20 <= near.sum() < 0.05 * near.size  # the chosen rows, and few others

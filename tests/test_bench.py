@@ -1,0 +1,46 @@
+"""The benchmarks run from end to end, on inputs so small that the figures mean nothing."""
+
+import importlib.util
+
+import numpy as np
+import pytest
+
+from scd import SCDClassifier
+from scripts.bench_attacks import attack_rates, runs
+from scripts.bench_foolbox import foolbox_rates
+from scripts.bench_measure import Section
+
+
+@pytest.fixture(scope="module")
+def small():
+    """A fitted model of few votes, its rows and labels."""
+    rng = np.random.default_rng(0)
+    y = np.arange(400) % 2
+    x = np.clip(rng.random((400, 12)) + 0.3 * (y[:, None] - 0.5), 0, 1).astype(np.float32)
+    return SCDClassifier(n_votes=8, n_iter=20, random_state=0).fit(x, y), x, y
+
+
+def test_rates_of_attacks_are_shares_of_the_forward_rate(small, monkeypatch):
+    monkeypatch.setattr("scripts.bench_attacks._REPEATS", 1)
+    names = ["hsj", "rays", "transfer"]
+    assert set(names) <= set(runs())
+    section = attack_rates(*small, only=names)
+    assert list(section.ratios) == [f"{name} / forward rate" for name in names]
+    assert all(value > 0 for value in [*section.ratios.values(), *section.figures.values()])
+    assert any("substitute" in note for note in section.notes)
+
+
+def test_foolbox_is_measured_or_its_absence_is_said(small, monkeypatch):
+    monkeypatch.setattr("scripts.bench_attacks._REPEATS", 1)
+    section = foolbox_rates(*small)
+    if importlib.util.find_spec("foolbox") is None:
+        assert "not installed" in section.notes[0]
+    else:
+        assert len(section.figures) / 2 + len(section.notes) == 2
+
+
+def test_a_section_shows_figures_ratios_and_notes():
+    shown = Section("Title", {"rows/s": 12345.6}, {"ours / theirs": 1.234}, ["absent: why"]).markdown()
+    assert shown.splitlines()[0] == "### Title"
+    for line in ("| rows/s | 12,346 |", "| ours / theirs | 1.23 |", "absent: why"):
+        assert line in shown
