@@ -7,8 +7,9 @@ PY := $(VENV)/bin/python
 PIP := $(PY) -m pip install --disable-pip-version-check -q -c constraints.txt
 OUTPUTS ?= outputs
 ARGS ?=
+SCALE ?= smoke
 
-.PHONY: setup run test test-slow lint bench tables clean
+.PHONY: setup run test test-slow test-slurm lint bench tables publish text-pages reproduce status prune clean
 
 run: $(VENV)/.core
 	$(PY) run.py $(ARGS)
@@ -19,10 +20,15 @@ test: $(VENV)/.test
 test-slow: $(VENV)/.test
 	$(PY) -m pytest -m slow --durations=10 $(ARGS)
 
+test-slurm: $(VENV)/.test # a cluster of one node on loopback, out of Debian's packages; as root
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && ! command -v slurmdbd >/dev/null; then \
+		apt-get update -qq && apt-get install -y -qq --no-install-recommends slurm-wlm slurmdbd munge mariadb-server-core mariadb-client-core; fi
+	$(PY) -m pytest -m slow -rs tests/slow/test_slurm.py $(ARGS)
+
 lint: $(VENV)/.lint
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
-	$(PY) -m mypy scd data attacks baselines pipeline scripts run.py
+	$(PY) -m mypy scd data attacks baselines pipeline scripts hydra_plugins run.py
 	$(VENV)/bin/lint-imports
 
 bench: $(VENV)/.test
@@ -30,6 +36,21 @@ bench: $(VENV)/.test
 
 tables: $(VENV)/.core
 	$(PY) -m scripts.tables --outputs $(OUTPUTS) $(ARGS)
+
+publish: $(VENV)/.core # records, tables, figures and report into docs/results, without weights, pictures and texts
+	$(PY) -m scripts.publish --outputs $(OUTPUTS) $(ARGS)
+
+text-pages: $(VENV)/.core # a page of originals and adversarials for each finished attack on texts
+	$(PY) -m scripts.text_page --outputs $(OUTPUTS) $(ARGS)
+
+status: $(VENV)/.core # what the store holds, what is unfinished and how to go on
+	$(PY) -m scripts.status --outputs $(OUTPUTS) $(ARGS)
+
+prune: $(VENV)/.core # lists what is stale; ARGS=--yes removes it
+	$(PY) -m scripts.prune --outputs $(OUTPUTS) $(ARGS)
+
+reproduce: $(VENV)/.test # SCALE=smoke, cpu or paper: what is missing of the paper, then its tables
+	$(PY) -m scripts.reproduce --outputs $(OUTPUTS) --scale $(SCALE) $(ARGS)
 
 setup: $(VENV)/.core $(VENV)/.test $(VENV)/.lint
 

@@ -13,17 +13,19 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 register_resolvers()
-statuses: list[int] = []
+status = 0
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")
 def main(cfg: DictConfig) -> None:
-    """Compose the configuration, check it, run it. A job of a sweep that fails does not stop the others."""
+    """Compose the configuration, check it, run it."""
     from pipeline.experiment import run_from_command_line  # loaded here so that --help stays quick
 
-    statuses.append(run_from_command_line(cfg))
+    global status
+    register_resolvers()  # again, for the process that an engine may have started for this job
+    status = run_from_command_line(cfg)
 
 
 if __name__ == "__main__":
     main()
-    sys.exit(max(statuses, default=0))
+    sys.exit(status)  # a sweep has left with its own

@@ -42,7 +42,7 @@ class HopSkipJump(RestartedAttack):
     delta : float
         Length of the moves of a direction estimate, as a share of the present distance. The default is the authors'
         and ART's. Sign networks are constant in cells, so that moves of this length see the nearest cells only; 0.1
-        finds closer adversarials of them for the same number of queries (docs/results.md).
+        finds closer adversarials of them for the same number of queries (docs/results/README.md).
     init_size : int
         Most start candidates to ask for a run.
     start : {"noise", "nearest", "given"}

@@ -20,7 +20,8 @@ from pipeline.fit import Fitted
 from pipeline.points import choose, given_starts
 from pipeline.provenance import provenance
 from pipeline.records import read_summary, write_records
-from pipeline.store import key_of, locked, seal, sealed, sweep
+from pipeline.runs import BEGUN, command
+from pipeline.store import key_of, locked, seal, sealed, sweep, write_json
 from pipeline.text_records import verified_texts, write_text_records
 from pipeline.text_score import label_function, score_function
 
@@ -77,19 +78,21 @@ def attack(
             warnings.warn(f"The attack in {folder} cannot be used ({damage}); it is run again.", stacklevel=2)
             (folder / "done.json").unlink(missing_ok=True)
         attempt = _on_texts if getattr(method, "requires", "label") == "text_score" else _on_rows
+        write_json(folder / BEGUN, {"command": command()})
         try:
             result, seconds, write = attempt(method, dataset, fitted, others, index, folder)
         except (ValueError, ImportError, FileNotFoundError) as error:
             raise UserError(f"attack={node['name']} cannot run: {error}", code=1) from error
         facts = provenance(
             config["device"], dataset.provenance, seconds=seconds, fit=fitted.folder.name,
-            points=index.tolist(), judged_by=[judge.folder.name for judge in others],
+            points=index.tolist(), method_version=getattr(method, "method_version", 1),
+            judged_by=[judge.folder.name for judge in others],
             **({"attack_notes": method.notes()} if hasattr(method, "notes") else {}),
         )  # fmt: skip
         names = write(folder, config, result, evaluation, seconds, facts)
         seal(folder, names, {"seconds": seconds})
-        for leftover in (folder / "state.npz", folder / "elapsed.json"):
-            leftover.unlink(missing_ok=True)
+        for leftover in ("state.npz", "elapsed.json", BEGUN):
+            (folder / leftover).unlink(missing_ok=True)
     return Attacked(folder, read_summary(folder), reused=False)
 
 

@@ -13,7 +13,6 @@ from pipeline.errors import UserError
 from scd.devices import resolve_device
 from scd.memory import parse_bytes
 
-CAPS = ("votes", "mlp_votes", "conv_votes", "n_iter", "epochs", "restarts", "max_iter", "queries", "points")
 RULES = ("first", "random", "indices", "correct", "correct_for_all")
 
 Config = dict[str, Any]
@@ -91,12 +90,15 @@ def _attack_memory(budget: int | str) -> int:
 def check_keys(config: Config) -> None:
     """The keys outside the three groups."""
     known = {"dataset", "model", "attack", "scale", "seed", "device", "memory_budget", "verbose", "paths", "points"}
-    _same_keys("", config, known)
-    for key in ("paths", "points", "scale"):
+    _same_keys("", config, known | {"experiment"})
+    check_scale(config["scale"])
+    if config["experiment"] is not None:
+        _must("experiment", config["experiment"], lambda v: isinstance(v, dict), "null or a group of keys")
+        _same_keys("experiment.", config["experiment"], {"name", "votes"})
+    for key in ("paths", "points"):
         _must(key, config[key], lambda v: isinstance(v, dict), "a group of keys")
     _same_keys("paths.", config["paths"], {"data", "outputs"})
     _same_keys("points.", config["points"], {"rule", "count", "indices", "models"})
-    _same_keys("scale.", config["scale"], {"name", *CAPS})
     points = config["points"]
     _must("seed", config["seed"], lambda v: _is_int(0)(v) and v < 2**32, f"an int in 0..{2**32 - 1}")
     _must("verbose", config["verbose"], lambda v: isinstance(v, bool), "true or false")
@@ -121,6 +123,19 @@ def check_keys(config: Config) -> None:
         _must("points.indices", points["indices"], _is_indices, "a list of row numbers >= 0, each once, e.g. [0,5,9]")
     if points["rule"] == "correct_for_all" and not points["models"]:
         raise UserError("points.models must name the models that are to be right, e.g. [scd01,mlp]. Got [] instead.")
+
+
+def check_scale(scale: Any) -> None:
+    """The keys of conf/scale: caps, and what a scale does without or puts in another's place."""
+    _must("scale", scale, lambda v: isinstance(v, dict), "a group of keys")
+    caps = ("votes", "mlp_votes", "conv_votes", "n_iter", "epochs", "restarts", "max_iter", "queries", "points", "rows")
+    _same_keys("scale.", scale, {"name", "without", "stand_in", *caps})
+    for key in caps:
+        _must(f"scale.{key}", scale[key], lambda v: v is None or _is_int(1)(v), "null or an int >= 1")
+    _must("scale.without", scale["without"], _is_list(str), "a list of names of conf/model, e.g. [resnet50]")
+    if scale["stand_in"] is not None:
+        _must("scale.stand_in", scale["stand_in"], lambda v: isinstance(v, dict), "null or a group of keys")
+        _same_keys("scale.stand_in.", scale["stand_in"], {"_target_", "instead_of"})
 
 
 def _check_group(name: str, node: Any) -> None:

@@ -43,7 +43,7 @@ def evaluate(fitted: Fitted, dataset: Any, scale: str) -> Evaluation:
 
 
 def _evaluate(fitted: Fitted, dataset: Any, scale: str) -> Evaluation:
-    path = fitted.folder / f"evaluation_{fitted.n_votes}{'' if fitted.voting == 'hard' else '_mean'}.json"
+    path = evaluation_file(fitted, scale)
     times = {"one_vote_seconds": fitted.one_vote_seconds, "fit_seconds": fitted.fit_seconds}
     known = _known(path)
     if fitted.trained_now == 0 and known is not None and known["scale"] == scale:
@@ -69,6 +69,12 @@ def _evaluate(fitted: Fitted, dataset: Any, scale: str) -> Evaluation:
     content = asdict(found)
     write_json(path, {**content, "key": key_of(**content)})
     return found
+
+
+def evaluation_file(fitted: Fitted, scale: str) -> Path:
+    """Where the evaluation lies: each scale has its own, so that tables of one are not emptied by another."""
+    more = ("" if fitted.voting == "hard" else "_mean") + ("" if scale == "paper" else f"_{scale}")
+    return fitted.folder / f"evaluation_{fitted.n_votes}{more}.json"
 
 
 def _known(path: Path) -> dict[str, Any] | None:

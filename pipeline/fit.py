@@ -20,6 +20,7 @@ from pipeline.configcheck import Config, build_model
 from pipeline.errors import UserError
 from pipeline.inputs import inputs_for
 from pipeline.provenance import provenance
+from pipeline.runs import BEGUN, command
 from pipeline.store import file_sha256, key_of, locked, read_json, sweep, write_json, write_yaml
 from scd.storage import Vote, load_votes, save_votes
 
@@ -68,7 +69,9 @@ def fit(config: Config, dataset: Any, outputs: Path) -> Fitted:
         missing = [v for v in range(config["model"]["n_votes"]) if v not in shards.votes]
         if missing:
             write_yaml(folder / "config.yaml", _kept(config))
+            write_json(folder / BEGUN, {"command": command()})
             _train(model, dataset, shards, missing, config)
+            (folder / BEGUN).unlink(missing_ok=True)
     votes = [shards.votes[v] for v in range(wanted)]
     model.set_params(n_votes=wanted)
     model.use_votes(votes, (0, 1), inputs.n_features, config["seed"])
@@ -147,7 +150,8 @@ def _train(model: Any, dataset: Any, shards: _Shards, missing: list[int], config
             except (ValueError, ImportError) as error:
                 raise UserError(f"model={name} cannot be fitted: {error}") from error
         seconds = clock.stop()
-        shards.add(numbers, votes, seconds, provenance(config["device"], dataset.provenance, seconds=seconds))
+        more = {"seconds": seconds, "method_version": getattr(model, "method_version", 1)}
+        shards.add(numbers, votes, seconds, provenance(config["device"], dataset.provenance, **more))
         clock.path.unlink(missing_ok=True)
 
 

@@ -6,10 +6,10 @@ import importlib.metadata
 import os
 import platform
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
+from pipeline.runs import command
 from scd.devices import resolve_device
 
 PACKAGES = (
@@ -38,7 +38,7 @@ def provenance(device: str, data: dict[str, Any] | None = None, **more: Any) -> 
         "system": f"{platform.system()} {platform.machine()}",
         "cores": os.cpu_count(),
         "device": device_name(device),
-        "command": " ".join(["python", *sys.argv]),
+        "command": command(),
         "data": data,
         **more,
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,16 @@ def at_most(value: Any, *caps: Any) -> Any:
     return min([value, *(cap for cap in caps if cap is not None)])
 
 
+def without(names: list[str], unwanted: list[str]) -> list[str]:
+    """`names` less those in `unwanted`, in their order."""
+    return [name for name in names if name not in unwanted]
+
+
+def joined(names: list[str]) -> str:
+    """The names as Hydra writes a sweep: with commas between them."""
+    return ",".join(names)
+
+
 def data_folder() -> str:
     """``$SCD_DATA``, else a folder ``scd`` in the user's cache."""
     given = os.environ.get("SCD_DATA")
@@ -24,6 +35,9 @@ def data_folder() -> str:
 
 
 def register_resolvers() -> None:
-    """Make ``${at_most:value,cap}`` and ``${data_folder:}`` known to OmegaConf; again is harmless."""
+    """Make ``${at_most:value,cap}`` and the others known to OmegaConf; again is harmless."""
     OmegaConf.register_new_resolver("at_most", at_most, replace=True)
+    OmegaConf.register_new_resolver("without", without, replace=True)
+    OmegaConf.register_new_resolver("joined", joined, replace=True)
+    OmegaConf.register_new_resolver("product", lambda *numbers: math.prod(numbers), replace=True)
     OmegaConf.register_new_resolver("data_folder", data_folder, replace=True)

@@ -84,10 +84,21 @@ def outputs_folder(path: str) -> Path:
 
 @contextlib.contextmanager
 def locked(folder: Path, what: str) -> Iterator[None]:
-    """Hold `folder` alone among processes; the system frees the lock of a killed one."""
+    """Hold `folder` alone among processes, of all machines that share it; the system frees the lock of a killed one.
+
+    Raises
+    ------
+    UserError
+        The file system knows no locks.
+    """
     lock = FileLock(str(folder / ".lock"))
     try:
         lock.acquire(timeout=0)
+    except NotImplementedError as error:  # what filelock says where flock is missing, as on some network mounts
+        raise UserError(
+            f"{folder} lies on a file system without file locks, which keep two processes from the same work: "
+            "mount it with them, or give another folder with paths.outputs=/some/folder."
+        ) from error
     except Timeout:
         print(f"Another process is working on {what} ({folder}); waiting for it.", flush=True)
         lock.acquire()
@@ -95,6 +106,21 @@ def locked(folder: Path, what: str) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def is_locked(folder: Path) -> bool:
+    """Whether a process is at work in `folder`; makes nothing there."""
+    if not (folder / ".lock").exists():
+        return False
+    lock = FileLock(str(folder / ".lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return True
+    except OSError:  # a store that cannot be written has nobody at work
+        return False
+    lock.release()
+    return False
 
 
 def sweep(folder: Path) -> None:

@@ -92,6 +92,8 @@ class SCDClassifier(VoteEnsemble):
 
     _forward: StackedVotes
 
+    method_version: ClassVar[int] = 2  # a threshold outside all rows keeps a margin
+
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "loss": [StrOptions({"01", "ce"})],
         "weights": [StrOptions({"real", "binary"})],

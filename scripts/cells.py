@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,15 +24,8 @@ class Store:
     attacks: pd.DataFrame
     paper: pd.DataFrame
     all_attacks: pd.DataFrame
-    images: str = "cifar10"
-    """The data set of the tables on CIFAR-10: `digits` where, at another scale than the paper's, only that was run."""
-
-    @property
-    def images_named(self) -> str:
-        """For titles."""
-        if self.images == "cifar10":
-            return "CIFAR-10 class 0 against 1"
-        return f"{self.images} in place of CIFAR-10, which the paper's values are of"
+    caps: dict[str, Any] = field(default_factory=dict)
+    """Those of the scale that the runs have."""
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
+from pipeline.resolvers import at_most
 from scripts.cells import Store, largest, where
 from scripts.claim_tests import (
     FAILS,
@@ -42,8 +43,8 @@ SIMILAR = 1.5
 
 def comparable_accuracy(store: Store) -> Verdict:
     """scd01 against the better of mlp and bnn."""
-    ours = accuracy(store, store.images, "scd01")
-    rivals = {m: a for m in ("mlp", "bnn") if (a := accuracy(store, store.images, m)) is not None}
+    ours = accuracy(store, "cifar10", "scd01")
+    rivals = {m: a for m in ("mlp", "bnn") if (a := accuracy(store, "cifar10", m)) is not None}
     if ours is None or not rivals:
         return untested("fits of scd01 and of mlp or bnn")
     best = max(rivals, key=lambda model: rivals[model])
@@ -73,7 +74,7 @@ def bnn_like_mlp(store: Store) -> Verdict:
 
 def quantizers_alike(store: Store) -> Verdict:
     """bnn with each of Larq's quantizers, whether or not conf/ has it as its default."""
-    runs = where(store.all_attacks, dataset=store.images, model="bnn", attack="hsj", norm="l2", start="noise")
+    runs = where(store.all_attacks, dataset="cifar10", model="bnn", attack="hsj", norm="l2", start="noise")
     found: dict[str, pd.Series] = {}
     for _, run in runs.iterrows():
         config = yaml.safe_load((Path(run["path"]) / "config.yaml").read_text())
@@ -93,10 +94,11 @@ def _similar(found: dict[str, pd.Series]) -> Verdict:
 def same_ranking(store: Store) -> Verdict:
     """Table 3's order: scd01, rf, lenet, mlp."""
     order = ("scd01", "rf", "lenet", "mlp")
+    iterations = at_most(10, store.caps.get("max_iter"))
     means = {}
     for model in order:
-        of_hsj = {"attack": "hsj", "norm": "l2", "start": "given", "points_rule": "first", "max_iter": 10}
-        found = where(store.attacks, dataset=store.images, model=model, **of_hsj)
+        of_hsj = {"attack": "hsj", "norm": "l2", "start": "given", "points_rule": "first"}
+        found = where(store.attacks, dataset="cifar10", model=model, max_iter=iterations, **of_hsj)
         if len(found):
             means[model] = float(largest(found)["l2_mean"])
     if len(means) < len(order):
@@ -123,7 +125,7 @@ def grows_with_votes(store: Store) -> Verdict:
 
 def more_hidden_nodes(store: Store) -> Verdict:
     """Table 5: 64 nodes against 20, on the same points."""
-    runs = where(store.all_attacks, dataset=store.images, model="scd01", attack="hsj", as_in_table5=True)
+    runs = where(store.all_attacks, dataset="cifar10", model="scd01", attack="hsj", as_in_table5=True)
     pair = [where(runs, hidden_nodes=nodes) for nodes in (64, 20)]
     if not all(len(found) for found in pair):
         return untested("Table 5 for 20 and 64 hidden nodes")

@@ -31,7 +31,7 @@ def evaluations(outputs: Path, scale: str = "paper") -> pd.DataFrame:
     """A row per evaluated ensemble of the store; ``as_configured`` says whether its settings are those of conf/."""
     rows = []
     for path in sorted((outputs / "fits").glob("*/evaluation_*.json")):
-        found, config = read_json(path), _yaml(path.parent / "config.yaml")
+        found, config = read_json(path), read_yaml(path.parent / "config.yaml")
         if isinstance(found, dict) and config and found.get("scale") == scale:
             kept = {k: v for k, v in found.items() if k != "accuracy_per_vote"}
             config["model"]["voting"] = found.get("voting", "hard")  # the votes in the folder do not depend on it
@@ -55,13 +55,12 @@ def attacks(outputs: Path, scale: str = "paper") -> pd.DataFrame:
         if facts is None:
             continue
         row: dict[str, Any] = pd.read_csv(folder / "summary.csv").iloc[0].to_dict()
-        config = _yaml(folder / "config.yaml")
+        config = read_yaml(folder / "config.yaml")
         if row["scale"] == scale and config:
-            about = {"late_gain": late_gain(read_trace(folder)), "attack_notes": _attack_notes(folder)}
+            gain = late_gain(read_trace(folder))
+            about = {"late_gain": gain, "attack_notes": _attack_notes(folder), "path": str(folder)}
             asked = {name: config["attack"].get(name) for name in ("score", "similarity_threshold", "keep_equal")}
-            rows.append(
-                {"voting": "hard", **row, **_of(config), **asked, **about, "path": str(folder), "folder": folder.name}
-            )
+            rows.append({"voting": "hard", **row, **_of(config), **asked, **about, "folder": folder.name})
     return pd.DataFrame(rows)
 
 
@@ -69,6 +68,11 @@ def _attack_notes(folder: Path) -> tuple[str, ...]:
     """What an attack said of the files it worked with."""
     facts = read_json(folder / "provenance.json")
     return tuple(facts.get("attack_notes", ())) if isinstance(facts, dict) else ()
+
+
+def scale_caps(scale: str) -> dict[str, Any]:
+    """The settings of ``conf/scale/<scale>.yaml``; none where there is no such file."""
+    return read_yaml(PAPER.parent.parent / "conf" / "scale" / f"{scale}.yaml") or {}
 
 
 def examples(path: str) -> pd.DataFrame:
@@ -104,7 +108,8 @@ def _of(config: dict[str, Any]) -> dict[str, Any]:
     """What a table shows or asks of a run's configuration."""
     names, nodes = [config[g]["name"] for g in _GROUPS], config["model"].get("hidden_nodes")
     ours = _settings(config)
-    table5 = (f"model.hidden_nodes={nodes}", f"model.n_iter={50 * nodes}") if nodes else ()
+    iterations = f"'${{at_most:{50 * (nodes or 0)},${{scale.n_iter}}}}'"
+    table5 = (f"model.hidden_nodes={nodes}", f"model.n_iter={iterations}") if nodes else ()
     return {
         "n_iter": config["model"].get("n_iter"),
         "hidden_nodes": nodes,
@@ -133,7 +138,8 @@ def _composed(dataset: str, model: str, scale: str, *more: str) -> dict[str, Any
         return {}
 
 
-def _yaml(path: Path) -> dict[str, Any] | None:
+def read_yaml(path: Path) -> dict[str, Any] | None:
+    """The mapping in a YAML file; None if there is none or it is damaged."""
     try:
         found = yaml.safe_load(path.read_text())
     except (OSError, yaml.YAMLError):

@@ -19,7 +19,7 @@ _STEPS = 60
 
 def convergence(store: Store) -> Drawn:
     """A panel an attack, a line a model: mean over points of the best of all restarts after so many queries of each."""
-    title = f"Convergence: mean best L2 against queries of a run, {store.images_named}"
+    title = "Convergence: mean best L2 against queries of a run, CIFAR-10 class 0 against 1"
     curves = []
     models = list(dict.fromkeys(store.attacks["model"])) if len(store.attacks) else []
     for attack in _PANELS:
@@ -36,7 +36,7 @@ def convergence(store: Store) -> Drawn:
         "the model. Distances of attacks on different points do not compare.",
     ]
     if not len(data):
-        return Drawn(title, data, None, [*notes, f"Filled by: `{command(store.images, 'scd01', 'hsj')}` and others"])
+        return Drawn(title, data, None, [*notes, f"Filled by: `{command('cifar10', 'scd01', 'hsj')}` and others"])
     there = [attack for attack in _PANELS if attack in set(data["attack"])]
     columns = min(3, len(there))
     figure, panels = axes(-(-len(there) // columns), columns, 3.4, 2.7)

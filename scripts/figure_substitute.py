@@ -14,8 +14,8 @@ MODELS = ("scd01", "scdce", "scdcebnn", "mlp", "bnn", "rf")
 
 def figure2(store: Store) -> Drawn:
     """The curves of the last round: accuracy of the target against epsilon, and with Gaussian noise instead."""
-    found = where(store.attacks, dataset=store.images, attack="substitute", voting="hard")
-    title = f"Figure 2: accuracy under the substitute model's adversarials, {store.images_named}"
+    found = where(store.attacks, dataset="cifar10", attack="substitute", voting="hard")
+    title = "Figure 2: accuracy under the substitute model's adversarials, CIFAR-10 class 0 against 1"
     curves = []
     for model in dict.fromkeys([*MODELS, *(found["model"] if len(found) else [])]):
         runs = where(found, model=model)
@@ -32,7 +32,7 @@ def figure2(store: Store) -> Drawn:
     ]
     lacking = [model for model in MODELS if model not in set(data["model"])]
     if lacking:
-        notes.append(f"Filled by: `{command(store.images, lacking, 'substitute')}`")
+        notes.append(f"Filled by: `{command('cifar10', lacking, 'substitute')}`")
     if not len(data):
         return Drawn(title, data, None, notes)
     figure, [[panel]] = axes(1, 1, 6.4, 3.8)

@@ -13,7 +13,7 @@ MODELS = ("scd01", "scdce", "scdcebnn", "mlp", "bnn", "rf")
 
 def figure1(store: Store) -> Drawn:
     """HopSkipJump on the first k votes of the same fit, on the same points, for each k that was run."""
-    title = f"Figure 1: mean minimum L2 distortion against the number of votes, {store.images_named}"
+    title = "Figure 1: mean minimum L2 distortion against the number of votes, CIFAR-10 class 0 against 1"
     runs = [rows for model in MODELS if len(rows := of_one_protocol(store, model))]
     data = pd.concat(runs, ignore_index=True) if runs else pd.DataFrame()
     words = f" points.rule=correct_for_all points.models=[{','.join(MODELS)}] model.use_votes=1,2,5,10,20,50,100"
@@ -23,7 +23,7 @@ def figure1(store: Store) -> Drawn:
     ]
     lacking = [model for model in MODELS if not len(data) or (data["model"] == model).sum() < 2]
     if lacking:
-        notes.append(f"Filled by: `{command(store.images, lacking, 'hsj')}{words}`")
+        notes.append(f"Filled by: `{command('cifar10', lacking, 'hsj')}{words}`")
     if not len(data):
         return Drawn(title, data, None, notes)
     figure, [[panel]] = axes(1, 1, 6.4, 3.8)
@@ -48,7 +48,7 @@ def of_one_protocol(store: Store, model: str) -> pd.DataFrame:
     A row per number of votes, ascending.
     """
     of_hsj = {"attack": "hsj", "norm": "l2", "start": "noise", "voting": "hard"}
-    found = where(store.attacks, dataset=store.images, model=model, **of_hsj)
+    found = where(store.attacks, dataset="cifar10", model=model, **of_hsj)
     if not len(found):
         return found
     found = found.assign(

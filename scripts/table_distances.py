@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from pipeline.resolvers import at_most
 from pipeline.statistics import bootstrap, paired_p_values
 from scripts.cells import (
     NOT_FLAT,
@@ -45,13 +46,11 @@ def table2(store: Store) -> Table:
     cells: list[Cell] = []
     for model in models:
         known = paper_value(paper, model=model, metric="clean_accuracy_percent")
-        cells.append(accuracy_cell(store, store.images, model, known, "Clean accuracy, %"))
+        cells.append(accuracy_cell(store, "cifar10", model, known, "Clean accuracy, %"))
     for attack, label in {**IN_TABLE_2, **BLACK_BOX, "whitebox": "White-box (bound)"}.items():
         for model in models:
             found = protocol(store, model, attack)
-            cell = distance_cell(
-                label, store.images, model, attack, paper_value(paper, model=model, attack=attack), found
-            )
+            cell = distance_cell(label, "cifar10", model, attack, paper_value(paper, model=model, attack=attack), found)
             if attack not in IN_TABLE_2 and not len(found):
                 del cell["command"]  # not the paper's
                 cell["shown"] = "–"
@@ -64,7 +63,7 @@ def table2(store: Store) -> Table:
         "attacks of this table that were run on the same points.",
         *missing(cells),
     ]
-    return f"Table 2: mean minimum L2 distortion, {store.images_named}", pd.DataFrame(cells), notes
+    return "Table 2: mean minimum L2 distortion, CIFAR-10 class 0 against 1", pd.DataFrame(cells), notes
 
 
 def _controls(store: Store) -> list[str]:
@@ -75,7 +74,7 @@ def _controls(store: Store) -> list[str]:
 
 def protocol(store: Store, model: str, attack: str) -> pd.DataFrame:
     """The runs of an attack on a model that Table 2 may show: from noise, at points drawn at random."""
-    found = where(store.attacks, dataset=store.images, model=model, attack=attack, voting="hard")
+    found = where(store.attacks, dataset="cifar10", model=model, attack=attack, voting="hard")
     if not len(found):
         return found
     given = found["start"].isin(["given"]) | found["norm"].eq("linf") & (attack != "rays")
@@ -101,23 +100,24 @@ def _best_cell(store: Store, model: str, row: str, also_white: bool) -> Cell:
 def table3(store: Store) -> Table:
     """HopSkipJump with 10 iterations on the first 100 test images, from a fixed image per class."""
     paper = store.paper[store.paper["table"] == "3"]
-    words = " points.rule=first points.count=100 attack.start=given attack.restarts=1 attack.max_iter=10"
-    words += " points.models=[scd01,mlp,rf]"
+    iterations, points = at_most(10, store.caps.get("max_iter")), at_most(100, store.caps.get("points"))
+    words = f" points.rule=first points.count={points} attack.start=given attack.restarts=1"
+    words += f" attack.max_iter={iterations} points.models=[scd01,mlp,rf]"
     cells = []
     for model in dict.fromkeys(paper["model"]):
         found = where(
-            store.attacks, dataset=store.images, model=model, attack="hsj", norm="l2", start="given",
-            points_rule="first", max_iter=10, restarts=1,
+            store.attacks, dataset="cifar10", model=model, attack="hsj", norm="l2", start="given",
+            points_rule="first", max_iter=iterations, restarts=1,
         )  # fmt: skip
         known = paper_value(paper, model=model, attack="hsj")
-        cells.append(distance_cell("HopSkipJump", store.images, model, "hsj", known, found, words))
+        cells.append(distance_cell("HopSkipJump", "cifar10", model, "hsj", known, found, words))
     notes = [
         "Points that the model already gets wrong are left out of the mean and counted; the mean with zeros for them "
         "is in the CSV. The paper's initial images are unpublished: here the first training image of the other class "
         f"that all compared models (points.models; without it, the model itself) get right. {BOUNDS}",
         *missing(cells),
     ]
-    title = f"Table 3: mean minimum L2 distortion, first 100 test images, 10 iterations, {store.images_named}"
+    title = "Table 3: mean minimum L2 distortion, first 100 test images, 10 iterations, CIFAR-10 class 0 against 1"
     return title, pd.DataFrame(cells), notes
 
 
@@ -143,7 +143,7 @@ def table5(store: Store) -> Table:
     paper = store.paper[store.paper["table"] == "5"]
     runs = where(
         store.all_attacks,
-        dataset=store.images,
+        dataset="cifar10",
         model="scd01",
         attack="hsj",
         norm="l2",
@@ -154,12 +154,12 @@ def table5(store: Store) -> Table:
     for nodes in (4, 16, 20, 32, 64):
         known = paper[paper["note"].str.contains(f"hidden_nodes={nodes};")]["value"]
         found = where(runs, hidden_nodes=nodes)
-        words = f" model.hidden_nodes={nodes} model.n_iter={50 * nodes}"
+        words = f" model.hidden_nodes={nodes} model.n_iter={at_most(50 * nodes, store.caps.get('n_iter'))}"
         value = float(known.iloc[0]) if len(known) else None
-        cell = distance_cell("scd01, HopSkipJump", store.images, "scd01", "hsj", value, found, words)
+        cell = distance_cell("scd01, HopSkipJump", "cifar10", "scd01", "hsj", value, found, words)
         cells.append({**cell, "model": f"{nodes} nodes", "hidden_nodes": nodes})
     notes = [f"50 iterations for each hidden node, 100 votes. The paper attacks one image. {BOUNDS}", *missing(cells)]
-    title = f"Table 5: minimum L2 distortion of scd01 by the number of hidden nodes, {store.images_named}"
+    title = "Table 5: minimum L2 distortion of scd01 by the number of hidden nodes, CIFAR-10 class 0 against 1"
     return title, pd.DataFrame(cells), notes
 
 

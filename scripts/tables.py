@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from scripts.cells import Made, Store
 from scripts.claims import claims_table
-from scripts.collect import attacks, evaluations, paper_values
+from scripts.collect import attacks, evaluations, paper_values, scale_caps
 from scripts.figures import write_figures
 from scripts.render import write_claims, write_table
 from scripts.report import write_report
@@ -39,18 +42,28 @@ def read_store(outputs: Path, scale: str) -> tuple[Store, list[str]]:
     attacked, other_attacks = _as_configured(all_attacks)
     left_out = f"Left out, for their data set or model settings differ from those of conf/: {other_fits} fits, "
     notes = ["", f"{left_out}{other_attacks} attacks."] if other_fits or other_attacks else []
-    there = set(fits["dataset"]) if len(fits) else set()
-    images = "digits" if scale != "paper" and "digits" in there and "cifar10" not in there else "cifar10"
-    return Store(fits, attacked, paper_values(), all_attacks, images), notes
+    return Store(fits, attacked, paper_values(), all_attacks, scale_caps(scale)), notes
 
 
-def make_tables(store: Store, left_out: list[str]) -> list[Made]:
+def make_tables(store: Store, scale: str, left_out: list[str]) -> list[Made]:
     """All tables, those with nothing in them included."""
     made = []
     for name, make in TABLES.items():
         title, cells, notes = make(store)
-        made.append(Made(name, title, cells, [*notes, *_of_the_data(store, cells), *left_out]))
+        notes = [*(at_scale(note, scale) for note in notes), *_of_the_data(store, cells), *left_out]
+        if scale != "paper":
+            notes.insert(0, f"Runs of scale={scale}, not of the paper's sizes.")
+        if "command" in cells:
+            cells = cells.assign(command=[at_scale(words, scale) for words in cells["command"]])
+        made.append(Made(name, title, cells, notes))
     return made
+
+
+def at_scale(text: Any, scale: str) -> Any:
+    """A command, or a note with commands between backticks, as it is given at this scale."""
+    if scale == "paper" or not isinstance(text, str):
+        return text
+    return re.sub(r"(^|`)(python run\.py[^`]*)", rf"\1\2 scale={scale}", text)
 
 
 def _as_configured(found: pd.DataFrame) -> tuple[pd.DataFrame, int]:
@@ -75,10 +88,13 @@ def _of_the_data(store: Store, cells: pd.DataFrame) -> list[str]:
 def render(outputs: Path, scale: str) -> list[str]:
     """Write tables, figures and report of the runs in `outputs` beside them; returns what a person reads of each."""
     store, left_out = read_store(outputs, scale)
-    tables = make_tables(store, left_out)
+    tables = make_tables(store, scale, left_out)
     for table in tables:
         write_table(outputs / "tables", table.name, table.title, table.cells, table.notes)
-    figures = write_figures(store, outputs / "figures")
+    figures = {
+        name: dataclasses.replace(drawn, notes=[at_scale(note, scale) for note in drawn.notes])
+        for name, drawn in write_figures(store, outputs / "figures").items()
+    }
     claims = claims_table(store)
     write_claims(outputs / "tables", claims)
     write_report(outputs, tables, figures, claims, scale)
@@ -94,7 +110,7 @@ def main(words: list[str] | None = None) -> int:
     """Write tables and figures and say where."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--outputs", default="outputs", help="folder that the runs wrote to (paths.outputs)")
-    parser.add_argument("--scale", default="paper", help="take the runs of this scale (conf/scale)")
+    parser.add_argument("--scale", default="paper", help="take the runs of this scale (paper, cpu, smoke)")
     given = parser.parse_args(words)
     outputs = Path(given.outputs)
     if not outputs.is_dir():

@@ -1,19 +1,29 @@
-"""The Python examples of the README run as written."""
+"""README and docs/: examples run as written, commands compose and pass the check, links lead somewhere."""
 
 from __future__ import annotations
 
 import re
 import runpy
+import shlex
 from pathlib import Path
 
 import pytest
 
-README = (Path(__file__).resolve().parents[1] / "README.md").read_text()
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "docs" / "results" / "README.md"]
+README = PAGES[0].read_text()
 EXAMPLES = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+COMMANDS = [
+    pytest.param(command.strip(), id=f"{page.stem}: {command.strip()}")
+    for page in PAGES
+    for command in re.findall(r"^python run\.py(.*?)(?: +#.*)?$", page.read_text(), re.MULTILINE)
+]
+FLAGS = {"-m", "--help", "--cfg", "job", "hydra", "--package", "hydra.launcher"}
 
 
-def test_there_are_examples():
+def test_there_are_examples_and_commands():
     assert len(EXAMPLES) == 2
+    assert len(COMMANDS) > 20
 
 
 @pytest.mark.parametrize("example", EXAMPLES)
@@ -26,6 +36,30 @@ def test_example_runs(example, tmp_path, monkeypatch):
         assert names["result"].success.all()
 
 
-def test_every_file_it_links_to_exists():
-    for target in re.findall(r"\]\((?!http)([^)#]+)\)", README):
-        assert (Path(__file__).resolve().parents[1] / target).exists(), target
+@pytest.mark.parametrize("command", COMMANDS)
+def test_command_composes_and_passes_the_check(command):
+    """Placeholders in <angle brackets> stand for any word; of a sweep over a list the first element is taken."""
+    from hydra import compose, initialize_config_dir
+
+    from pipeline.configcheck import check, resolve
+    from pipeline.resolvers import register_resolvers
+
+    register_resolvers()
+    words = [word for word in shlex.split(re.sub(r"<\w+>", "digits", command)) if word not in FLAGS]
+    words = [re.sub(r"^([^=\[]+=[^\[,]*),.*$", r"\1", word) for word in words]
+    engine = [word for word in words if word.startswith(("+cluster", "hydra"))]
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        check(resolve(compose("config", overrides=[word for word in words if word not in engine])))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_every_file_it_links_to_exists(page):
+    for target in re.findall(r"\]\((?!http)([^)#]+)[^)]*\)", page.read_text()):
+        assert (page.parent / target).exists(), target
+
+
+def test_every_make_target_it_names_exists():
+    targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for page in PAGES:
+        for target in re.findall(r"(?:`|^)make ([\w-]+)", page.read_text(), re.MULTILINE):
+            assert target in targets, f"{page.name}: make {target}"

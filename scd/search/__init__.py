@@ -11,7 +11,7 @@ Two interchangeable kernels share the signature of :class:`Search`:
 ``cpu``        Numba, parallel over votes, screens candidates by a histogram; same gains as the reference.
 
 Ties: the earliest candidate, then the lowest threshold. A threshold lies midway between two neighbouring distinct
-projections; "all on" and "all off" lie half a mean gap outside the extremes.
+projections; "all on" and "all off" lie half a mean gap outside the extremes, and never within a rounding of them.
 """
 
 from __future__ import annotations

@@ -7,6 +7,9 @@ import math
 import numpy as np
 from numba import njit, prange
 
+from scd.search.cpu_logistic_bounds import loss_bounds
+from scd.search.cpu_logistic_midpoint import logistic_loss, to_midpoint
+
 _CLOSE = 1e-5  # a Newton step this short leaves an error of its square
 _MOST_VALUES = 256  # distinct integer sums that are counted instead of listed
 _WIDEST = 200.0  # logits beyond which exponentials and their products may overflow
@@ -22,13 +25,12 @@ def search_logistic_votes(sums, inputs, features, steps, labels, rows, candidate
 @njit(nogil=True, cache=True)
 def _search_logistic(sums, inputs, features, steps, labels, rows):
     n = len(sums)
-    batch = np.empty(n, dtype=np.int32)
+    batch = np.empty(n + 1, dtype=np.int32)  # the last place for what comes after a full batch
     m, positive = 0, 0
     for label in range(1, -1, -1):  # label 1 first
         for i in range(n):
-            if rows[i] and labels[i] == label:
-                batch[m] = i
-                m += 1
+            batch[m] = i
+            m += rows[i] and labels[i] == label
         positive = m if label == 1 else positive
     s = sums[batch[:m]]
     centre = np.median(s)
@@ -40,7 +42,10 @@ def _search_logistic(sums, inputs, features, steps, labels, rows):
     if s.max() - s.min() < _MOST_VALUES and (s == np.floor(s)).all():  # binary weights
         return _search_counts(s, batch[:m], inputs, features, steps, positive, reach)
     u = np.exp(s - centre)
+    lower, reached = np.empty(len(features)), np.inf
     for c in range(len(features)):
+        if c and lower[c] > min(best, reached):
+            continue
         column = inputs[features[c]]
         factor = math.exp(steps[c])
         on = 0
@@ -53,12 +58,17 @@ def _search_logistic(sums, inputs, features, steps, labels, rows):
         value -= (m - positive) * t
         if c == 0:
             start = t  # the others lie close to the threshold of the unchanged weights
+            lower, reached = loss_bounds(odds, math.exp(t), value, inputs, batch[:m], features, steps, positive)
         if value < best:
             winner, best, where = c, value, t
     column = inputs[features[winner]]
+    factor = math.exp(steps[winner])
+    for r in range(m):
+        odds[r] = u[r] * (factor if column[batch[r]] else 1.0)
+    first, second = _logistic_slopes(odds, math.exp(where))
     for r in range(m):
         odds[r] = s[r] + steps[winner] * column[batch[r]]
-    return winner, _to_midpoint(odds, positive, where + centre), best
+    return winner, to_midpoint(odds, positive, where + centre, positive - first, second), best
 
 
 @njit(nogil=True, cache=True)
@@ -160,12 +170,12 @@ def _search_wide(s, batch, inputs, features, steps, positive, reach):
                 high = middle
             else:
                 low = middle
-        loss = _logistic_loss(q, positive, (low + high) / 2)
+        loss = logistic_loss(q, positive, (low + high) / 2)
         if loss < best:
             winner, best, where = c, loss, (low + high) / 2
     for r in range(len(s)):
         q[r] = s[r] + steps[winner] * inputs[features[winner]][batch[r]]
-    return winner, _to_midpoint(q, positive, where), best
+    return winner, to_midpoint(q, positive, where, math.nan, math.nan), best
 
 
 @njit(nogil=True, cache=True, fastmath={"reassoc", "contract", "nsz"})
@@ -217,37 +227,3 @@ def _sum_of_logs(odds, k):
     for r in range(m - m % 4, m):
         total += math.log(odds[r] + k)
     return total + math.log(a) + math.log(b) + math.log(c) + math.log(d)
-
-
-@njit(nogil=True, cache=True)
-def _logistic_loss(s, positive, t):
-    total = 0.0
-    for r in range(len(s)):
-        z = t - s[r] if r < positive else s[r] - t
-        total += max(z, 0.0) + math.log1p(math.exp(-abs(z)))
-    return total
-
-
-@njit(nogil=True, cache=True)
-def _to_midpoint(s, positive, t):
-    """The best of the midpoints of neighbouring distinct values around `t`; `t` if all values are equal."""
-    below, above = -np.inf, np.inf
-    for value in s:
-        if value <= t:
-            below = max(below, value)
-        else:
-            above = min(above, value)
-    before, after = -np.inf, np.inf
-    for value in s:
-        if value < below:
-            before = max(before, value)
-        elif value > above:
-            after = min(after, value)
-    best, where = np.inf, t
-    for left, right in ((before, below), (below, above), (above, after)):
-        middle = (left + right) / 2
-        if np.isfinite(middle):
-            loss = _logistic_loss(s, positive, middle)
-            if loss < best:
-                best, where = loss, middle
-    return where

@@ -6,6 +6,7 @@ import numpy as np
 from numba import njit
 
 from scd.search.cpu_sorting import ascending
+from scd.search.reference import LEAST_MARGIN
 
 
 @njit(nogil=True, cache=True)
@@ -30,8 +31,7 @@ def threshold_between(q, order, cut):
         below, above = q[order[cut - 1]], q[order[cut]]
         middle = below + (above - below) / np.float32(2)
         return middle if middle < above else below
-    margin = (last - first) / np.float32(2 * m)
-    if cut == 0:
-        outside = first - margin
-        return outside if outside < first else np.nextafter(first, np.float32(-np.inf))
-    return last + margin
+    size = max(abs(first), abs(last))
+    size = size if size > 0 else np.float32(1)
+    margin = max((last - first) / np.float32(2 * m), size * np.float32(LEAST_MARGIN))
+    return first - margin if cut == 0 else last + margin

@@ -10,6 +10,11 @@ _CANDIDATE_BYTES = 64  # of working memory a (row, candidate) pair takes below
 _CHUNK_BYTES = 256 << 20
 
 
+LEAST_MARGIN = 2.0**-16
+"""Of a threshold that turns all rows on or off, as a share of their size: where all rows lie at one point, the rounding
+of a product of another shape must not turn them round."""
+
+
 def project(columns: torch.Tensor, weights: torch.Tensor, divisor: float = 1.0) -> torch.Tensor:
     """Projections of all rows on all nodes.
 
@@ -98,11 +103,10 @@ def threshold_at(q: torch.Tensor, cut: int) -> torch.Tensor:
         below, above = q[cut - 1], q[cut]
         middle = below + (above - below) / 2
         return torch.where(middle < above, middle, below)
-    margin = (q[-1] - q[0]) / (2 * m)
-    if cut == 0:
-        outside, limit = q[0] - margin, torch.full_like(q[0], -torch.inf)
-        return torch.where(outside < q[0], outside, torch.nextafter(q[0], limit))
-    return q[-1] + margin
+    size = torch.maximum(q[0].abs(), q[-1].abs())
+    size = torch.where(size > 0, size, torch.ones_like(size))
+    margin = torch.maximum((q[-1] - q[0]) / (2 * m), size * LEAST_MARGIN)
+    return q[0] - margin if cut == 0 else q[-1] + margin
 
 
 def output_sums(active: torch.Tensor, output: torch.Tensor) -> torch.Tensor:

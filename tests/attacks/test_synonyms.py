@@ -113,7 +113,13 @@ def test_damaged_vectors_are_one_sentence(tmp_path, content, sentence):
 
 
 @pytest.mark.parametrize(
-    "content", [b"not gzip", gzip.compress(b"[1")[:-3], gzip.compress(b"[1]"), gzip.compress(b'{"a": 1}')]
+    "content",
+    [
+        b"not gzip",
+        gzip.compress(b"[1", mtime=0)[:-3],
+        gzip.compress(b"[1]", mtime=0),
+        gzip.compress(b'{"a": 1}', mtime=0),
+    ],
 )
 def test_damaged_lists_are_one_sentence(tmp_path, content):
     path = tmp_path / LISTS

@@ -7,33 +7,22 @@ import pandas as pd
 import pytest
 
 from scripts.figure_convergence import mean_best
-from scripts.tables import main, read_store
+from scripts.tables import main
 
 
 @pytest.fixture(scope="module")
-def outputs(tmp_path_factory):
-    """Miniature runs on digits: an attack on 1 and on 3 votes, a substitute, a transfer, and a forest."""
-    from hydra import compose, initialize_config_dir
-
-    from pipeline.configcheck import resolve
-    from pipeline.experiment import run
-    from pipeline.resolvers import register_resolvers
-    from scripts.cells import CONF
-
-    register_resolvers()
+def outputs(tmp_path_factory, run_in_miniature):
+    """An attack on 1 and on 3 votes, one on another point, a forest, a substitute, a transfer."""
     folder = tmp_path_factory.mktemp("figures")
-    points = ("points.rule=random",)
     for words in (
-        ("model=scd01", "attack=hsj", *points),
-        ("model=scd01", "attack=hsj", "model.use_votes=1", *points),
+        ("model=scd01", "attack=hsj", "points.rule=random"),
+        ("model=scd01", "attack=hsj", "points.rule=random", "model.use_votes=1"),
         ("model=scd01", "attack=hsj", "points.rule=indices", "points.indices=[5]", "model.use_votes=2"),
-        ("model=rf", "attack=hsj", *points),
+        ("model=rf", "attack=hsj", "points.rule=random"),
         ("model=scd01", "attack=substitute"),
         ("model=scd01", "attack=transfer"),
     ):
-        with initialize_config_dir(str(CONF), version_base="1.3"):
-            more = [f"paths.outputs={folder}", "verbose=false", "scale=smoke"]
-            run(resolve(compose("config", overrides=[*more, *words])))
+        run_in_miniature(folder, *words)
     assert main(["--outputs", str(folder), "--scale", "smoke"]) == 0
     return folder
 
@@ -76,7 +65,7 @@ def test_table_6_is_the_transfer_table(outputs):
 
 
 def test_pictures_show_the_stored_adversarials(outputs):
-    found = pd.read_csv(outputs / "figures" / "images_digits.csv").set_index("model")
+    found = pd.read_csv(outputs / "figures" / "images_cifar10.csv").set_index("model")
     for path in (outputs / "attacks").glob("*-rf-hsj-*/examples.csv"):
         ran = pd.read_csv(path).set_index("index")["l2"]
         assert found.loc["rf", "l2"] == pytest.approx(ran[found.loc["rf", "index"]], rel=1e-5)
@@ -86,15 +75,10 @@ def test_pictures_show_the_stored_adversarials(outputs):
 def test_svg_files_are_the_same_each_time_and_what_is_missing_has_none(outputs):
     folder = outputs / "figures"
     before = {path.name: path.read_bytes() for path in folder.glob("*.svg")}
-    assert {"figure1.svg", "figure2.svg", "convergence.svg", "images_digits.svg"} <= set(before)
+    assert {"figure1.svg", "figure2.svg", "convergence.svg", "images_cifar10.svg"} <= set(before)
     assert "figure3.svg" not in before
     main(["--outputs", str(outputs), "--scale", "smoke"])
     assert before == {path.name: path.read_bytes() for path in folder.glob("*.svg")}
-
-
-def test_digits_never_stand_in_at_the_papers_scale(outputs):
-    assert read_store(outputs, "smoke")[0].images == "digits"
-    assert read_store(outputs, "paper")[0].images == "cifar10"
 
 
 def test_the_heartbeat_and_its_adversarials(tmp_path):

@@ -64,14 +64,31 @@ def test_help_and_cfg_import_nothing_heavy():
 def test_multirun_sweeps(run_program, tmp_path):
     done = run_program("-m", "scale=smoke", "model=scd01,rf", "attack=none")
     assert done.returncode == 0, done.stderr
-    assert len(list((tmp_path / "outputs" / "fits").glob("*/evaluation_3.json"))) == 2
+    assert len(list((tmp_path / "outputs" / "fits").glob("*/evaluation_3_smoke.json"))) == 2
 
 
 def test_a_failing_job_does_not_stop_a_sweep(run_program, tmp_path):
     done = run_program("-m", "scale=smoke", "attack=none", "model.batch_fraction=2,0.5")
     assert done.returncode == 2
     assert "Got 2 instead" in done.stderr
-    assert len(list((tmp_path / "outputs" / "fits").glob("*/evaluation_3.json"))) == 1
+    assert len(list((tmp_path / "outputs" / "fits").glob("*/evaluation_3_smoke.json"))) == 1
+
+
+def test_ctrl_c_ends_a_sweep_and_says_how_to_go_on(run_program, tmp_path):
+    (tmp_path / "interrupted.py").write_text(
+        "from baselines.forest import ForestVotes\n"
+        "class Interrupted(ForestVotes):\n"
+        "    def _train(self, *args, **kwargs):\n"
+        "        raise KeyboardInterrupt\n"
+    )
+    targets = "model._target_=interrupted.Interrupted,baselines.forest.ForestVotes"
+    done = run_program("-m", "scale=smoke", "model=rf", "attack=none", targets, env={"PYTHONPATH": str(tmp_path)})
+    assert done.returncode == 130
+    assert done.stderr.strip().endswith("What was finished is kept; the same command does what is missing.")
+    assert "Traceback" not in done.stderr
+    assert not list((tmp_path / "outputs" / "fits").glob("*/votes_*")), "the next job was begun all the same"
+    again = run_program("-m", "scale=smoke", "model=rf", "attack=none", "model._target_=baselines.forest.ForestVotes")
+    assert again.returncode == 0, again.stderr
 
 
 def test_correct_for_all_trains_the_other_models_and_attacks_what_all_get_right(run_program, tmp_path):

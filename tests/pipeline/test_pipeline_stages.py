@@ -262,6 +262,17 @@ def test_outputs_that_cannot_be_written(small, tmp_path):
         go(small(f"paths.outputs={tmp_path / 'file'}"))
 
 
+def test_a_file_system_without_locks_is_a_sentence(small, monkeypatch):
+    from pipeline.errors import UserError
+
+    def absent(self, timeout=None):
+        raise NotImplementedError("FileSystem does not appear to support flock")
+
+    monkeypatch.setattr("pipeline.store.FileLock.acquire", absent)
+    with pytest.raises(UserError, match=r"file system without file locks.*paths\.outputs"):
+        go(small("attack=none"))
+
+
 def test_shards_are_cut_at_multiples_with_vote_0_alone():
     from pipeline.fit import shard_ranges
 
@@ -323,7 +334,7 @@ def test_the_time_of_a_resumed_fit_counts_what_the_killed_process_spent(small):
     for path in folder.glob("votes_*"):
         path.unlink()
     from baselines.lenet import LeNetVotes
-    from pipeline.experiment import load_dataset
+    from pipeline.datasets import load_dataset
 
     def killed(done, total, score):
         raise KeyboardInterrupt

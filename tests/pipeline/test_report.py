@@ -39,21 +39,11 @@ class Page(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def page(tmp_path_factory):
-    """The report of two miniature runs on digits."""
-    from hydra import compose, initialize_config_dir
-
-    from pipeline.configcheck import resolve
-    from pipeline.experiment import run
-    from pipeline.resolvers import register_resolvers
-    from scripts.cells import CONF
-
-    register_resolvers()
+def page(tmp_path_factory, run_in_miniature):
+    """The report of two runs."""
     folder = tmp_path_factory.mktemp("report")
     for model in ("scd01", "rf"):
-        with initialize_config_dir(str(CONF), version_base="1.3"):
-            words = [f"paths.outputs={folder}", "verbose=false", "scale=smoke", f"model={model}", "points.rule=random"]
-            run(resolve(compose("config", overrides=words)))
+        run_in_miniature(folder, f"model={model}", "points.rule=random")
     assert main(["--outputs", str(folder), "--scale", "smoke"]) == 0
     read = Page()
     read.feed((folder / "report.html").read_text())
@@ -74,7 +64,7 @@ def test_numbers_commands_and_origin_are_in_it(page):
     for path in folder.glob("attacks/*/summary.csv"):
         assert f"{pd.read_csv(path)['l2_mean'].iloc[0]:.2f}" in text
         assert path.parent.name in text
-    assert "python run.py dataset=digits model=scdce attack=hsj" in text
+    assert "python run.py dataset=cifar10 model=scdce attack=hsj scale=smoke" in text
     assert text.count("runs behind this table") >= 2
     assert all(claim in text for _, claim, _ in CLAIMS)
 

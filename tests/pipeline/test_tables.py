@@ -125,3 +125,26 @@ def test_smoke_runs_stay_out_of_the_papers_tables(compose_config, tmp_path):
     assert "digits" not in (tmp_path / "outputs" / "tables" / "table1.md").read_text()
     main(["--outputs", str(tmp_path / "outputs"), "--scale", "smoke"])
     assert "digits" in (tmp_path / "outputs" / "tables" / "table1.md").read_text()
+
+
+def test_tables_of_another_scale_take_its_caps_and_name_its_commands(compose_config, tmp_path, monkeypatch):
+    """Tables 3 and 5 ask for iterations of their own, which a scale caps; a stand-in is named under the table."""
+
+    def absent(*given):
+        raise FileNotFoundError("nothing there")
+
+    monkeypatch.setattr("data.cifar10._official_sets", absent)
+    from pipeline.experiment import run
+
+    smoke = ("scale=smoke", "dataset=cifar10")
+    run(compose_config(*smoke, "+experiment=table3", "points.models=[]"))
+    run(compose_config(*smoke, "+experiment=table5", "points.rule=first", "points.models=[]", "model.hidden_nodes=16"))
+    main(["--outputs", str(tmp_path / "outputs"), "--scale", "smoke"])
+    three = pd.read_csv(tmp_path / "outputs" / "tables" / "table3.csv").set_index("model")
+    assert three.loc["scd01", "max_iter"] == 2
+    five = pd.read_csv(tmp_path / "outputs" / "tables" / "table5.csv").set_index("model")
+    assert five.loc["16 nodes", "n_iter"] == 20
+    assert five.loc["4 nodes", "command"].endswith("model.n_iter=20 scale=smoke")
+    shown = (tmp_path / "outputs" / "tables" / "table3.md").read_text()
+    assert "Data of cifar10: digits stand in for cifar10, which is not there" in shown
+    assert "Runs of scale=smoke" in shown

@@ -54,6 +54,18 @@ def test_cross_entropy_search_of_whole_sums_equal_to_the_reference():
             assert ours <= theirs + 1e-6  # the best of all midpoints, not only of the two around the optimum
 
 
+@pytest.mark.parametrize("tied", [False, True])
+def test_cross_entropy_search_over_a_batch_of_all_rows(tied):
+    """Rows of label 0 first, as in training, and nothing left out."""
+    for seed in range(10):
+        case = (*_case(seed, n=90, tied=tied)[:5], torch.ones(3, 90, dtype=torch.bool))
+        fast, slow = cpu.search_logistic(*case), reference.search_logistic(*case)
+        torch.testing.assert_close(fast[2], slow[2], rtol=1e-6, atol=1e-6)
+        for v in range(3):
+            ours, theirs = _loss(case, v, fast[0][v], fast[1][v]), _loss(case, v, slow[0][v], slow[1][v])
+            torch.testing.assert_close(ours, theirs, rtol=1e-6, atol=1e-6)
+
+
 @pytest.mark.parametrize("extreme", [200.0, 320.0, 1500.0])
 def test_cross_entropy_search_of_extreme_sums(extreme):
     """Sums far out, right and wrong ones: no overflow, the loss of the reference."""

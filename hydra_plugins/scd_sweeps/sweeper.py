@@ -1,0 +1,176 @@
+"""Hydra's own grid sweep, which goes on when a job fails or is killed and says at the end which did not succeed."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+
+from pipeline.runs import command_of
+from pipeline.sweeps import outcome, outcome_file
+
+Jobs = dict[int, list[str]]
+"""Overrides of each job, by its number in the sweep."""
+
+
+class ToleratingSweeper(BasicSweeper):
+    """The jobs of Hydra's basic sweeper, none of which ends the others.
+
+    Parameters
+    ----------
+    max_batch_size, params
+        As in Hydra's basic sweeper: jobs handed over at a time (null: all), and what to sweep over.
+    leave_out : list of list of str
+        No job that has all overrides of one of these lists: what the grid has too much.
+    alone : bool
+        Hand every job to the engine by itself, for engines that give all up when one job is killed.
+    at_once : int, optional
+        With `alone`, the most jobs handed over and not ended; null for no limit.
+    """
+
+    def __init__(
+        self,
+        max_batch_size: int | None = None,
+        params: dict[str, str] | None = None,
+        leave_out: list[list[str]] | None = None,
+        alone: bool = False,
+        at_once: int | None = None,
+    ) -> None:
+        super().__init__(max_batch_size=max_batch_size, params=params)
+        self.leave_out = [set(words) for words in leave_out or []]
+        self.alone, self.at_once = alone, at_once
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Prepare the engine behind a launcher that survives it."""
+        super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
+        assert self.launcher is not None
+        self.launcher = _Tolerating(self.launcher, Path(config.hydra.sweep.dir), self.alone, self.at_once)
+
+    def get_job_batch(self) -> Sequence[Sequence[str]]:
+        """The next jobs, without those left out."""
+        return [job for job in super().get_job_batch() if not any(words <= set(job) for words in self.leave_out)]
+
+    def sweep(self, arguments: list[str]) -> Any:
+        """Run all jobs, list those that did not succeed, and leave with the status of the worst."""
+        launcher = self.launcher
+        assert isinstance(launcher, _Tolerating)
+        try:
+            super().sweep(arguments)
+        except KeyboardInterrupt:
+            print("\nInterrupted. What was finished is kept; the same command does what is missing.", file=sys.stderr)
+            raise SystemExit(130) from None
+        raise SystemExit(launcher.report())
+
+
+class _Tolerating(Launcher):
+    """Hands jobs to an engine's launcher and reads from their own files how they ended."""
+
+    def __init__(self, engine: Launcher, folder: Path, alone: bool, at_once: int | None) -> None:
+        self.engine, self.folder, self.alone, self.at_once = engine, folder, alone, at_once
+        self.jobs: Jobs = {}
+        self.lost: dict[int, str] = {}
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Nothing: the engine has been set up."""
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        """Run the jobs; whatever happens to one of them, the others are run too."""
+        jobs = {initial_job_idx + i: list(overrides) for i, overrides in enumerate(job_overrides)}
+        self.jobs |= jobs
+        for number in jobs:
+            outcome_file(self.folder, number).unlink(missing_ok=True)
+        if self.alone:
+            with ThreadPoolExecutor(self.at_once or max(1, len(jobs))) as waiting:
+                list(waiting.map(self._alone, jobs))
+        elif jobs:
+            self._together(jobs)
+        return []
+
+    def _together(self, jobs: Jobs) -> None:
+        """Run jobs in one call of the engine; if that breaks, those that had not ended are run again.
+
+        A process that is killed takes with it all that its engine holds. Which one it was is not known, so the jobs
+        that were at work then are run one by one, after the others.
+        """
+        first = min(jobs)  # an engine numbers the jobs of a call in order, hence `_sequences`
+        try:
+            returned = self.engine.launch(list(jobs.values()), initial_job_idx=first)
+            failed = (r.status == JobStatus.FAILED for r in returned)
+            self.lost |= {n: _short(r._return_value) for n, r, f in zip(jobs, returned, failed, strict=True) if f}
+        except Exception as error:
+            self._after(error, jobs)
+
+    def _after(self, error: Exception, jobs: Jobs) -> None:
+        begun = {n for n in jobs if outcome(self.folder, n)[0]}
+        working = [n for n in jobs if n in begun and outcome(self.folder, n)[1] is None]
+        waiting = [n for n in jobs if n not in begun]
+        if len(jobs) == 1 or not begun:
+            self.lost |= {n: _short(error) for n in [*working, *waiting]}
+            return
+        for run in _sequences(waiting):
+            self._together({n: jobs[n] for n in run})
+        for n in working:
+            self._together({n: jobs[n]})
+
+    def _alone(self, number: int) -> None:
+        try:
+            self.engine.launch([self.jobs[number]], initial_job_idx=number)
+        except Exception as error:
+            self.lost[number] = _short(error)
+        done = "done" if outcome(self.folder, number)[1] == 0 else "did not succeed"
+        print(f"[job {number + 1} of {len(self.jobs)}] {done}: {' '.join(self.jobs[number])}", flush=True)
+
+    def report(self) -> int:
+        """Say how many jobs succeeded, and of each other one its error and its command; return the worst status.
+
+        What failed at work (1) is worse than what was refused before any work (2), for want of data, say.
+        """
+        codes, failed = {0}, dict[str, list[int]]()
+        for number in self.jobs:
+            begun, code, error = outcome(self.folder, number)
+            if code == 0:
+                continue
+            codes.add(code or 1)
+            if code is None:
+                error = "was killed or lost" if begun else "was never begun"
+                error = f"the job {error}" + (f" ({self.lost[number]})" if number in self.lost else "")
+            failed.setdefault(error, []).append(number)
+        count = len(self.jobs) - sum(map(len, failed.values()))
+        print(f"\n{count} of {len(self.jobs)} jobs succeeded.", flush=True)
+        for error, numbers in failed.items():  # what many jobs lack, such as their data, is said once
+            commands = [f"    {command_of(self.jobs[n])}" for n in numbers]
+            print("\n".join([f"  job {', '.join(str(n + 1) for n in numbers)}: {error}", *commands]), file=sys.stderr)
+        if failed:
+            print("The same sweep again does only what is missing.", file=sys.stderr, flush=True)
+        for number in self.jobs:
+            outcome_file(self.folder, number).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # what an engine left there stays
+            (self.folder / "multirun.yaml").unlink(missing_ok=True)
+            self.folder.rmdir()
+        return next(code for code in (*sorted(codes - {0, 2}), 2, 0) if code in codes)
+
+
+def _sequences(numbers: list[int]) -> list[list[int]]:
+    """Cut numbers in rising order into runs without gaps."""
+    runs: list[list[int]] = []
+    for n in numbers:
+        if runs and runs[-1][-1] == n - 1:
+            runs[-1].append(n)
+        else:
+            runs.append([n])
+    return runs
+
+
+def _short(error: Exception) -> str:
+    """The first line of what an engine says, with its kind."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[0]}"[:300] if lines else type(error).__name__

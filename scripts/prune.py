@@ -1,0 +1,135 @@
+"""Removes from the store what is stale, once it has been listed and ``--yes`` is given: ``make prune ARGS=--yes``.
+
+Stale is a fit or an attack that no run refers to, that is damaged, or that another version of its method made; a run
+whose fit is gone; what a killed process left half written; and the logs of sweeps that ended more than a day
+ago. A fit or an attack that was killed and can go on is not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from pipeline.components import locate
+from pipeline.errors import UserError
+from pipeline.runs import BEGUN, RECORD
+from pipeline.store import is_locked, read_json
+from scripts.collect import read_yaml
+from scripts.inventory import DAMAGED, attacks, damaged_votes, fits, references, shown_size, size
+
+_DAY = 86_400.0  # seconds
+
+
+def stale(outputs: Path) -> list[tuple[Path, str]]:
+    """What may go, and why, in an order in which it can be removed; nothing that a process is at work on."""
+    found = [*_fits(outputs), *_attacks(outputs)]
+    gone = {path.name for path, _ in found if path.is_dir()}
+    found += _runs(outputs, gone)
+    found += [(path, "left by a killed process") for path in sorted(outputs.glob("*/*/.*.tmp")) if _free(path.parent)]
+    return [*found, *_sweeps(outputs)]
+
+
+def _fits(outputs: Path) -> Iterator[tuple[Path, str]]:
+    known = references(outputs)
+    for entry in fits(outputs):
+        folder = entry.folder
+        if is_locked(folder):
+            continue
+        version = _other_version(folder, "model", next(iter(sorted(folder.glob("votes_*.json"))), folder / "absent"))
+        if folder.name not in known and not (folder / BEGUN).exists():
+            yield folder, "no run refers to it"
+        elif version:
+            yield folder, version
+        else:
+            for shard in damaged_votes(folder):
+                yield shard, "damaged votes, which a run trains again"
+
+
+def _attacks(outputs: Path) -> Iterator[tuple[Path, str]]:
+    known = references(outputs)
+    for entry in attacks(outputs):
+        folder = entry.folder
+        if is_locked(folder):
+            continue
+        if entry.state == DAMAGED:
+            yield folder, entry.progress
+        elif folder.name not in known and not (folder / BEGUN).exists():
+            yield folder, "no run refers to it"
+        elif version := _other_version(folder, "attack", folder / "provenance.json"):
+            yield folder, version
+
+
+def _runs(outputs: Path, gone: set[str]) -> Iterator[tuple[Path, str]]:
+    """Runs whose fit is gone; one that lost its attack only still speaks for its fit."""
+    for folder in sorted((outputs / "runs").glob("*")):
+        record = read_json(folder / RECORD)
+        name = record.get("fit") if isinstance(record, dict) else None
+        if name and not is_locked(folder) and (name in gone or not (outputs / "fits" / name).is_dir()):
+            yield folder, f"its fit {name} is {'stale' if name in gone else 'gone'}"
+
+
+def _sweeps(outputs: Path) -> Iterator[tuple[Path, str]]:
+    for folder in sorted((outputs / "sweeps").glob("*")):
+        ended = not list(folder.glob("job_*.json")) or time.time() - folder.stat().st_mtime > 30 * _DAY
+        if folder.is_dir() and ended and time.time() - folder.stat().st_mtime > _DAY:
+            yield folder, "logs of a sweep that has ended"
+
+
+def _other_version(folder: Path, group: str, facts_file: Path) -> str:
+    """Says so if the method that made the folder is not the present one; '' where that is not known."""
+    facts, config = read_json(facts_file), read_yaml(folder / "config.yaml") or {}
+    made = facts.get("provenance", facts).get("method_version") if isinstance(facts, dict) else None
+    if made is None or not isinstance(config.get(group), dict):
+        return ""
+    try:
+        present = getattr(locate(group, config[group]), "method_version", 1)
+    except UserError:
+        return f"there is no {config[group].get('_target_')} any more"
+    return "" if made == present else f"made by version {made} of its method, which is at {present}"
+
+
+def _free(folder: Path) -> bool:
+    return not is_locked(folder)
+
+
+def main(words: list[str] | None = None) -> int:
+    """List what is stale; remove it if told to."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--outputs", default="outputs", help="folder that the runs wrote to (paths.outputs)")
+    parser.add_argument("--yes", action="store_true", help="remove what is listed")
+    given = parser.parse_args(words)
+    outputs = Path(given.outputs)
+    if not outputs.is_dir():
+        print(f"error: there is no folder {outputs}; run something first or give --outputs.", file=sys.stderr)
+        return 2
+    found, total = stale(outputs), 0
+    for path, why in found:
+        count = size(path) if path.is_dir() else path.stat().st_size
+        total += count
+        print(f"  {shown_size(count):>7}  {path.relative_to(outputs)}  ({why})")
+        if given.yes:
+            _remove(path)
+    if not found:
+        print("Nothing is stale.")
+    elif given.yes:
+        print(f"Removed {len(found)}, {shown_size(total)}.")
+    else:
+        print(f"{len(found)} stale, {shown_size(total)}. Nothing was removed: `make prune ARGS=--yes` removes these.")
+    return 0
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+        if path.suffix == ".npz":
+            path.with_suffix(".json").unlink(missing_ok=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
