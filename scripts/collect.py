@@ -32,7 +32,7 @@ def evaluations(outputs: Path, scale: str = "paper") -> pd.DataFrame:
     rows = []
     for path in sorted((outputs / "fits").glob("*/evaluation_*.json")):
         found, config = read_json(path), read_yaml(path.parent / "config.yaml")
-        if isinstance(found, dict) and config and found.get("scale") == scale:
+        if isinstance(found, dict) and config and found.get("scale") in shown_at(scale):
             kept = {k: v for k, v in found.items() if k != "accuracy_per_vote"}
             config["model"]["voting"] = found.get("voting", "hard")  # the votes in the folder do not depend on it
             about = {"data_notes": _data_notes(path.parent), "folder": path.parent.name}
@@ -56,7 +56,7 @@ def attacks(outputs: Path, scale: str = "paper") -> pd.DataFrame:
             continue
         row: dict[str, Any] = pd.read_csv(folder / "summary.csv").iloc[0].to_dict()
         config = read_yaml(folder / "config.yaml")
-        if row["scale"] == scale and config:
+        if row["scale"] in shown_at(scale) and config:
             gain = late_gain(read_trace(folder))
             about = {"late_gain": gain, "attack_notes": _attack_notes(folder), "path": str(folder)}
             asked = {name: config["attack"].get(name) for name in ("score", "similarity_threshold", "keep_equal")}
@@ -68,6 +68,11 @@ def _attack_notes(folder: Path) -> tuple[str, ...]:
     """What an attack said of the files it worked with."""
     facts = read_json(folder / "provenance.json")
     return tuple(facts.get("attack_notes", ())) if isinstance(facts, dict) else ()
+
+
+def shown_at(scale: str) -> tuple[str, ...]:
+    """The scales whose runs stand in the tables of `scale`: `cpu` only leaves votes and models out of `paper`."""
+    return ("cpu", "paper") if scale == "cpu" else (scale,)
 
 
 def scale_caps(scale: str) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import pandas as pd
 
 from scripts.cells import Made, Store
 from scripts.claims import claims_table
-from scripts.collect import attacks, evaluations, paper_values, scale_caps
+from scripts.collect import attacks, evaluations, paper_values, scale_caps, shown_at
 from scripts.figures import write_figures
 from scripts.render import write_claims, write_table
 from scripts.report import write_report
@@ -52,7 +52,7 @@ def make_tables(store: Store, scale: str, left_out: list[str]) -> list[Made]:
         title, cells, notes = make(store)
         notes = [*(at_scale(note, scale) for note in notes), *_of_the_data(store, cells), *left_out]
         if scale != "paper":
-            notes.insert(0, f"Runs of scale={scale}, not of the paper's sizes.")
+            notes.insert(0, f"Runs of scale={' and '.join(shown_at(scale))}; each cell says its votes and points.")
         if "command" in cells:
             cells = cells.assign(command=[at_scale(words, scale) for words in cells["command"]])
         made.append(Made(name, title, cells, notes))

@@ -13,7 +13,7 @@ from scripts.claim_tests import FAILS, HOLDS, OPEN, UNTESTED, greater
 from scripts.claims import CLAIMS, claims_table
 from scripts.collect import paper_values
 from scripts.report import compared
-from scripts.tables import main
+from scripts.tables import main, read_store
 
 VOID = {"meta", "img", "br"}
 
@@ -135,3 +135,11 @@ def test_with_no_runs_every_claim_is_untested_and_says_what_it_needs():
     found = claims_table(Store(pd.DataFrame(), pd.DataFrame(), paper_values(), pd.DataFrame()))
     assert set(found["verdict"]) == {UNTESTED}
     assert found["number"].str.len().min() > 5
+
+
+def test_only_the_papers_runs_stand_in_the_tables_of_another_scale(run_in_miniature, tmp_path):
+    run_in_miniature(tmp_path, "attack=none", "scale=paper", "dataset=digits", "model.n_votes=2", "model.n_iter=1000")
+    shown = {
+        scale: set(read_store(tmp_path, scale)[0].evaluations.get("scale", [])) for scale in ("paper", "cpu", "smoke")
+    }
+    assert shown == {"paper": {"paper"}, "cpu": {"paper"}, "smoke": set()}
