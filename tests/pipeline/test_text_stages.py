@@ -41,7 +41,7 @@ def attack_folder(config, record) -> Path:
 
 
 def fitted_on_texts(config):
-    from pipeline.experiment import load_dataset
+    from pipeline.datasets import load_dataset
     from pipeline.fit import fit
 
     dataset = load_dataset(config)
