@@ -65,6 +65,8 @@ def distance_cell(
     settings = [f"{ours['points']:.0f} points", f"{ours['n_votes']:.0f} votes"]
     if pd.notna(ours["restarts"]) and pd.notna(ours["max_iter"]):
         settings.insert(1, f"{ours['restarts']:.0f} × {ours['max_iter']:.0f}")
+    if ours["already_wrong"]:
+        settings.append(f"{ours['already_wrong']:.0f} of them wrong anyway")
     failed = ours["points"] - ours["already_wrong"] - ours["succeeded"]
     if failed:
         settings.append(f"{failed:.0f} failed")

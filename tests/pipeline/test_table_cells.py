@@ -79,6 +79,16 @@ def test_a_search_that_had_not_converged_is_marked(store):
     assert "†" in notes[0]
 
 
+def test_a_cell_says_how_many_of_its_points_are_not_in_the_mean(store):
+    """Ten points of which two were wrong anyway are a mean over eight."""
+    attacks = store.attacks.assign(already_wrong=2)
+    _, cells, _ = table2(Store(store.evaluations, attacks, store.paper, attacks))
+    cell = cells[(cells["row"] == "HopSkipJump") & (cells["model"] == "scd01")].iloc[0]
+    assert "2 of them wrong anyway" in cell["shown"]
+    _, cells, _ = table2(store)
+    assert not cells["shown"].str.contains("wrong anyway").any()
+
+
 def test_table_5_takes_only_fifty_iterations_a_node(store):
     _, cells, _ = table5(store)
     shown = cells.set_index("hidden_nodes")["ours"]
