@@ -28,6 +28,7 @@ from baselines.torch_precision import cuda_precision
 from baselines.torch_selection import BestEpochs
 from baselines.vote_layers import VoteNetwork, saved_bytes
 from scd.devices import one_torch_thread
+from scd.recording import Recorded
 from scd.seeds import generator_for, seed_for
 from scd.storage import Vote
 
@@ -172,7 +173,13 @@ class _Learner:
             weights = torch.Generator().manual_seed(seed_for(root_seed, "weights", vote))
             self.network.initialise(place, weights)
         self.network.to(training.device).train()
-        self.optimizer = torch.optim.Adam(self.network.parameters(), lr=training.learning_rate, fused=True)
+        on_card = self.X.device.type == "cuda"
+        self.optimizer = torch.optim.Adam(
+            self.network.parameters(), lr=training.learning_rate, fused=True, capturable=on_card
+        )
+        # a network that draws takes its generators anew each epoch, which a recording would not see
+        recorded = on_card and not self.network.random_training
+        self.step: Callable[..., None] = Recorded(self._step) if recorded else lambda _, rows: self._step(rows)
         self._start_moments(now.epoch * len(self.batches))
         self.best = None if validation is None else BestEpochs(self.network, *validation)
         state = self._state()
@@ -196,15 +203,19 @@ class _Learner:
             seeds = [seed_for(self.root_seed, "draws", vote, epoch) for vote in self.votes]
             self.network.generators = [torch.Generator(self.X.device).manual_seed(seed) for seed in seeds]
         for start, stop in self.batches:
-            rows = order[start:stop].flatten()  # of the first vote, the second, ..., the first, ...
-            x = self.X.index_select(0, rows).unflatten(0, (stop - start, len(self.votes)))
-            logits = self.network(x).flatten(0, 1)
-            loss = F.cross_entropy(logits, self.y.index_select(0, rows), reduction="sum") / (stop - start)
-            self.optimizer.zero_grad()
-            loss.backward()
-            self.optimizer.step()
+            self.step(stop - start, order[start:stop].flatten())
         if self.best is not None:
             self.best.look_at(self.network)
+
+    def _step(self, rows: torch.Tensor) -> None:
+        """Descend on the rows of the first vote, the second, ..., the first, ..."""
+        size = len(rows) // len(self.votes)
+        x = self.X.index_select(0, rows).unflatten(0, (size, len(self.votes)))
+        logits = self.network(x).flatten(0, 1)
+        loss = F.cross_entropy(logits, self.y.index_select(0, rows), reduction="sum") / size
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
 
     def trained(self) -> dict[int, Vote]:
         """Each vote's arrays, by its number."""

@@ -209,13 +209,13 @@ class SCDClassifier(VoteEnsemble):
         with tqdm(total=total, disable=not self.verbose, desc="iterations", leave=False) as bar:
             for c, chunk in enumerate(chunks):
 
-                def show(iteration: int, best: torch.Tensor, c: int = c) -> None:
+                def show(descent: Descent, c: int = c) -> None:
                     bar.update()
-                    if progress is not None or (self.verbose and iteration % 10 == 0):
-                        score = float(best.mean())
+                    if progress is not None or (self.verbose and descent.iteration % 10 == 0):
+                        score = descent.best_score()
                         bar.set_postfix_str(f"best balanced accuracy {score:.3f}", refresh=False)
                         if progress is not None:
-                            progress(c * self.n_iter + iteration, total, score)
+                            progress(c * self.n_iter + descent.iteration, total, score)
 
                 with one_torch_thread():
                     descent = Descent(data, divisor, int((y == 0).sum()), settings, chunk, root_seed, backend(name))

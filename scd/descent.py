@@ -25,6 +25,7 @@ from scd.objective import (
     zero_one_effects,
     zero_one_output_effects,
 )
+from scd.recording import Recorded, in_place
 from scd.search import Window
 from scd.seeds import generator_for
 
@@ -83,32 +84,51 @@ class Descent:
         self.draws = Draws(self.generators, (d, n), negatives, settings, self.device)
         self.best = self.now.clone()
         self.best_right = self.right()
+        names = ("projections", "active", "sums", "best_right")
+        self.rebound = [*((self, name) for name in names), (self.now, "output"), (self.now, "output_threshold")]
+        waits = settings.rollback or settings.threshold_window is not None or not kernel.__name__.endswith("cuda")
+        self.recorded = None if waits or self.device.type != "cuda" else Recorded(self._recorded_iterate)
 
-    def run(self, progress: Callable[[int, torch.Tensor], None] | None = None) -> Networks:
-        """Walk to the end and return the best networks seen; `progress` gets the iteration and (V,) best scores."""
+    def run(self, progress: Callable[[Descent], None] | None = None) -> Networks:
+        """Walk to the end and return the best networks seen; `progress` is called after each iteration."""
         for _ in self.steps():
             if progress is not None:
-                progress(self.iteration, self.score.as_fraction(self.best_right))
+                progress(self)
         return self.best
+
+    def best_score(self) -> float:
+        """Mean best balanced accuracy so far; on CUDA it has to be waited for."""
+        return float(self.score.as_fraction(self.best_right).mean())
 
     def steps(self) -> Iterator[None]:
         """Iterate: one step on the output node and one on each chosen hidden node, then remember the best."""
         while self.iteration < self.settings.n_iter:
             if self.iteration and self.iteration % REFRESH == 0:
-                self._refresh()
-            batch, chosen_nodes, features = self.draws.next()
-            before = self._snapshot_output() if self.settings.rollback else None
-            self._search_output(batch, steps=True)
-            undo = []
-            for nodes, tried in zip(chosen_nodes, features, strict=True):
-                if self.settings.rollback:
-                    undo.append((nodes, self._snapshot_nodes(nodes)))
-                self._search_hidden(nodes, batch, tried)
-            improved = self._remember_best()
-            if before is not None:
-                self._roll_back(~improved, before, undo)
+                with in_place(self.rebound if self.recorded else ()):
+                    self._refresh()
+            draw = self.draws.next()
+            if self.recorded:
+                self.recorded(self._combined(), *draw)
+            else:
+                self._iterate(*draw)
             self.iteration += 1
             yield
+
+    def _recorded_iterate(self, *draw: torch.Tensor) -> None:
+        with in_place(self.rebound):
+            self._iterate(*draw)
+
+    def _iterate(self, batch: torch.Tensor, chosen_nodes: torch.Tensor, features: torch.Tensor) -> None:
+        before = self._snapshot_output() if self.settings.rollback else None
+        self._search_output(batch, steps=True)
+        undo = []
+        for nodes, tried in zip(chosen_nodes, features, strict=True):
+            if self.settings.rollback:
+                undo.append((nodes, self._snapshot_nodes(nodes)))
+            self._search_hidden(nodes, batch, tried)
+        improved = self._remember_best()
+        if before is not None:
+            self._roll_back(~improved, before, undo)
 
     def right(self) -> torch.Tensor:
         """(V, 2) right training rows of each class, now."""

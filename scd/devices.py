@@ -1,4 +1,4 @@
-"""Where torch works, and with how many threads."""
+"""Where torch works, and with how many threads the CPU does."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 
 import torch
+from numba import get_num_threads, set_num_threads
 
 
 def resolve_device(device: str) -> str:
@@ -41,3 +42,14 @@ def one_torch_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+@contextlib.contextmanager
+def threads_for(tasks: int) -> Iterator[None]:
+    """At most one compiled thread a task: one without work still costs the others a wait, dearly on a busy machine."""
+    before = get_num_threads()
+    set_num_threads(max(1, min(before, tasks)))
+    try:
+        yield
+    finally:
+        set_num_threads(before)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
 import torch
 
+from scd.devices import threads_for
 from scd.networks import Settings
+from scd.pcg import draw, states_of
 
-_BLOCK_ON_DEVICE = 32  # iterations drawn and uploaded together, so that the device need not wait for each
+_BLOCK_ON_DEVICE = 32  # iterations drawn and uploaded together, while the device works on those before
 
 
 class Draw(NamedTuple):
@@ -26,8 +29,8 @@ class Draw(NamedTuple):
 class Draws:
     """The draws of one iteration after the other.
 
-    A generator is asked in the order of the iterations, and for nothing else, so what a vote draws depends on neither
-    the other votes nor on how many iterations are drawn at a time.
+    A generator's state is taken over at the start, so nothing else may be asked of it. It is asked in the order of the
+    iterations, so what a vote draws depends on neither the other votes nor on how many iterations are drawn at a time.
 
     Parameters
     ----------
@@ -48,34 +51,32 @@ class Draws:
         settings: Settings,
         device: torch.device,
     ) -> None:
-        self.generators, self.shape, self.negatives = generators, shape, negatives
+        self.states, self.shape, self.negatives = states_of(generators), shape, negatives
         self.settings, self.device = settings, device
         self.block = 1 if device.type == "cpu" else _BLOCK_ON_DEVICE
         self.waiting: list[Draw] = []
+        self.ahead: Future[tuple[np.ndarray, ...]] | None = None
+        self.worker = None if device.type == "cpu" else ThreadPoolExecutor(1)
 
     def next(self) -> Draw:
         """The draws of the next iteration."""
         if not self.waiting:
-            parts = [self._to_device(part) for part in self._draw_block()]
+            arrays = self.ahead.result() if self.ahead else self._draw_block()
+            parts = [self._to_device(array) for array in arrays]
             self.waiting = [Draw(*each) for each in zip(*parts, strict=True)][::-1]
+            self.ahead = self.worker.submit(self._draw_block) if self.worker else None
         return self.waiting.pop()
 
-    def _draw_block(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _draw_block(self) -> tuple[np.ndarray, ...]:
         s, (d, n) = self.settings, self.shape
-        votes, k = len(self.generators), s.nodes_per_iter
+        votes, k = len(self.states), s.nodes_per_iter
         batch = np.ones((self.block, votes, n), dtype=np.bool_)
         nodes = np.empty((self.block, k, votes), dtype=np.int64)
         features = np.empty((self.block, k, votes, s.features_per_step), dtype=np.int64)
-        classes = ((0, self.negatives), (self.negatives, n - self.negatives))
-        left_out = [size - max(1, round(s.batch_fraction * size)) for _, size in classes]
-        for v, g in enumerate(self.generators):
-            for i in range(self.block):
-                if s.batch_fraction < 1:
-                    for (start, size), out in zip(classes, left_out, strict=True):
-                        batch[i, v, start + g.choice(size, out, replace=False, shuffle=False)] = False
-                nodes[i, :, v] = g.choice(s.hidden_nodes, k, replace=False)
-                for each in range(k):
-                    features[i, each, v] = g.choice(d, s.features_per_step, replace=False)
+        sizes = (self.negatives, n - self.negatives)
+        left_out = [size - max(1, round(s.batch_fraction * size)) for size in sizes]
+        with threads_for(votes):
+            draw(self.states, self.negatives, *left_out, d, s.hidden_nodes, batch, nodes, features)
         return batch, nodes, features
 
     def _to_device(self, array: np.ndarray) -> torch.Tensor:

@@ -143,6 +143,13 @@ class VoteEnsemble(ClassifierMixin, BaseEstimator):
         self._members: dict[int, Forward] = {}
         return self
 
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters as in scikit-learn; a fitted ensemble moves to another `device` at once."""
+        super().set_params(**params)
+        if "device" in params and hasattr(self, "votes_"):
+            self._forward, self._members = self._stack(self.votes_), {}
+        return self
+
     def _kept_params(self) -> dict[str, Any]:
         """The parameters that a warm start may not change."""
         return {k: v for k, v in self.get_params(deep=False).items() if k not in _MAY_CHANGE}

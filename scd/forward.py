@@ -112,8 +112,8 @@ class StackedVotes:
             arrays = (self.weights, self.thresholds, self.output, self.output_threshold)
             self._on_device = tuple(torch.from_numpy(a).to(self.device) for a in arrays)
         weights, thresholds, output, output_threshold = self._on_device
-        z = torch.from_numpy(x.astype(np.float32, copy=False)).to(self.device) @ weights.T - thresholds
-        a = (z > 0).double() if self.activation == "sign" else torch.sigmoid(z.double())
+        z = torch.from_numpy(x.astype(np.float32, copy=False)).to(self.device) @ weights.T
+        a = (z > thresholds).double() if self.activation == "sign" else torch.sigmoid((z - thresholds).double())
         sums = (a.view(len(x), *output.shape) * output).sum(2) - output_threshold
         return sums.cpu().numpy()
 

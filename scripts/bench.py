@@ -24,12 +24,13 @@ from pipeline.provenance import provenance
 from pipeline.resolvers import data_folder
 from pipeline.store import write_json
 from scripts.bench_attacks import attack_rates
+from scripts.bench_cuda import on_card
 from scripts.bench_foolbox import foolbox_rates
 from scripts.bench_forward import forward, start_up
 from scripts.bench_measure import Section
 from scripts.bench_training import against_mlp, training_memory, vote_iterations
 
-SECTIONS = ("training", "mlp", "memory", "forward", "attacks", "foolbox", "startup")
+SECTIONS = ("training", "mlp", "memory", "forward", "attacks", "foolbox", "startup", "cuda")
 
 
 def images() -> tuple[np.ndarray, np.ndarray, str]:
@@ -66,6 +67,8 @@ def measured(names: list[str], iterations: int, report: Callable[[Section], None
                 report(measure())
     if "startup" in names:
         report(start_up())
+    if "cuda" in names:
+        report(on_card(x, y))
     return source
 
 

@@ -2,27 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
-
 import numpy as np
 import torch
-from numba import get_num_threads, njit, prange, set_num_threads
+from numba import njit, prange
 
+from scd.devices import threads_for
 from scd.search import Best, Window
 
 _BLOCK = 256  # rows a projection works on at a time, so that the sums of a vote stay in the L1 cache
-
-
-@contextlib.contextmanager
-def _threads_for(tasks: int) -> Iterator[None]:
-    """At most one thread a task: a thread without work still costs the others a wait, dearly on a busy machine."""
-    before = get_num_threads()
-    set_num_threads(max(1, min(before, tasks)))
-    try:
-        yield
-    finally:
-        set_num_threads(before)
 
 
 def project(columns: torch.Tensor, weights: torch.Tensor, divisor: float = 1.0) -> torch.Tensor:
@@ -65,7 +52,7 @@ def search(
     x = columns.numpy()[None] if columns.ndim == 2 else columns.numpy()
     node = (projections.numpy(), x, np.float32(divisor), features.numpy(), steps.numpy(), effects.numpy())
     found = (candidate, threshold, gain)
-    with _threads_for(votes):
+    with threads_for(votes):
         if window is None:
             narrow = np.abs(node[-1]).sum(axis=1).max() < 2**31  # then half the memory will do
             zero = np.zeros(1, dtype=np.int32 if narrow else np.int64)
@@ -101,7 +88,7 @@ def search_logistic(
     candidate = np.zeros(votes, dtype=np.int64)
     threshold = np.zeros(votes, dtype=np.float64)
     loss = np.zeros(votes, dtype=np.float64)
-    with _threads_for(votes):
+    with threads_for(votes):
         from scd.search.cpu_logistic import search_logistic_votes
 
         search_logistic_votes(
@@ -115,7 +102,7 @@ def output_sums(active: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
     """See :func:`scd.search.reference.output_sums`."""
     votes, _, n = active.shape
     out = np.zeros((votes, n))
-    with _threads_for(votes):
+    with threads_for(votes):
         _output_sums(active.numpy(), output.numpy(), out)
     return torch.from_numpy(out)
 

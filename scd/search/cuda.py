@@ -69,7 +69,7 @@ def _search(p, columns, features, steps, effects, divisor):
     cuda_histogram.bound[(votes, candidates)](histogram, bounds, votes * candidates, candidates, BINS=_BINS)
     cuda_histogram.refine[(votes,)](
         *case, histogram, bounds, votes * candidates, scratch, votes * n, values, *best,
-        BINS=_BINS, ROWS=_ROWS, PAIRS=_PAIRS, enable_fp_fusion=False,
+        BINS=_BINS, ROWS=_ROWS, PAIRS=_PAIRS, CANDIDATES=1 << (candidates - 1).bit_length(), enable_fp_fusion=False,
     )  # fmt: skip
     return best
 

@@ -5,8 +5,8 @@ the bin edges; with a bin's own positive effects they bound every threshold insi
 
 ``fill``    a program for every (vote, candidate): gather the feature, step, add the effects to the bins.
 ``bound``   likewise: the best gain at an edge, which is reached, and the bound, which is not exceeded.
-``refine``  a program for every vote: goes through the candidates in order and compares all pairs of rows in the bins
-            that can still win, which gives exact gains; then the lowest threshold of the winner.
+``refine``  a program for every vote: goes in order through the candidates that can still win and compares all pairs of
+            rows in their bins that can, which gives exact gains; then the lowest threshold of the winner.
 """
 
 from __future__ import annotations
@@ -134,29 +134,34 @@ def gains_of(scratch, size, values, vote, n, start, listed, PAIRS: tl.constexpr)
 def refine(
     p, columns, own_columns, features, steps, effects, rows, count, lows, scales, divisor, n, candidates,
     histogram, bounds, sizes, scratch, size, values, candidate, threshold, gain,
-    BINS: tl.constexpr, ROWS: tl.constexpr, PAIRS: tl.constexpr,
+    BINS: tl.constexpr, ROWS: tl.constexpr, PAIRS: tl.constexpr, CANDIDATES: tl.constexpr,
 ):  # fmt: skip
-    """Write the first candidate of the greatest exact gain, that gain, and its lowest threshold."""
+    """Write the first candidate of the greatest exact gain, that gain, and its lowest threshold.
+
+    CANDIDATES is a power of two, `candidates` or more: which may win is looked up for all of them at once.
+    """
     vote = tl.program_id(0).to(tl.int64)
     low, scale, m = tl.load(lows + vote), tl.load(scales + vote), tl.load(count + vote)
     if m > 0:
-        reached = tl.load(bounds + vote * candidates)
-        for c in range(1, candidates):
-            reached = tl.maximum(reached, tl.load(bounds + vote * candidates + c))
+        every = tl.arange(0, CANDIDATES)
+        at = bounds + vote * candidates + every
+        reached = tl.max(tl.load(at, mask=every < candidates, other=0), axis=0)
+        most = tl.load(at + sizes, mask=every < candidates, other=-1)
         best = reached - 1  # some candidate reaches more
         winner = vote * 0
-        for c in range(0, candidates):
-            if tl.load(bounds + sizes + vote * candidates + c) > best:
-                listed = collect_rows(
-                    p, columns, own_columns, features, steps, effects, rows, m, low, scale, divisor, n, candidates,
-                    histogram, vote, c, best + 1, scratch, size, values, BINS, ROWS,
-                )  # fmt: skip
-                exact = reached * 0  # all off
-                for start in range(0, listed, PAIRS):
-                    valid, q, found = gains_of(scratch, size, values, vote, n, start, listed, PAIRS)
-                    exact = tl.maximum(exact, tl.max(tl.where(valid, found, 0), axis=0))
-                winner = tl.where(exact > best, c, winner)
-                best = tl.maximum(exact, best)
+        c = tl.min(tl.where(most > best, every, CANDIDATES), axis=0)
+        while c < candidates:
+            listed = collect_rows(
+                p, columns, own_columns, features, steps, effects, rows, m, low, scale, divisor, n, candidates,
+                histogram, vote, c, best + 1, scratch, size, values, BINS, ROWS,
+            )  # fmt: skip
+            exact = reached * 0  # all off
+            for start in range(0, listed, PAIRS):
+                valid, q, found = gains_of(scratch, size, values, vote, n, start, listed, PAIRS)
+                exact = tl.maximum(exact, tl.max(tl.where(valid, found, 0), axis=0))
+            winner = tl.where(exact > best, c, winner)
+            best = tl.maximum(exact, best)
+            c = tl.min(tl.where((most > best) & (every > c), every, CANDIDATES), axis=0)
         listed = collect_rows(
             p, columns, own_columns, features, steps, effects, rows, m, low, scale, divisor, n, candidates,
             histogram, vote, winner, best, scratch, size, values, BINS, ROWS,

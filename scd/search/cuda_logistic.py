@@ -41,6 +41,29 @@ def loss_at(
 
 
 @triton.jit
+def roughly(
+    sums, inputs, own_inputs, features, steps, labels, rows, n, candidates, vote, c, low, high, positive,
+    ROWS: tl.constexpr,
+):  # fmt: skip
+    """About the best threshold: Newton's method with sigmoids in float32, which are several times as fast."""
+    t, move, rounds = (low + high) / 2.0, high - low, 0
+    while (tl.abs(move) > 1e-3) & (rounds < 30):
+        first, second = tl.full((), 0.0, tl.float64), tl.full((), 0.0, tl.float64)
+        for start in range(0, n, ROWS):
+            q, batch, _ = stepped_sums(
+                sums, inputs, own_inputs, features, steps, labels, rows, n, candidates, vote, c, start, ROWS
+            )  # fmt: skip
+            sigma = 1.0 / (1.0 + tl.exp(tl.minimum(t - q, 80.0).to(tl.float32)))
+            first += tl.sum(tl.where(batch, sigma, 0.0), axis=0).to(tl.float64)
+            second += tl.sum(tl.where(batch, sigma * (1.0 - sigma), 0.0), axis=0).to(tl.float64)
+        low, high = tl.where(first < positive, low, t), tl.where(first < positive, t, high)
+        new = t + (first - positive) / tl.maximum(second, 1e-300)
+        new = tl.where((low < new) & (new < high), new, (low + high) / 2.0)
+        move, t, rounds = new - t, new, rounds + 1
+    return t
+
+
+@triton.jit
 def solve(
     sums, inputs, own_inputs, features, steps, labels, rows, n, candidates, threshold, loss, ROWS: tl.constexpr,
 ):  # fmt: skip
@@ -58,7 +81,10 @@ def solve(
         high = tl.maximum(high, tl.max(tl.where(batch, q, -float("inf")), axis=0))
     reach = tl.log(size) + 1.0
     low, high = low - reach, high + reach
-    t, move, rounds = (low + high) / 2.0, high - low, 0
+    t = roughly(
+        sums, inputs, own_inputs, features, steps, labels, rows, n, candidates, vote, c, low, high, positive, ROWS
+    )  # fmt: skip
+    move, rounds = high - low, 0
     while (tl.abs(move) > 1e-9) & (rounds < 100):
         first, second = tl.full((), 0.0, tl.float64), tl.full((), 0.0, tl.float64)
         for start in range(0, n, ROWS):

@@ -28,12 +28,14 @@ SETTINGS = {
 FOUR = [(loss, weights) for loss in ("01", "ce") for weights in ("real", "binary")]
 
 
-def walk(digits, kernel="cpu", votes=range(3), columns=None, **changes):
+def walk(digits, kernel="cpu", votes=range(3), columns=None, device="cpu", **changes):
     X, y = digits[0], digits[1]
     order = np.argsort(y, kind="stable")
     found, divisor = as_columns(X[order]) if columns is None else (columns(X[order]), 1.0)
     settings = Settings(**{**SETTINGS, **changes})
-    return Descent(torch.from_numpy(found), divisor, int((y == 0).sum()), settings, votes, 0, backend(kernel))
+    return Descent(
+        torch.from_numpy(found).to(device), divisor, int((y == 0).sum()), settings, votes, 0, backend(kernel)
+    )
 
 
 @pytest.mark.parametrize(("loss", "weights"), FOUR)

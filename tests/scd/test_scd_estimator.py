@@ -59,6 +59,7 @@ def test_both_backends_give_the_same_accuracy(digits, loss, weights):
         "n_iter": 50,
         "features_per_step": 16,
         "random_state": 0,
+        "device": "cpu",
     }
     scores = [SCDClassifier(backend=b, **settings).fit(X, y).score(X_test, y_test) for b in ("cpu", "reference")]
     assert abs(scores[0] - scores[1]) < 0.1
