@@ -74,9 +74,9 @@ class Draws:
         nodes = np.empty((self.block, k, votes), dtype=np.int64)
         features = np.empty((self.block, k, votes, s.features_per_step), dtype=np.int64)
         sizes = (self.negatives, n - self.negatives)
-        left_out = [size - max(1, round(s.batch_fraction * size)) for size in sizes]
+        first, second = (size - max(1, round(s.batch_fraction * size)) for size in sizes)  # left out
         with threads_for(votes):
-            draw(self.states, self.negatives, *left_out, d, s.hidden_nodes, batch, nodes, features)
+            draw(self.states, self.negatives, first, second, d, s.hidden_nodes, batch, nodes, features)
         return batch, nodes, features
 
     def _to_device(self, array: np.ndarray) -> torch.Tensor:

@@ -23,7 +23,8 @@ def on_card(x: np.ndarray, y: np.ndarray) -> Section:
 
     section = Section(f"100 votes on one {torch.cuda.get_device_name()}")
     models: dict[str, Any] = {}
-    for name, kind in VARIANTS.items():
+    for name in ("scd01", "scdce", "scdcebnn"):  # the paper's
+        kind = VARIANTS[name]
         model = models[name] = SCDClassifier(**kind, random_state=0, device="cuda")
         SCDClassifier(**{**kind, "n_iter": 8}, random_state=0, device="cuda").fit(x, y)  # compiles
         seconds = timed(lambda model=model: model.fit(x, y))  # type: ignore[misc]

@@ -12,10 +12,11 @@ import torch
 
 from scd.search import Best, Window, cuda_histogram, cuda_logistic, reference
 
-_BINS = 256
+_BINS = 2048
 _ROWS = 1024  # rows a program works on at a time
+_REFINED = {"ROWS": 4096, "num_warps": 16}  # one program a vote, so each has a multiprocessor for itself
 _PAIRS = 32  # rows of one side of a comparison of all pairs
-_SCRATCH_BYTES = 256 << 20  # of histograms at a time
+_SCRATCH_BYTES = 512 << 20  # of histograms at a time
 
 project = reference.project
 output_sums = reference.output_sums
@@ -34,7 +35,7 @@ def search(
     if window is not None:
         return reference.search(projections, columns, features, steps, effects, window, divisor)
     votes = len(projections)
-    part = max(1, _SCRATCH_BYTES // (2 * _BINS * 8 * features.shape[1]))
+    part = max(1, _SCRATCH_BYTES // (2 * _BINS * 4 * features.shape[1]))
     found = [
         _search(
             projections[i : i + part],
@@ -54,7 +55,9 @@ def _search(p, columns, features, steps, effects, divisor):
     p, columns, features, steps, effects = (x.contiguous() for x in (p, columns, features, steps, effects))
     rows, count = _active_rows(effects)
     low, scale = _bins_of(p, effects != 0)
-    histogram = torch.zeros(votes, candidates, 2, _BINS, dtype=torch.int64, device=device)
+    shifts = _shifts(effects)
+    histogram = torch.zeros(votes, candidates, 2, _BINS, dtype=torch.int32, device=device)
+    exact = torch.empty(votes, 2, _BINS, dtype=torch.int64, device=device)
     bounds = torch.empty(2, votes, candidates, dtype=torch.int64, device=device)
     scratch = torch.empty(3, votes, n, dtype=torch.int64, device=device)
     values = torch.empty(votes, n, dtype=torch.float32, device=device)
@@ -65,11 +68,12 @@ def _search(p, columns, features, steps, effects, divisor):
     )
     own_columns = columns.shape[1] * n if columns.ndim == 3 else 0
     case = (p, columns, own_columns, features, steps, effects, rows, count, low, scale, divisor, n, candidates)
-    cuda_histogram.fill[(votes, candidates)](*case, histogram, BINS=_BINS, ROWS=_ROWS, enable_fp_fusion=False)
-    cuda_histogram.bound[(votes, candidates)](histogram, bounds, votes * candidates, candidates, BINS=_BINS)
+    cuda_histogram.fill[(votes, candidates)](*case, shifts, histogram, BINS=_BINS, ROWS=_ROWS, enable_fp_fusion=False)
+    size = votes * candidates
+    cuda_histogram.bound[(votes, candidates)](histogram, count, shifts, bounds, size, candidates, BINS=_BINS)
     cuda_histogram.refine[(votes,)](
-        *case, histogram, bounds, votes * candidates, scratch, votes * n, values, *best,
-        BINS=_BINS, ROWS=_ROWS, PAIRS=_PAIRS, CANDIDATES=1 << (candidates - 1).bit_length(), enable_fp_fusion=False,
+        *case, bounds, size, exact, scratch, votes * n, values, *best,
+        BINS=_BINS, PAIRS=_PAIRS, CANDIDATES=1 << (candidates - 1).bit_length(), enable_fp_fusion=False, **_REFINED,
     )  # fmt: skip
     return best
 
@@ -82,6 +86,11 @@ def _active_rows(effects):
     number = torch.arange(n, dtype=torch.int32, device=effects.device).expand(votes, n)
     rows = torch.zeros(votes, n + 1, dtype=torch.int32, device=effects.device).scatter_(1, place, number)
     return rows[:, :n].contiguous(), on.sum(1, dtype=torch.int32)
+
+
+def _shifts(effects):
+    """(V,) int64: bits by which effects are shifted so that 31 bits hold any sum of them."""
+    return torch.ceil(torch.log2((effects.abs().sum(1) >> 30).double() + 1)).long()
 
 
 def _bins_of(p, on):

@@ -3,10 +3,12 @@
 As on the CPU (:mod:`scd.search.cpu_histogram`), the suffix sums of a candidate's histogram are exact gains at
 the bin edges; with a bin's own positive effects they bound every threshold inside it. Three launches a search:
 
-``fill``    a program for every (vote, candidate): gather the feature, step, add the effects to the bins.
+``fill``    a program for every (vote, candidate): gather the feature, step, add the effects to the bins. Bins are of 32
+            bits, which a card adds at twice the rate of 64; effects too large for them are shifted, rounding down.
 ``bound``   likewise: the best gain at an edge, which is reached, and the bound, which is not exceeded.
-``refine``  a program for every vote: goes in order through the candidates that can still win and compares all pairs of
-            rows in their bins that can, which gives exact gains; then the lowest threshold of the winner.
+``refine``  a program for every vote, with exact bins of its own: goes in order through the candidates that can still
+            win and compares all pairs of rows in their bins that can, which gives exact gains; then the lowest
+            threshold of the winner.
 """
 
 from __future__ import annotations
@@ -42,13 +44,59 @@ def bin_of(q, low, scale, BINS: tl.constexpr):
 @triton.jit
 def fill(
     p, columns, own_columns, features, steps, effects, rows, count, lows, scales, divisor, n, candidates,
-    histogram,
+    shifts, histogram,
     BINS: tl.constexpr, ROWS: tl.constexpr,
 ):  # fmt: skip
-    """Add effects to `histogram` (V, C, 2, BINS), zeros before: positive ones first, negative ones second."""
+    """Add effects to `histogram` (V, C, 2, BINS) int32, zeros before: positive ones first, negative ones second."""
     vote, c = tl.program_id(0).to(tl.int64), tl.program_id(1).to(tl.int64)
     low, scale, m = tl.load(lows + vote), tl.load(scales + vote), tl.load(count + vote)
+    shift = tl.load(shifts + vote)
     bins = histogram + (vote * candidates + c) * 2 * BINS
+    for start in range(0, m, ROWS):
+        places = start + tl.arange(0, ROWS)
+        mask = places < m
+        row, q = stepped(
+            p, columns, own_columns, features, steps, rows, divisor, n, candidates, vote, c, places, mask
+        )  # fmt: skip
+        effect = tl.load(effects + vote * n + row, mask=mask, other=0) >> shift
+        side = tl.where(effect < 0, BINS, 0)
+        tl.atomic_add(bins + side + bin_of(q, low, scale, BINS), effect.to(tl.int32), mask=mask, sem="relaxed")
+
+
+@triton.jit
+def above_bins(bins, BINS: tl.constexpr):
+    """(BINS,) int64 sums of effects of the bins above each, of its own positive and of all its own effects."""
+    positive = tl.load(bins + tl.arange(0, BINS)).to(tl.int64)
+    own = positive + tl.load(bins + BINS + tl.arange(0, BINS)).to(tl.int64)
+    return tl.sum(own, axis=0) - tl.cumsum(own, axis=0), positive, own
+
+
+@triton.jit
+def bound(histogram, count, shifts, bounds, size, candidates, BINS: tl.constexpr):
+    """Write what every candidate reaches, `bounds[0]`, and what it cannot exceed, `bounds[1]`."""
+    vote, c = tl.program_id(0).to(tl.int64), tl.program_id(1).to(tl.int64)
+    shift = tl.load(shifts + vote)
+    above, positive, own = above_bins(histogram + (vote * candidates + c) * 2 * BINS, BINS)
+    at = bounds + vote * candidates + c
+    lost = tl.where(shift > 0, tl.load(count + vote), 0).to(tl.int64)  # less than 1 a row, by rounding down
+    tl.store(at, tl.maximum(tl.max(above + own, axis=0), 0) << shift)
+    tl.store(at + size, tl.maximum(tl.max(above + positive, axis=0) + lost, 0) << shift)
+
+
+@triton.jit
+def collect_rows(
+    p, columns, own_columns, features, steps, effects, rows, m, low, scale, divisor, n, candidates,
+    vote, c, must, bins, scratch, size, values,
+    BINS: tl.constexpr, ROWS: tl.constexpr,
+):  # fmt: skip
+    """List the rows in bins in which a threshold may gain `must` or more; returns their number.
+
+    `bins` (2, BINS) int64 becomes the exact histogram. `values` gets the rows' projections, `scratch` their effects,
+    bins, and the sums above their bins.
+    """
+    tl.debug_barrier()  # all threads have read the lists and bins of the candidate before
+    tl.store(bins + tl.arange(0, 2 * BINS), tl.zeros((2 * BINS,), tl.int64))
+    tl.debug_barrier()
     for start in range(0, m, ROWS):
         places = start + tl.arange(0, ROWS)
         mask = places < m
@@ -58,39 +106,8 @@ def fill(
         effect = tl.load(effects + vote * n + row, mask=mask, other=0)
         side = tl.where(effect < 0, BINS, 0)
         tl.atomic_add(bins + side + bin_of(q, low, scale, BINS), effect, mask=mask, sem="relaxed")
-
-
-@triton.jit
-def above_bins(histogram, vote, c, candidates, BINS: tl.constexpr):
-    """(BINS,) sums of effects of the bins above each, of its own positive and of all its own effects."""
-    bins = histogram + (vote * candidates + c) * 2 * BINS + tl.arange(0, BINS)
-    positive = tl.load(bins)
-    own = positive + tl.load(bins + BINS)
-    return tl.sum(own, axis=0) - tl.cumsum(own, axis=0), positive, own
-
-
-@triton.jit
-def bound(histogram, bounds, size, candidates, BINS: tl.constexpr):
-    """Write what every candidate reaches, `bounds[0]`, and what it cannot exceed, `bounds[1]`."""
-    vote, c = tl.program_id(0).to(tl.int64), tl.program_id(1).to(tl.int64)
-    above, positive, own = above_bins(histogram, vote, c, candidates, BINS)
-    at = bounds + vote * candidates + c
-    tl.store(at, tl.maximum(tl.max(above + own, axis=0), 0))
-    tl.store(at + size, tl.maximum(tl.max(above + positive, axis=0), 0))
-
-
-@triton.jit
-def collect_rows(
-    p, columns, own_columns, features, steps, effects, rows, m, low, scale, divisor, n, candidates, histogram,
-    vote, c, must, scratch, size, values,
-    BINS: tl.constexpr, ROWS: tl.constexpr,
-):  # fmt: skip
-    """List the rows in bins in which a threshold may gain `must` or more; returns their number.
-
-    `values` gets their projections, `scratch` their effects, bins, and the sums above their bins.
-    """
-    above, positive, _ = above_bins(histogram, vote, c, candidates, BINS)
-    tl.debug_barrier()  # the lists of the candidate before have been read by all threads
+    tl.debug_barrier()
+    above, positive, _ = above_bins(bins, BINS)
     listed = m * 0
     for start in range(0, m, ROWS):
         places = start + tl.arange(0, ROWS)
@@ -133,7 +150,7 @@ def gains_of(scratch, size, values, vote, n, start, listed, PAIRS: tl.constexpr)
 @triton.jit
 def refine(
     p, columns, own_columns, features, steps, effects, rows, count, lows, scales, divisor, n, candidates,
-    histogram, bounds, sizes, scratch, size, values, candidate, threshold, gain,
+    bounds, sizes, histogram, scratch, size, values, candidate, threshold, gain,
     BINS: tl.constexpr, ROWS: tl.constexpr, PAIRS: tl.constexpr, CANDIDATES: tl.constexpr,
 ):  # fmt: skip
     """Write the first candidate of the greatest exact gain, that gain, and its lowest threshold.
@@ -153,7 +170,7 @@ def refine(
         while c < candidates:
             listed = collect_rows(
                 p, columns, own_columns, features, steps, effects, rows, m, low, scale, divisor, n, candidates,
-                histogram, vote, c, best + 1, scratch, size, values, BINS, ROWS,
+                vote, c, best + 1, histogram + vote * 2 * BINS, scratch, size, values, BINS, ROWS,
             )  # fmt: skip
             exact = reached * 0  # all off
             for start in range(0, listed, PAIRS):
@@ -164,7 +181,7 @@ def refine(
             c = tl.min(tl.where((most > best) & (every > c), every, CANDIDATES), axis=0)
         listed = collect_rows(
             p, columns, own_columns, features, steps, effects, rows, m, low, scale, divisor, n, candidates,
-            histogram, vote, winner, best, scratch, size, values, BINS, ROWS,
+            vote, winner, best, histogram + vote * 2 * BINS, scratch, size, values, BINS, ROWS,
         )  # fmt: skip
         cut = low * 0 + float("inf")  # the lowest row that is on
         for start in range(0, listed, PAIRS):

@@ -30,14 +30,14 @@ def loss_at(
     sums, inputs, own_inputs, features, steps, labels, rows, n, candidates, vote, c, threshold, ROWS: tl.constexpr
 ):
     """Cross-entropy of candidate `c` at this threshold, summed over the batch."""
-    total = threshold * 0.0
+    total = tl.zeros((ROWS,), tl.float64)
     for start in range(0, n, ROWS):
         q, batch, label = stepped_sums(
             sums, inputs, own_inputs, features, steps, labels, rows, n, candidates, vote, c, start, ROWS
         )  # fmt: skip
         z = tl.where(label, threshold - q, q - threshold)
-        total += tl.sum(tl.where(batch, softplus(z), 0.0), axis=0)
-    return total
+        total += tl.where(batch, softplus(z), 0.0)
+    return tl.sum(total, axis=0)
 
 
 @triton.jit
@@ -48,14 +48,15 @@ def roughly(
     """About the best threshold: Newton's method with sigmoids in float32, which are several times as fast."""
     t, move, rounds = (low + high) / 2.0, high - low, 0
     while (tl.abs(move) > 1e-3) & (rounds < 30):
-        first, second = tl.full((), 0.0, tl.float64), tl.full((), 0.0, tl.float64)
+        firsts, seconds = tl.zeros((ROWS,), tl.float32), tl.zeros((ROWS,), tl.float32)
         for start in range(0, n, ROWS):
             q, batch, _ = stepped_sums(
                 sums, inputs, own_inputs, features, steps, labels, rows, n, candidates, vote, c, start, ROWS
             )  # fmt: skip
             sigma = 1.0 / (1.0 + tl.exp(tl.minimum(t - q, 80.0).to(tl.float32)))
-            first += tl.sum(tl.where(batch, sigma, 0.0), axis=0).to(tl.float64)
-            second += tl.sum(tl.where(batch, sigma * (1.0 - sigma), 0.0), axis=0).to(tl.float64)
+            firsts += tl.where(batch, sigma, 0.0)
+            seconds += tl.where(batch, sigma * (1.0 - sigma), 0.0)
+        first, second = tl.sum(firsts, axis=0).to(tl.float64), tl.sum(seconds, axis=0).to(tl.float64)
         low, high = tl.where(first < positive, low, t), tl.where(first < positive, t, high)
         new = t + (first - positive) / tl.maximum(second, 1e-300)
         new = tl.where((low < new) & (new < high), new, (low + high) / 2.0)
@@ -69,31 +70,33 @@ def solve(
 ):  # fmt: skip
     """Write the best threshold of every candidate and the loss there: Newton's method within a bracket."""
     vote, c = tl.program_id(0).to(tl.int64), tl.program_id(1).to(tl.int64)
-    size, positive = tl.full((), 0.0, tl.float64), tl.full((), 0.0, tl.float64)
-    low, high = tl.full((), float("inf"), tl.float64), tl.full((), -float("inf"), tl.float64)
+    sizes, positives = tl.zeros((ROWS,), tl.int32), tl.zeros((ROWS,), tl.int32)
+    lows, highs = tl.full((ROWS,), float("inf"), tl.float64), tl.full((ROWS,), -float("inf"), tl.float64)
     for start in range(0, n, ROWS):
         q, batch, label = stepped_sums(
             sums, inputs, own_inputs, features, steps, labels, rows, n, candidates, vote, c, start, ROWS
         )  # fmt: skip
-        size += tl.sum(batch.to(tl.float64), axis=0)
-        positive += tl.sum((batch & label).to(tl.float64), axis=0)
-        low = tl.minimum(low, tl.min(tl.where(batch, q, float("inf")), axis=0))
-        high = tl.maximum(high, tl.max(tl.where(batch, q, -float("inf")), axis=0))
-    reach = tl.log(size) + 1.0
-    low, high = low - reach, high + reach
+        sizes += batch.to(tl.int32)
+        positives += (batch & label).to(tl.int32)
+        lows = tl.minimum(lows, tl.where(batch, q, float("inf")))
+        highs = tl.maximum(highs, tl.where(batch, q, -float("inf")))
+    positive = tl.sum(positives, axis=0).to(tl.float64)
+    reach = tl.log(tl.sum(sizes, axis=0).to(tl.float64)) + 1.0
+    low, high = tl.min(lows, axis=0) - reach, tl.max(highs, axis=0) + reach
     t = roughly(
         sums, inputs, own_inputs, features, steps, labels, rows, n, candidates, vote, c, low, high, positive, ROWS
     )  # fmt: skip
     move, rounds = high - low, 0
     while (tl.abs(move) > 1e-9) & (rounds < 100):
-        first, second = tl.full((), 0.0, tl.float64), tl.full((), 0.0, tl.float64)
+        firsts, seconds = tl.zeros((ROWS,), tl.float64), tl.zeros((ROWS,), tl.float64)
         for start in range(0, n, ROWS):
             q, batch, _ = stepped_sums(
                 sums, inputs, own_inputs, features, steps, labels, rows, n, candidates, vote, c, start, ROWS
             )  # fmt: skip
             sigma = 1.0 / (1.0 + tl.exp(tl.minimum(t - q, 700.0)))
-            first += tl.sum(tl.where(batch, sigma, 0.0), axis=0)
-            second += tl.sum(tl.where(batch, sigma * (1.0 - sigma), 0.0), axis=0)
+            firsts += tl.where(batch, sigma, 0.0)
+            seconds += tl.where(batch, sigma * (1.0 - sigma), 0.0)
+        first, second = tl.sum(firsts, axis=0), tl.sum(seconds, axis=0)
         low, high = tl.where(first < positive, low, t), tl.where(first < positive, t, high)
         new = t + (first - positive) / tl.maximum(second, 1e-300)
         new = tl.where((low < new) & (new < high), new, (low + high) / 2.0)

@@ -15,11 +15,17 @@ from scd.search import cuda, reference
 
 def equal_to_the_reference() -> None:
     """Candidate, threshold and gain on every kind of input; several blocks of rows, pairs and votes."""
-    cuda._PAIRS, cuda._ROWS = 128, 128
+    cuda._PAIRS, cuda._ROWS, cuda._REFINED = 128, 128, {"ROWS": 128}
     for kind in KINDS:
         for n in (1, 3, 300):
             case = make_case(kind, 5, n=n, votes=2, d=2)
             assert same(cuda.search(**case), reference.search(**case)), (kind, n)
+    for bins in (4, 64):  # many rows in a bin; effects of which 32 bits hold no sum
+        cuda._BINS = bins
+        for large in (1, (1 << 40) + 1):
+            case = make_case("random", 2, n=200, votes=2, d=3)
+            case["effects"] *= large
+            assert same(cuda.search(**case), reference.search(**case)), (bins, large)
     case = make_case("random", 1, n=60, votes=3, d=2)
     cuda._SCRATCH_BYTES = 1  # a vote at a time
     assert same(cuda.search(**case), reference.search(**case))
@@ -73,10 +79,11 @@ def compile_for_a_card() -> None:
     from scd.search import cuda_histogram, cuda_logistic
 
     search = dict.fromkeys(("p", "steps", "lows", "scales"), "*fp32") | dict.fromkeys(("rows", "count"), "*i32")
-    search |= dict.fromkeys(("features", "effects", "histogram"), "*i64") | {"columns": "*u8", "divisor": "fp32"}
+    search |= dict.fromkeys(("features", "effects", "shifts"), "*i64") | {"columns": "*u8", "divisor": "fp32"}
+    search |= {"histogram": "*i32"}
     search |= dict.fromkeys(("own_columns", "n", "candidates"), "i32")
-    bounds = {"histogram": "*i64", "bounds": "*i64", "size": "i32", "candidates": "i32"}
-    refine = search | dict.fromkeys(("bounds", "scratch", "candidate", "gain"), "*i64")
+    bounds = search | {"bounds": "*i64", "size": "i32"}
+    refine = search | dict.fromkeys(("bounds", "histogram", "scratch", "candidate", "gain"), "*i64")
     refine |= {"sizes": "i32", "size": "i32", "values": "*fp32", "threshold": "*fp32"}
     output = dict.fromkeys(("sums", "steps", "threshold", "loss"), "*fp64") | {"features": "*i64", "candidate": "*i64"}
     output |= dict.fromkeys(("inputs", "labels", "rows"), "*u8") | dict.fromkeys(
@@ -90,10 +97,12 @@ def compile_for_a_card() -> None:
         (cuda_logistic.solve, output),
         (cuda_logistic.to_midpoint, output),
     ):
-        constants = {name: sizes[name] for name in kernel.arg_names if name in sizes}
+        mine = sizes | (cuda._REFINED if kernel is cuda_histogram.refine else {})
+        constants = {name: mine[name] for name in kernel.arg_names if name in mine}
         signature = {name: "constexpr" if name in constants else types[name] for name in kernel.arg_names}
         source = ASTSource(kernel, signature=signature, constexprs=constants)
-        built = triton.compile(source, target=GPUTarget("cuda", 90, 32), options={"enable_fp_fusion": False})
+        options = {"enable_fp_fusion": False, "num_warps": 16 if kernel is cuda_histogram.refine else 4}
+        built = triton.compile(source, target=GPUTarget("cuda", 90, 32), options=options)
         ptx = built.asm["ptx"]
         if kernel is cuda_logistic.solve:
             continue  # float32 is where it starts from only
