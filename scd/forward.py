@@ -1,10 +1,13 @@
 """The forward pass of all votes at once: one matrix product, then a small pass over its result.
 
-Every vote has one hidden layer of h units and one output unit, so V votes are one layer of ``V * h`` units and a
-block-diagonal output layer.
+Every vote has one hidden layer of h units and one output unit, so V votes are one layer of ``h * V`` units and a
+block-diagonal output layer. Unit 0 of every vote comes first, then unit 1 of every vote: a vector instruction adds up
+the same unit of neighbouring votes, and a vote's own sum stays in the order of its units.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -12,6 +15,7 @@ from numba import njit, prange
 
 _CHUNK_BYTES = 16 << 20  # of hidden values at a time: large enough for the product's full rate, small beside the data
 _FEW = 1 << 16  # hidden values of a block below which threads would take longer to start than to work
+_BLOCK = 16  # rows a thread labels at a time
 _NEAR = 1e-3  # sigmoid outputs closer to 0 than this times the output weights' size are computed again in float64
 
 
@@ -41,9 +45,10 @@ class StackedVotes:
         device: str = "cpu",
     ) -> None:
         votes, h, d = hidden.shape
-        self.weights = np.ascontiguousarray(hidden.reshape(votes * h, d), dtype=np.float32)
-        self.thresholds = np.ascontiguousarray(thresholds.reshape(-1), dtype=np.float32)
-        self.output = np.ascontiguousarray(output, dtype=np.float64)
+        self.n_votes = votes
+        self.weights = np.ascontiguousarray(hidden.transpose(1, 0, 2).reshape(h * votes, d), dtype=np.float32)
+        self.thresholds = np.ascontiguousarray(thresholds.T.reshape(-1), dtype=np.float32)
+        self.output = np.ascontiguousarray(output.T, dtype=np.float64)  # (h, V)
         self.output_threshold = np.ascontiguousarray(output_threshold, dtype=np.float64)
         self.activation, self.device = activation, device
         self._exact = (hidden, thresholds) if activation == "sigmoid" else None
@@ -51,48 +56,52 @@ class StackedVotes:
 
     def labels(self, X: np.ndarray) -> np.ndarray:
         """(n, V) uint8 labels of the votes for (n, d) rows."""
-        out = np.empty((len(X), len(self.output)), dtype=np.uint8)
-        rows = max(1, _CHUNK_BYTES // (4 * len(self.weights)))
-        for start in range(0, len(X), rows):
-            x = np.ascontiguousarray(X[start : start + rows])
-            self._label_rows(x, out[start : start + rows])
+        out = np.empty((len(X), self.n_votes), dtype=np.uint8)
+        for x, z, part in self._parts(X, out):
+            self._label_rows(x, z, part)
         return out
 
     def probabilities(self, X: np.ndarray) -> np.ndarray:
         """(n, V) float64: the sigmoid of each vote's output, ``a . w - threshold``, for (n, d) rows."""
-        out = np.empty((len(X), len(self.output)))
-        rows = max(1, _CHUNK_BYTES // (4 * len(self.weights)))
-        for start in range(0, len(X), rows):
-            x = np.ascontiguousarray(X[start : start + rows])
-            torch.sigmoid(torch.from_numpy(self._sums(x)), out=torch.from_numpy(out[start : start + rows]))
+        out = np.empty((len(X), self.n_votes))
+        for x, z, part in self._parts(X, out):
+            torch.sigmoid(torch.from_numpy(self._sums(x, z)), out=torch.from_numpy(part))
         return out
 
-    def _sums(self, x: np.ndarray) -> np.ndarray:
+    def _parts(self, X: np.ndarray, out: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Rows at a time as contiguous float32, room for their hidden values (one for all), and their part of `out`."""
+        rows = max(1, _CHUNK_BYTES // (4 * len(self.weights)))
+        room = np.empty((min(rows, len(X)) if self.device == "cpu" else 0, len(self.weights)), dtype=np.float32)
+        for start in range(0, len(X), rows):
+            x = np.ascontiguousarray(X[start : start + rows], dtype=np.float32)
+            yield x, room[: len(x)], out[start : start + rows]
+
+    def _sums(self, x: np.ndarray, z: np.ndarray) -> np.ndarray:
         if self.device != "cpu":
             return self._device_sums(x)
         if self.activation == "sigmoid":
-            return self._sigmoid_sums(x)
-        z = x.astype(np.float32, copy=False) @ self.weights.T
-        sums = np.empty((len(x), len(self.output)))
+            return self._sigmoid_sums(x, z)
+        np.matmul(x, self.weights.T, out=z)
+        sums = np.empty((len(x), self.n_votes))
         _output_sums((z > self.thresholds).astype(np.float32), self.output, sums)
         return sums - self.output_threshold
 
-    def _label_rows(self, x: np.ndarray, out: np.ndarray) -> None:
+    def _label_rows(self, x: np.ndarray, z: np.ndarray, out: np.ndarray) -> None:
         if self.device == "cpu" and self.activation == "sign":
-            z = x.astype(np.float32, copy=False) @ self.weights.T
+            np.matmul(x, self.weights.T, out=z)
             label = _sign_labels if z.size > _FEW else _few_sign_labels
             label(z, self.thresholds, self.output, self.output_threshold, out)
             return
-        sums = self._sigmoid_sums(x) if self.device == "cpu" else self._device_sums(x)
+        sums = self._sums(x, z)
         out[:] = sums > 0
         if self.activation == "sigmoid":
             self._label_again_near_zero(x, sums, out)
 
-    def _sigmoid_sums(self, x: np.ndarray) -> np.ndarray:
-        z = x.astype(np.float32, copy=False) @ self.weights.T
+    def _sigmoid_sums(self, x: np.ndarray, z: np.ndarray) -> np.ndarray:
+        np.matmul(x, self.weights.T, out=z)
         z -= self.thresholds
         torch.sigmoid_(torch.from_numpy(z))
-        sums = np.empty((len(x), len(self.output)))
+        sums = np.empty((len(x), self.n_votes))
         _output_sums(z, self.output, sums)
         sums -= self.output_threshold
         return sums
@@ -101,20 +110,20 @@ class StackedVotes:
         """A float32 product may put a row a rounding away on the wrong side; float64 decides."""
         assert self._exact is not None
         hidden, thresholds = self._exact
-        near = np.abs(sums) < _NEAR * np.abs(self.output).sum(1)
+        near = np.abs(sums) < _NEAR * np.abs(self.output).sum(0)
         for v in near.any(0).nonzero()[0]:
             rows = near[:, v]
             z = x[rows].astype(np.float64) @ hidden[v].T.astype(np.float64) - thresholds[v]
-            out[rows, v] = (1 / (1 + np.exp(-z))) @ self.output[v] - self.output_threshold[v] > 0
+            out[rows, v] = (1 / (1 + np.exp(-z))) @ self.output[:, v] - self.output_threshold[v] > 0
 
     def _device_sums(self, x: np.ndarray) -> np.ndarray:
         if self._on_device is None:
             arrays = (self.weights, self.thresholds, self.output, self.output_threshold)
             self._on_device = tuple(torch.from_numpy(a).to(self.device) for a in arrays)
         weights, thresholds, output, output_threshold = self._on_device
-        z = torch.from_numpy(x.astype(np.float32, copy=False)).to(self.device) @ weights.T
+        z = torch.from_numpy(x).to(self.device) @ weights.T
         a = (z > thresholds).double() if self.activation == "sign" else torch.sigmoid((z - thresholds).double())
-        sums = (a.view(len(x), *output.shape) * output).sum(2) - output_threshold
+        sums = (a.view(len(x), *output.shape) * output).sum(1) - output_threshold
         return sums.cpu().numpy()
 
     def __getstate__(self) -> dict[str, object]:
@@ -122,33 +131,36 @@ class StackedVotes:
 
 
 @njit(nogil=True, cache=True, inline="always")
-def _label_row(z, thresholds, output, output_threshold, out):
-    votes, h = output.shape
+def _label_row(z, thresholds, output, output_threshold, sums, out):
+    h, votes = output.shape
+    sums[:] = 0.0
+    for k in range(h):
+        for v in range(votes):
+            sums[v] += output[k, v] if z[k * votes + v] > thresholds[k * votes + v] else 0.0
     for v in range(votes):
-        total = 0.0
-        for k in range(h):
-            total += output[v, k] if z[v * h + k] > thresholds[v * h + k] else 0.0
-        out[v] = total > output_threshold[v]
+        out[v] = sums[v] > output_threshold[v]
 
 
 @njit(parallel=True, nogil=True, cache=True)
 def _sign_labels(z, thresholds, output, output_threshold, out):
-    for i in prange(len(z)):
-        _label_row(z[i], thresholds, output, output_threshold, out[i])
+    for block in prange((len(z) + _BLOCK - 1) // _BLOCK):
+        sums = np.empty(output.shape[1])
+        for i in range(block * _BLOCK, min(len(z), (block + 1) * _BLOCK)):
+            _label_row(z[i], thresholds, output, output_threshold, sums, out[i])
 
 
 @njit(nogil=True, cache=True)
 def _few_sign_labels(z, thresholds, output, output_threshold, out):
+    sums = np.empty(output.shape[1])
     for i in range(len(z)):
-        _label_row(z[i], thresholds, output, output_threshold, out[i])
+        _label_row(z[i], thresholds, output, output_threshold, sums, out[i])
 
 
 @njit(parallel=True, nogil=True, cache=True)
 def _output_sums(a, output, out):
-    votes, h = output.shape
+    h, votes = output.shape
     for i in prange(len(a)):
-        for v in range(votes):
-            total = 0.0
-            for k in range(h):
-                total += output[v, k] * a[i, v * h + k]
-            out[i, v] = total
+        out[i] = 0.0
+        for k in range(h):
+            for v in range(votes):
+                out[i, v] += output[k, v] * a[i, k * votes + v]

@@ -42,7 +42,7 @@ def smooth_share(votes: StackedVotes, x: torch.Tensor, beta: float, gamma: float
     weights, thresholds, length, output, output_threshold, output_length = _tensors(votes)
     z = x.to(weights.device) @ weights.T - thresholds
     a = torch.sigmoid(z * (beta / length) if votes.activation == "sign" else z)
-    logits = (a.view(len(x), *output.shape) * output).sum(2) - output_threshold
+    logits = (a.view(len(x), *output.shape) * output).sum(1) - output_threshold
     return share_of_logits(logits, gamma, voting, output_length)
 
 
@@ -73,7 +73,7 @@ def _tensors(votes: StackedVotes) -> tuple[torch.Tensor, ...]:
         weights, thresholds, output, output_threshold = (
             torch.from_numpy(a).to(votes.device, torch.float32) for a in arrays
         )
-        lengths = [w.double().norm(dim=1).float() for w in (weights, output)]
+        lengths = [w.double().norm(dim=dim).float() for w, dim in ((weights, 1), (output, 0))]
         lengths = [torch.where(length > 0, length, torch.ones_like(length)) for length in lengths]  # of dead units
         _TENSORS[votes] = (weights, thresholds, lengths[0], output, output_threshold, lengths[1])
     return _TENSORS[votes]
