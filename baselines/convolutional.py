@@ -44,8 +44,8 @@ class ConvolutionalVotes(VoteEnsemble):
         What a flat row is: (channels, height, width) of an image, (d,) of a signal. None is a signal, which a network
         for images takes as one line of d pixels.
     votes_at_once : int or "auto"
-        Votes trained together: on the CPU in a worker each, on CUDA as one network. "auto" is what fits
-        `memory_budget`, on the CPU at most one for each core. No effect on the result; on CUDA but for rounding.
+        Votes trained together: on the CPU in a worker each, on CUDA as one network or in a stream each. "auto" is what
+        fits `memory_budget`, on the CPU at most one for each core. No effect on the result; on CUDA but for rounding.
     precision : {"float32", "tf32", "bf16"}
         Of training on CUDA; the CPU trains and every device predicts in float32.
     device : {"auto", "cpu", "cuda"} or a torch device

@@ -21,8 +21,8 @@ class ResNet50Votes(ConvolutionalVotes):
     ±1/√2048, its bias too, batch normalisations as the identity: torchvision's way.
 
     Parameters and attributes: see :class:`baselines.convolutional.ConvolutionalVotes`. `batch_size` is 2 or more, since
-    batch normalisation needs two rows. On CUDA votes are trained one after another; on the CPU a vote under training
-    takes 1 GB with batches of 64 images of 32×32, so `memory_budget` decides how many cores are used.
+    batch normalisation needs two rows. A vote under training takes 1 GB with batches of 64 images of 32×32, so
+    `memory_budget` decides how many cores are used and, on CUDA, how many votes step at the same time.
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {

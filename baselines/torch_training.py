@@ -1,19 +1,21 @@
 """One training loop for all networks of torch: Adam on cross-entropy, several votes at a time.
 
 On the CPU each vote that is trained has a network and a single-threaded worker of its own; on CUDA the votes of a group
-are one network. A vote draws from seeds made of the root seed and its number alone, one for its weights and one for
-each epoch's order of the rows. On the CPU its result is therefore the same to the bit whatever is trained beside it and
-however many workers there are. On CUDA it is so to rounding only: cuDNN and cuBLAS choose their algorithms by the
-shapes of the whole group, and some of cuDNN's add up gradients in no fixed order, so that even a repeated run differs.
+are one network or, where a network holds a single vote, networks that step at the same time. A vote draws from seeds
+made of the root seed and its number alone, one for its weights and one for each epoch's order of the rows. On the CPU
+its result is therefore the same to the bit whatever is trained beside it and however many workers there are. On CUDA it
+is so to rounding only: cuDNN and cuBLAS choose their algorithms by the shapes of the whole group, and some of cuDNN's
+add up gradients in no fixed order, so that even a repeated run differs.
 """
 
 from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import repeat
 from typing import TYPE_CHECKING
 
@@ -102,19 +104,19 @@ def train_votes(
     total = len(votes) * training.epochs
     done = len(now.finished) * training.epochs + len(now.training) * now.epoch
     on_cpu = training.device == "cpu"
-    run: Callable[..., Iterable[None]] = map
     with contextlib.ExitStack() as stack:
         stack.enter_context(cuda_precision(training.device, training.precision))
         if on_cpu:
             stack.enter_context(one_torch_thread())  # which the workers inherit
-            run = stack.enter_context(ThreadPoolExecutor(max(map(len, groups), default=1))).map
+            workers = stack.enter_context(ThreadPoolExecutor(max(map(len, groups), default=1)))
         bar = tqdm(total=total, initial=done, disable=not training.verbose, desc="epochs", leave=False)
         stack.enter_context(bar)
         for group in groups:
-            parts = [[vote] for vote in group] if on_cpu else [group]
+            parts = [[vote] for vote in group] if on_cpu or not kind.side_by_side else [group]
             learners = [_Learner(make, part, root_seed, X, y, training, now, validation) for part in parts]
+            train = partial(_in_workers, workers, learners) if on_cpu else _Abreast(learners).train
             for epoch in range(now.epoch, training.epochs):
-                list(run(_Learner.train, learners, repeat(epoch)))
+                train(epoch)
                 if checkpoint and checkpoint.due():
                     states = {v: s for learner in learners for v, s in learner.states().items()}
                     checkpoint.save(Progressed(now.finished, states, epoch + 1))
@@ -130,8 +132,6 @@ def train_votes(
 
 
 def _votes_at_once(network: VoteNetwork, X: torch.Tensor, training: Training) -> int:
-    if training.device != "cpu" and not network.side_by_side:
-        return 1
     if training.votes_at_once is not None:
         return training.votes_at_once
     weights = sum(p.numel() * p.element_size() for p in network.parameters())
@@ -139,6 +139,10 @@ def _votes_at_once(network: VoteNetwork, X: torch.Tensor, training: Training) ->
     per_vote = training.batch_size * saved_bytes(network, X) + 4 * weights
     fit = max(1, training.memory // per_vote)
     return min(fit, joblib.cpu_count()) if training.device == "cpu" else fit
+
+
+def _in_workers(workers: ThreadPoolExecutor, learners: list[_Learner], epoch: int) -> None:
+    list(workers.map(_Learner.train, learners, repeat(epoch)))
 
 
 def batches(rows: int, size: int) -> list[tuple[int, int]]:
@@ -177,9 +181,6 @@ class _Learner:
         self.optimizer = torch.optim.Adam(
             self.network.parameters(), lr=training.learning_rate, fused=True, capturable=on_card
         )
-        # a network that draws takes its generators anew each epoch, which a recording would not see
-        recorded = on_card and not self.network.random_training
-        self.step: Callable[..., None] = Recorded(self._step) if recorded else lambda _, rows: self._step(rows)
         self._start_moments(now.epoch * len(self.batches))
         self.best = None if validation is None else BestEpochs(self.network, *validation)
         state = self._state()
@@ -197,17 +198,25 @@ class _Learner:
 
     def train(self, epoch: int) -> None:
         """Take every row once, each vote in an order of its own."""
+        order = self.start(epoch)
+        for start, stop in self.batches:
+            self.step(order[start:stop].flatten())
+        self.end()
+
+    def start(self, epoch: int) -> torch.Tensor:
+        """(n, V) the order of the rows in this epoch."""
         orders = [generator_for(self.root_seed, "order", vote, epoch).permutation(len(self.X)) for vote in self.votes]
-        order = torch.from_numpy(np.stack(orders, axis=1)).to(self.X.device)
         if self.network.random_training:
             seeds = [seed_for(self.root_seed, "draws", vote, epoch) for vote in self.votes]
             self.network.generators = [torch.Generator(self.X.device).manual_seed(seed) for seed in seeds]
-        for start, stop in self.batches:
-            self.step(stop - start, order[start:stop].flatten())
+        return torch.from_numpy(np.stack(orders, axis=1)).to(self.X.device)
+
+    def end(self) -> None:
+        """Let the validation rows judge the epoch."""
         if self.best is not None:
             self.best.look_at(self.network)
 
-    def _step(self, rows: torch.Tensor) -> None:
+    def step(self, rows: torch.Tensor) -> None:
         """Descend on the rows of the first vote, the second, ..., the first, ..."""
         size = len(rows) // len(self.votes)
         x = self.X.index_select(0, rows).unflatten(0, (size, len(self.votes)))
@@ -237,3 +246,31 @@ class _Learner:
     def _by_vote(self, tensors: dict[str, torch.Tensor]) -> dict[int, Vote]:
         arrays = {name: tensor.cpu().numpy() for name, tensor in tensors.items()}
         return {v: {name: array[i].copy() for name, array in arrays.items()} for i, v in enumerate(self.votes)}
+
+
+class _Abreast:
+    """Networks on CUDA that step at the same time, in a stream each."""
+
+    def __init__(self, learners: list[_Learner]) -> None:
+        self.learners = learners
+        self.streams = [torch.cuda.Stream() for _ in learners]
+        # a network that draws takes its generators anew each epoch, which a recording would not see
+        draws = any(learner.network.random_training for learner in learners)
+        self.step: Callable[..., None] = (lambda _, *rows: self._step(*rows)) if draws else Recorded(self._step)
+
+    def train(self, epoch: int) -> None:
+        """Take every row once."""
+        orders = [learner.start(epoch) for learner in self.learners]
+        for start, stop in self.learners[0].batches:
+            self.step(stop - start, *(order[start:stop].flatten() for order in orders))
+        for learner in self.learners:
+            learner.end()
+
+    def _step(self, *rows: torch.Tensor) -> None:
+        here = torch.cuda.current_stream()
+        for learner, stream, its_rows in zip(self.learners, self.streams, rows, strict=True):
+            stream.wait_stream(here)
+            with torch.cuda.stream(stream):
+                learner.step(its_rows)
+        for stream in self.streams:
+            here.wait_stream(stream)

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from baselines import torch_checkpoint
 from baselines.cnn1d import CNN1DVotes
 from baselines.lenet import LeNet, LeNetVotes
+from baselines.resnet50 import ResNet50, ResNet50Votes
 from baselines.torch_checkpoint import Progressed
 from baselines.torch_training import Training, _Learner, batches
 from scd.devices import one_torch_thread
@@ -89,6 +90,22 @@ def test_votes_side_by_side_are_those_alone_to_rounding(digits):
         (vote,) = learner.votes
         for name, array in learner.trained()[vote].items():
             np.testing.assert_allclose(together.trained()[vote][name], array, atol=1e-5)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_votes_that_step_at_the_same_time_learn_what_they_learn_alone(digits):
+    """ResNet50 on a card, over enough steps to be recorded; its gradients are summed in no fixed order."""
+    X, y = digits[0][:70], digits[1][:70]
+    small = {"epochs": 2, "batch_size": 35, "feature_shape": (1, 8, 8), "device": "cuda", "random_state": 0}
+    together = ResNet50Votes(n_votes=3, votes_at_once=3, **small).fit(X, y)
+    alone = ResNet50Votes(n_votes=3, votes_at_once=1, **small).fit(X, y)
+    for number, (one, other) in enumerate(zip(together.votes_, alone.votes_, strict=True)):
+        start = ResNet50(1, 8, 8)
+        start.initialise(0, torch.Generator().manual_seed(seed_for(together.root_seed_, "weights", number)))
+        before = start.arrays()["net.conv1.weight"][0].detach().numpy()
+        learned = [(vote["net.conv1.weight"] - before).ravel() for vote in (one, other)]
+        assert min(np.abs(change).max() for change in learned) > 1e-3
+        assert np.corrcoef(*learned)[0, 1] > 0.6
 
 
 def test_global_generators_are_neither_used_nor_moved(digits):
