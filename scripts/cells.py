@@ -46,7 +46,7 @@ def accuracy_cell(store: Store, dataset: str, model: str, paper: float | None, r
         return {**cell, "command": command(dataset, model, "none"), "shown": f"{paper_shown(paper)}<br>ours –"}
     accuracy = 100 * ours["accuracy_ensemble"]
     more = {"ours": accuracy, "n_votes": ours["n_votes"], "n_iter": ours["n_iter"], "points": ours["n_test"]}
-    shown = f"{paper_shown(paper)}<br>ours {accuracy:.1f} ({ours['n_votes']:.0f} votes)"
+    shown = f"{paper_shown(paper)}<br>ours {accuracy:.1f} ({ours['n_votes']:.0f} votes{precision_shown(ours)})"
     return {**cell, **more, "folder": ours["folder"], "shown": shown}
 
 
@@ -62,7 +62,7 @@ def distance_cell(
     ours = largest(found)
     names = ["l2_mean", "l2_mean_low", "l2_mean_high", "l2_median", "l2_mean_with_zeros", "points", "already_wrong"]
     names += ["succeeded", "n_votes", "n_iter", "max_iter", "restarts", "queries_mean", "points_rule", "late_gain"]
-    settings = [f"{ours['points']:.0f} points", f"{ours['n_votes']:.0f} votes"]
+    settings = [f"{ours['points']:.0f} points", f"{ours['n_votes']:.0f} votes{precision_shown(ours)}"]
     if pd.notna(ours["restarts"]) and pd.notna(ours["max_iter"]):
         settings.insert(1, f"{ours['restarts']:.0f} × {ours['max_iter']:.0f}")
     if ours["already_wrong"]:
@@ -87,6 +87,11 @@ def _with_interval(ours: pd.Series) -> str:
     mark = " †" if ours.get("late_gain", 0.0) > NOT_FLAT else ""
     interval = f" ({ours['l2_mean_low']:.2f}–{ours['l2_mean_high']:.2f})" if pd.notna(ours["l2_mean_low"]) else ""
     return f"{ours['l2_mean']:.2f}{mark}{interval}"
+
+
+def precision_shown(ours: pd.Series) -> str:
+    """What a cell adds where votes were trained in less than float32."""
+    return "" if ours["precision"] == "float32" else f" trained in {ours['precision']}"
 
 
 def paper_shown(paper: float | None) -> str:

@@ -35,16 +35,20 @@ def evaluations(outputs: Path, scale: str = "paper") -> pd.DataFrame:
         if isinstance(found, dict) and config and found.get("scale") in shown_at(scale):
             kept = {k: v for k, v in found.items() if k != "accuracy_per_vote"}
             config["model"]["voting"] = found.get("voting", "hard")  # the votes in the folder do not depend on it
-            about = {"data_notes": _data_notes(path.parent), "folder": path.parent.name}
+            facts = _provenance(path.parent)
+            about = {
+                "data_notes": tuple((facts.get("data") or {}).get("notes", ())),
+                "device": facts.get("device", ""),
+                "folder": path.parent.name,
+            }
             rows.append({"voting": "hard", **kept, **_of(config), **about})
     return pd.DataFrame(rows)
 
 
-def _data_notes(folder: Path) -> tuple[str, ...]:
-    """What sets the data of a fit apart from what their source promises."""
+def _provenance(folder: Path) -> dict[str, Any]:
+    """Where and of what data vote 0 of a fit was trained."""
     facts = read_json(next(iter(sorted(folder.glob("votes_*.json"))), folder / "absent"))
-    data = facts.get("provenance", {}).get("data") if isinstance(facts, dict) else None
-    return tuple((data or {}).get("notes", ()))
+    return facts.get("provenance", {}) if isinstance(facts, dict) else {}
 
 
 def attacks(outputs: Path, scale: str = "paper") -> pd.DataFrame:
@@ -119,14 +123,15 @@ def _of(config: dict[str, Any]) -> dict[str, Any]:
         "n_iter": config["model"].get("n_iter"),
         "hidden_nodes": nodes,
         "seed": config["seed"],
+        "precision": config["model"].get("precision", "float32"),
         "as_configured": ours == _settings(_composed(*names)),
         "as_in_table5": bool(table5) and ours == _settings(_composed(*names, *table5)),
     }
 
 
 def _settings(config: dict[str, Any]) -> dict[str, Any]:
-    """Data set and model settings that can change a vote."""
-    unessential = CANNOT_CHANGE_RESULT | {"use_votes"}
+    """Data set and model settings that can change a vote; a cell names its precision, which does so by rounding."""
+    unessential = CANNOT_CHANGE_RESULT | {"use_votes", "precision"}
     model = {"voting": "hard", **{k: v for k, v in config.get("model", {}).items() if k not in unessential}}
     return {"classes": config.get("dataset", {}).get("classes"), "model": model}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from scripts.cells import Cell, Store, command, missing, most_votes, where
+from scripts.cells import Cell, Store, command, missing, most_votes, precision_shown, where
 
 
 def table1(store: Store) -> tuple[str, pd.DataFrame, list[str]]:
@@ -45,9 +45,12 @@ def _cell(store: Store, paper: pd.DataFrame, dataset: str, model: str) -> Cell:
         "votes": ours["n_votes"],
         "iterations": ours["n_iter"],
         "points": ours["n_test"],
+        "device": ours["device"],
         "folder": ours["folder"],
     }
-    here = f"{alone:.1f} s alone, {each:.1f} s each of {ours['n_votes']:.0f} ({percent:.1f} %)"
+    here = f"{alone:.1f} s alone, {each:.1f} s each of {ours['n_votes']:.0f}{precision_shown(ours)} ({percent:.1f} %)"
+    if str(ours["device"]).startswith("cuda ("):
+        here += f" on one {ours['device'][6:-1]}"
     return {**cell, **measured, "shown": f"paper {there}<br>ours {here}"}
 
 

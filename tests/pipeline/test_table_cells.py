@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -60,6 +62,7 @@ def store(tmp_path):
             "n_iter": 1000, "already_wrong": 0, "succeeded": len(index), "l2_mean": float(np.mean(l2)),
             "l2_mean_low": 0.0, "l2_mean_high": 9.0, "l2_median": 1.0, "l2_mean_with_zeros": 1.0, "queries_mean": 1.0,
             "late_gain": 0.2, "hidden_nodes": 20, "as_in_table5": number == 0, "folder": str(number), "path": str(path),
+            "precision": "float32",
         })  # fmt: skip
     attacks = pd.DataFrame(rows)
     return Store(pd.DataFrame(), attacks, paper_values(), attacks)
@@ -87,6 +90,14 @@ def test_a_cell_says_how_many_of_its_points_are_not_in_the_mean(store):
     assert "2 of them wrong anyway" in cell["shown"]
     _, cells, _ = table2(store)
     assert not cells["shown"].str.contains("wrong anyway").any()
+
+
+def test_a_cell_names_the_precision_of_training_where_it_was_not_float32(store):
+    attacks = store.attacks.assign(precision=["tf32"] + ["float32"] * (len(store.attacks) - 1))
+    cells = table2(replace(store, attacks=attacks))[1]
+    shown = cells[cells["model"] == "scd01"].set_index("attack")["shown"]
+    assert shown["hsj"].endswith("100 votes trained in tf32")
+    assert shown["cgba"].endswith("100 votes")
 
 
 def test_table_5_takes_only_fifty_iterations_a_node(store):

@@ -21,8 +21,8 @@ CLAIMS = (keeps_most_accuracy, keeps_most_accuracy_by_votes, keeps_most_accuracy
 
 def run(model, score, succeeded, points=1000, **more):
     return {
-        "dataset": "mr", "model": model, "attack": "textfooler", "voting": "hard", "n_votes": 8, "score": score,
-        "keep_equal": False,
+        "dataset": "mr", "model": model, "attack": "textfooler", "voting": "hard", "precision": "float32",
+        "n_votes": 8, "score": score, "keep_equal": False,
         "similarity_threshold": 0.5, "points_rule": "first", "points": points, "already_wrong": 200,
         "succeeded": succeeded, "queries_mean": 150.0, "attack_seconds": 9.0, "attack_notes": ("lists",),
         "folder": f"{model}-{score}", **more,
@@ -43,8 +43,8 @@ def store():
         run("rf", "votes", 300),
     ])  # fmt: skip
     fits = pd.DataFrame([
-        {"dataset": "mr", "model": "scd01", "voting": "hard", "n_votes": votes, "accuracy_ensemble": accuracy,
-         "n_iter": 1000, "n_test": 1000, "folder": "f"}
+        {"dataset": "mr", "model": "scd01", "voting": "hard", "precision": "float32", "n_votes": votes,
+         "accuracy_ensemble": accuracy, "n_iter": 1000, "n_test": 1000, "folder": "f"}
         for votes, accuracy in ((8, 0.8), (100, 0.9))
     ])  # fmt: skip
     return store_of(attacks, fits)
