@@ -199,7 +199,7 @@ class SCDClassifier(VoteEnsemble):
             raise ValueError(f"backend={name!r} needs device={name!r}. Got device={device!r}.")
         settings = self._settings(X.shape[1])
         order = np.argsort(y, kind="stable")  # class 0 first
-        columns, divisor = as_columns(X[order])
+        columns, divisor = as_columns(X, order)
         data = torch.from_numpy(columns).to(device)
         per_vote = len(X) * (5 * self.hidden_nodes + 64) + 8 * X.shape[1] * self.hidden_nodes
         size = max(1, min(len(votes), parse_bytes(self.memory_budget) // per_vote))

@@ -28,9 +28,10 @@ from scripts.bench_cuda import on_card
 from scripts.bench_foolbox import foolbox_rates
 from scripts.bench_forward import forward, start_up
 from scripts.bench_measure import Section
+from scripts.bench_scaling import scaling
 from scripts.bench_training import against_mlp, training_memory, vote_iterations
 
-SECTIONS = ("training", "mlp", "memory", "forward", "attacks", "foolbox", "startup", "cuda")
+SECTIONS = ("training", "mlp", "memory", "scaling", "forward", "attacks", "foolbox", "startup", "cuda")
 
 
 def images() -> tuple[np.ndarray, np.ndarray, str]:
@@ -59,6 +60,8 @@ def measured(names: list[str], iterations: int, report: Callable[[Section], None
             report(against_mlp(x, y, speeds))
     if "memory" in names:
         report(training_memory())
+    if "scaling" in names:
+        report(scaling())
     if {"forward", "attacks", "foolbox"} & set(names):
         model = SCDClassifier(n_iter=30, random_state=0).fit(x, y)
         for name, measure in (("forward", lambda: forward(model, x)), ("attacks", lambda: attack_rates(model, x, y)),

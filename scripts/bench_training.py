@@ -27,7 +27,7 @@ def vote_iterations(x: np.ndarray, y: np.ndarray, iterations: int) -> Section:
     from scd.columns import as_columns
 
     order = np.argsort(y, kind="stable")
-    columns, divisor = as_columns(x[order])
+    columns, divisor = as_columns(x, order)
     negatives, cores = int((y == 0).sum()), os.cpu_count() or 1
     section = Section(f"Vote-iterations ({len(x):,} x {x.shape[1]:,}, 128 features, batch 75 %)")
     for name, kind in VARIANTS.items():

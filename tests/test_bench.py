@@ -9,6 +9,7 @@ from scd import SCDClassifier
 from scripts.bench_attacks import attack_rates, runs
 from scripts.bench_foolbox import foolbox_rates
 from scripts.bench_measure import Section
+from scripts.bench_scaling import Case, scaling, slope
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +38,15 @@ def test_foolbox_is_measured_or_its_absence_is_said(small, monkeypatch):
         assert "not installed" in section.notes[0]
     else:
         assert len(section.figures) / 2 + len(section.notes) == 2
+
+
+def test_growth_is_measured_in_processes_of_their_own_and_fitted_as_a_power(monkeypatch):
+    assert slope([10, 100, 1000], [3.0, 30.0, 300.0]) == pytest.approx(1)
+    cases = [Case(rows=rows, features=6, votes=2, hidden=2) for rows in (40, 80)]
+    monkeypatch.setattr("scripts.bench_scaling.AXES", {"rows": cases})
+    figures = scaling().figures
+    assert {"rows 40: ms of an iteration, all votes", "slope of iteration against rows"} <= set(figures)
+    assert all(np.isfinite(value) for value in figures.values())
 
 
 def test_a_section_shows_figures_ratios_and_notes():

@@ -174,3 +174,15 @@ def test_rows_become_bytes_only_where_nothing_is_lost():
     assert (columns.dtype, found) == (np.float32, 1.0)
     np.testing.assert_array_equal(columns, spoiled.T)
     assert as_columns(-levels)[0].dtype == np.float32
+
+
+@pytest.mark.parametrize("scale", [1, 0.3])
+def test_columns_of_rows_in_another_order_also_from_a_memory_map(tmp_path, scale):
+    rng = np.random.default_rng(0)
+    rows = (rng.integers(0, 256, (2500, 7)) * scale / 255).astype(np.float32)
+    mapped = np.memmap(tmp_path / "rows", dtype=np.float32, mode="w+", shape=rows.shape)
+    mapped[:] = rows
+    order = rng.permutation(len(rows))
+    columns, divisor = as_columns(mapped, order)
+    assert columns.dtype == (np.uint8 if scale == 1 else np.float32)
+    np.testing.assert_array_equal(columns.astype(np.float32) / np.float32(divisor), rows[order].T)
