@@ -28,7 +28,7 @@ def runs() -> dict[str, Callable[[], Any]]:
 
     short: dict[str, Any] = {"max_iter": 6, "restarts": 3}
     return {
-        "hsj": lambda: a.HopSkipJump(**short),
+        "hsj": lambda: a.HopSkipJump(max_iter=10, restarts=10),  # as many runs as in the protocol
         "hsj_wide": lambda: a.HopSkipJump(**short, delta=0.1),
         "boundary": lambda: a.BoundaryAttack(**short),
         "rays": lambda: a.RayS(query_budget=1500),
