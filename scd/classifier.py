@@ -62,7 +62,8 @@ class SCDClassifier(VoteEnsemble):
     backend : {"auto", "cpu", "cuda", "reference"}
         Search kernel; "auto" is the one of the device (without Triton, "reference" on CUDA). No effect but rounding.
     memory_budget : int or str
-        Bytes that training may take beyond the data, e.g. "2GiB". No effect on the result.
+        Bytes that training may take beyond the data, e.g. "2GiB". Rows turned into columns that take more lie in a
+        temporary file. No effect on the result.
     voting : {"hard", "mean"}
         Majority of the votes' labels (paper), or mean of their probabilities. Decides predictions, not the votes.
     warm_start : bool
@@ -199,7 +200,7 @@ class SCDClassifier(VoteEnsemble):
             raise ValueError(f"backend={name!r} needs device={name!r}. Got device={device!r}.")
         settings = self._settings(X.shape[1])
         order = np.argsort(y, kind="stable")  # class 0 first
-        columns, divisor = as_columns(X, order)
+        columns, divisor = as_columns(X, order, parse_bytes(self.memory_budget))
         data = torch.from_numpy(columns).to(device)
         per_vote = len(X) * (5 * self.hidden_nodes + 64) + 8 * X.shape[1] * self.hidden_nodes
         size = max(1, min(len(votes), parse_bytes(self.memory_budget) // per_vote))
