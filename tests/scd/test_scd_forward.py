@@ -34,6 +34,13 @@ def test_the_path_of_other_devices_gives_the_same_labels(activation):
     assert np.array_equal(stacked._device_sums(X) > 0, by_hand(X, activation))
 
 
+@pytest.mark.parametrize("activation", ["sign", "sigmoid"])
+def test_few_rows_have_the_labels_they_have_among_many(activation):
+    stacked = StackedVotes(*ARRAYS, activation=activation)
+    for rows in (0, 1, 2, 10, 47, 48):
+        assert np.array_equal(stacked.labels(X[:rows]), stacked.labels(X)[:rows])
+
+
 def test_labels_do_not_depend_on_the_rows_beside(monkeypatch):
     stacked = StackedVotes(*ARRAYS)
     whole = stacked.labels(X)
