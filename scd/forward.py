@@ -4,8 +4,9 @@ Every vote has one hidden layer of h units and one output unit, so V votes are o
 block-diagonal output layer. Unit 0 of every vote comes first, then unit 1 of every vote: a vector instruction adds up
 the same unit of neighbouring votes, and a vote's own sum stays in the order of its units.
 
-The pass runs on one thread. It takes a fiftieth of the product's time on one core, and a second pool of threads, which
-waits busily for more work, would slow the product's: by a half in blocks of 100 rows, measured on 2 cores.
+The pass runs on one thread. With 100 votes of 3,072 features on 2 cores it takes less than a hundredth of the
+product's time for sign units and a twenty-fifth for sigmoid units, and a second pool of threads, which waits busily for
+more work, slowed the product's: by a half in blocks of 100 rows.
 """
 
 from __future__ import annotations

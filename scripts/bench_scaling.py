@@ -59,7 +59,7 @@ def scaling() -> Section:
 
 def slope(sizes: list[int], costs: list[float]) -> float:
     """Least-squares exponent b of ``cost ~ size ** b``."""
-    return float(np.polyfit([math.log(s) for s in sizes], [math.log(max(c, 1e-9)) for c in costs], 1)[0])
+    return float(np.polyfit([math.log(s) for s in sizes], [math.log(cost) for cost in costs], 1)[0])
 
 
 def _in_a_process(case: Case) -> dict[str, float]:
