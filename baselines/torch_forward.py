@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from baselines.torch_precision import cuda_precision
-from baselines.vote_layers import VoteNetwork, saved_bytes
+from baselines.vote_layers import VoteNetwork
 from scd.devices import one_torch_thread
 from scd.storage import Vote
 
@@ -40,7 +40,7 @@ class StackedNetworks:
         groups = [votes] if kind.side_by_side else [[vote] for vote in votes]
         self.networks = [_network(make(len(group)), group).to(device) for group in groups]
         self.votes, self.device = len(votes), device
-        self.row_bytes = saved_bytes(kind, torch.empty(0, features)) * len(groups[0])
+        self.row_bytes = kind.saved_bytes(torch.empty(0, features), device) * len(groups[0])
         self.memory = memory
 
     def logits(self, x: torch.Tensor) -> torch.Tensor:

@@ -28,7 +28,7 @@ from tqdm import tqdm
 from baselines.torch_checkpoint import Checkpoint, Progressed
 from baselines.torch_precision import cuda_precision
 from baselines.torch_selection import BestEpochs
-from baselines.vote_layers import VoteNetwork, saved_bytes
+from baselines.vote_layers import VoteNetwork
 from scd.devices import one_torch_thread
 from scd.recording import Recorded
 from scd.seeds import generator_for, seed_for
@@ -136,7 +136,7 @@ def _votes_at_once(network: VoteNetwork, X: torch.Tensor, training: Training) ->
         return training.votes_at_once
     weights = sum(p.numel() * p.element_size() for p in network.parameters())
     # activations make room for their gradients; beside the weights there are their gradients and two moments
-    per_vote = training.batch_size * saved_bytes(network, X) + 4 * weights
+    per_vote = training.batch_size * network.saved_bytes(X, training.device) + 4 * weights
     fit = max(1, training.memory // per_vote)
     return min(fit, joblib.cpu_count()) if training.device == "cpu" else fit
 

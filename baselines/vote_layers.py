@@ -43,6 +43,10 @@ class VoteNetwork(nn.Module):
                     nn.init.xavier_normal_(layer.weight[vote], generator=generator)
                     layer.bias[vote].zero_()
 
+    def saved_bytes(self, rows: torch.Tensor, device: str) -> int:
+        """Bytes that one of `rows`, (n, ...), occupies on `device` until its gradient is computed."""
+        return saved_bytes(self, rows)
+
     def votes_first(self, tensor: torch.Tensor) -> torch.Tensor:
         """One of the network's tensors, or another of the same shape, as a view (V, ...)."""
         return tensor

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import numpy as np
 import torch
@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from baselines.vote_layers import VoteConv, VoteLinear, VoteNetwork
+from baselines.wordcnn_kernel import LargestWindows
 
 WIDTHS = (3, 4, 5)
 """Words that a convolution sees at a time."""
@@ -45,13 +46,48 @@ class WordCNN(VoteNetwork):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(n, V, 2) logits of (n, L) numbers of words that the votes share, or of (n, V, L) of their own."""
-        maps = self._stacked(self._padded(x))
-        pooled = [conv(maps).flatten(2).amax(dim=2).unflatten(1, (self.votes, -1)) for conv in self.convs]
+        numbers = self._padded(x)
+        pooled = self._pooled_by_words(numbers) if numbers.device.type == "cpu" else self._pooled(numbers)
         features = F.relu(torch.cat(pooled, dim=2)).transpose(0, 1)
         if self.training and self.generators is not None:
             features = features * self._dropped(features)
         logits: torch.Tensor = self.fc(features)
         return logits.transpose(0, 1)
+
+    def saved_bytes(self, rows: torch.Tensor, device: str) -> int:
+        """Bytes a row; on the CPU largest sums and where they were found, the words and, at most, a vector for each."""
+        if device != "cpu":
+            return super().saved_bytes(rows, device)
+        features = self.fc.weight.shape[2]
+        return self.votes * features * (4 + 4) + rows.shape[-1] * (8 + 4 + 4 * self.dimension)
+
+    def _pooled(self, numbers: torch.Tensor) -> list[torch.Tensor]:
+        """The largest sums of each width, (n, V, F)."""
+        maps = self._stacked(numbers)
+        return [conv(maps).flatten(2).amax(dim=2).unflatten(1, (self.votes, -1)) for conv in self.convs]
+
+    def _pooled_by_words(self, numbers: torch.Tensor) -> list[torch.Tensor]:
+        """The same, through a table of the words that occur."""
+        used, places = np.unique(numbers.numpy(), return_inverse=True)
+        words = places.reshape(numbers.shape).astype(np.int32)
+        vectors = self._vectors_on(numbers.device)[torch.from_numpy(used)]
+        # behind the last word come zeros: one window of nothing else, and the document has been seen
+        last = numbers.shape[-1] - 1 - (numbers != 0).flip(-1).int().argmax(dim=-1)
+        ends = torch.where((numbers != 0).any(dim=-1), last + 1, 0).int().numpy()
+        pooled = []
+        for conv in cast("list[VoteConv]", list(self.convs)):
+            weights = conv.weight[:, :, :, 0].transpose(2, 3)
+            sums = [
+                LargestWindows.apply(
+                    weights[vote],
+                    vectors,
+                    words if words.ndim == 2 else np.ascontiguousarray(words[:, vote]),
+                    ends if words.ndim == 2 else np.ascontiguousarray(ends[:, vote]),
+                )
+                for vote in range(self.votes)
+            ]
+            pooled.append(torch.stack(sums, dim=1) + conv.bias)
+        return pooled
 
     def _padded(self, x: torch.Tensor) -> torch.Tensor:
         """The numbers (..., L') with zeros on both sides, cut behind the longest document.
@@ -70,10 +106,13 @@ class WordCNN(VoteNetwork):
         if numbers.is_meta:
             vectors = torch.empty((*numbers.shape, self.dimension), device="meta")
         else:
-            if self._vectors is None or self._vectors.device != numbers.device:
-                self._vectors = torch.from_numpy(self.table()).to(numbers.device)
-            vectors = F.embedding(numbers, self._vectors)
+            vectors = F.embedding(numbers, self._vectors_on(numbers.device))
         return vectors.transpose(-1, -2).flatten(1, -2)[:, :, None]  # words vary slowest in memory, as oneDNN likes it
+
+    def _vectors_on(self, device: torch.device) -> torch.Tensor:
+        if self._vectors is None or self._vectors.device != device:
+            self._vectors = torch.from_numpy(self.table()).to(device)
+        return self._vectors
 
     def _dropped(self, features: torch.Tensor) -> torch.Tensor:
         """(V, n, F) factors: 0 with probability `dropout`, else what keeps the mean."""

@@ -66,6 +66,26 @@ def test_the_network_is_its_definition(fitted, problem, table):
     assert fitted.vote_probabilities(row[None])[0, 1] == pytest.approx(expected, abs=1e-5)
 
 
+@pytest.mark.parametrize("own", [False, True], ids=["shared rows", "rows of each vote"])
+def test_the_pass_by_words_is_the_convolution(table, own, monkeypatch):
+    """Sums and the gradients of all weights, in blocks of maps too, with gaps, an empty document and a full one."""
+    monkeypatch.setattr("baselines.wordcnn_kernel._TABLE_BYTES", 1)  # the least block, of 16 maps
+    network = WordCNN(2, lambda: table, DIMENSION, 20, 0.0)
+    for vote in range(2):
+        network.initialise(vote, torch.Generator().manual_seed(vote))
+    rows = np.random.default_rng(2).integers(0, 6, size=(7, 2, 12) if own else (7, 12))
+    rows[0], rows[1, ..., 5:], rows[2, ..., -1] = 0, 0, 3
+    numbers, gradients = network._padded(torch.from_numpy(rows)), []
+    pooled = {name: torch.cat(getattr(network, name)(numbers), dim=2) for name in ("_pooled", "_pooled_by_words")}
+    torch.testing.assert_close(pooled["_pooled_by_words"], pooled["_pooled"], atol=1e-6, rtol=1e-5)
+    factors = torch.randn(pooled["_pooled"].shape, generator=torch.Generator().manual_seed(5))
+    weights = list(network.convs.parameters())
+    for sums in pooled.values():
+        gradients.append(torch.autograd.grad((sums * factors).sum(), weights))
+    for ours, theirs in zip(gradients[1], gradients[0], strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
+
+
 def test_padding_and_company_do_not_count(fitted, problem):
     """A document alone, beside longer ones, and in a wider table of rows gets the same probabilities."""
     X = problem[0]
