@@ -30,8 +30,9 @@ from scripts.bench_forward import forward, start_up
 from scripts.bench_measure import Section
 from scripts.bench_scaling import scaling
 from scripts.bench_training import against_mlp, training_memory, vote_iterations
+from scripts.bench_words import words
 
-SECTIONS = ("training", "mlp", "memory", "scaling", "forward", "attacks", "foolbox", "startup", "cuda")
+SECTIONS = ("training", "mlp", "memory", "scaling", "forward", "attacks", "foolbox", "words", "startup", "cuda")
 
 
 def images() -> tuple[np.ndarray, np.ndarray, str]:
@@ -68,6 +69,8 @@ def measured(names: list[str], iterations: int, report: Callable[[Section], None
                               ("foolbox", lambda: foolbox_rates(model, x, y))):  # fmt: skip
             if name in names:
                 report(measure())
+    if "words" in names:
+        report(words())
     if "startup" in names:
         report(start_up())
     if "cuda" in names:
@@ -92,13 +95,13 @@ def _processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def main(words: list[str] | None = None) -> int:
+def main(arguments: list[str] | None = None) -> int:
     """Run the benchmarks."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--outputs", default="outputs")
     parser.add_argument("--iterations", type=int, default=60, help="timed iterations of each variant")
     parser.add_argument("--sections", nargs="+", choices=SECTIONS, default=SECTIONS)
-    given = parser.parse_args(words)
+    given = parser.parse_args(arguments)
     began, sections = time.perf_counter(), []
 
     def report(section: Section) -> None:
