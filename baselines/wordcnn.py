@@ -53,9 +53,9 @@ random_state, verbose : see :class:`baselines.convolutional.ConvolutionalVotes`
     -----
     The paper names Kim's network and GloVe's vectors only; filters, dropout, batches and Adam's step are those of
     TextFooler's authors, who do not train the vectors and scale them to unit length, as the data sets here do.
-    On the CPU a pass goes through a table of the words that occur (:mod:`baselines.wordcnn_kernel`), on CUDA through
-    convolutions; the two differ by roundings. Different: they choose the epoch on the test set, drop out numbers of the words' vectors too, and give a word
-    without a vector a random one, where it is zeros here.
+    Different: they choose the epoch on the test set, drop out numbers of the words' vectors too, and give a word
+    without a vector a random one, where it is zeros here. On the CPU a pass goes through a table of the words that
+    occur (:mod:`baselines.wordcnn_kernel`), on CUDA through convolutions; the two differ by roundings.
     """
 
     takes: ClassVar[str] = "words"

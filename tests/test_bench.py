@@ -10,6 +10,7 @@ from scripts.bench_attacks import attack_rates, runs
 from scripts.bench_foolbox import foolbox_rates
 from scripts.bench_measure import Section
 from scripts.bench_scaling import Case, scaling, slope
+from scripts.bench_words import words
 
 
 @pytest.fixture(scope="module")
@@ -54,3 +55,14 @@ def test_a_section_shows_figures_ratios_and_notes():
     assert shown.splitlines()[0] == "### Title"
     for line in ("| rows/s | 12,346 |", "| ours / theirs | 1.23 |", "absent: why"):
         assert line in shown
+
+
+def test_wordcnn_is_compared_with_the_convolution(monkeypatch):
+    monkeypatch.setattr("scripts.bench_words._DOCUMENTS", 2)
+    section = words()
+    assert len(section.figures) == 4
+    assert all(value > 0 for value in section.figures.values())
+    for name, ratio in section.ratios.items():
+        what = name.removeprefix("wordcnn, ").removesuffix(": convolution / by words")
+        by_words, convolution = (section.figures[f"{what}, {way}, ms"] for way in ("by words", "convolution"))
+        assert ratio == convolution / by_words
