@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 import torch
+from numba import njit
 
 _TABLE_BYTES = 2 << 20  # of products at a time: more of them leave the cache
 
@@ -62,8 +62,8 @@ class LargestWindows(torch.autograd.Function):
         return torch.from_numpy(of_weight), None, None, None
 
 
-@numba.njit(nogil=True, cache=True)
-def _take_largest(words, ends, products, first, largest, starts):  # type: ignore[no-untyped-def]
+@njit(nogil=True, cache=True)
+def _take_largest(words, ends, products, first, largest, starts):
     """Of maps `first` to `first` + products.shape[2]."""
     width, maps = products.shape[1], products.shape[2]
     total, best = np.empty(maps, dtype=np.float32), np.empty(maps, dtype=np.float32)
@@ -87,8 +87,8 @@ def _take_largest(words, ends, products, first, largest, starts):  # type: ignor
         starts[row, first : first + maps] = where
 
 
-@numba.njit(nogil=True, cache=True)
-def _add_windows(words, starts, vectors, gradients, of_weight):  # type: ignore[no-untyped-def]
+@njit(nogil=True, cache=True)
+def _add_windows(words, starts, vectors, gradients, of_weight):
     width, dimension = of_weight.shape[1], of_weight.shape[2]
     for row in range(len(words)):
         for f in range(len(of_weight)):

@@ -12,7 +12,7 @@ _DOCUMENTS, _WORDS, _VOCABULARY, _DIMENSION = 32, 400, 100_000, 100
 
 
 def _documents(rng: np.random.Generator) -> np.ndarray:
-    """(n, L) numbers of words, some often and most rarely, of documents as long as IMDB's; zeros behind the last."""
+    """(n, L) numbers of words, some often and most rarely, of made-up documents; zeros behind the last."""
     rows = np.zeros((_DOCUMENTS, _WORDS), dtype=np.float32)
     for row in rows:
         length = min(_WORDS, int(rng.lognormal(5.2, 0.6)))
