@@ -30,7 +30,7 @@ def _search_logistic(sums, inputs, features, steps, labels, rows):
     for label in range(1, -1, -1):  # label 1 first
         for i in range(n):
             batch[m] = i
-            m += rows[i] and labels[i] == label
+            m += rows[i] & (labels[i] == label)
         positive = m if label == 1 else positive
     s = sums[batch[:m]]
     centre = np.median(s)

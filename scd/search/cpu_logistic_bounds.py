@@ -52,10 +52,10 @@ def loss_bounds(odds, odds_at, value, inputs, batch, features, steps, positive):
     on = np.empty((len(inputs), m), dtype=np.uint8)
     positive_on = np.zeros(len(inputs), dtype=np.int64)
     for k in np.unique(features):
-        column = inputs[k]
+        column, here = inputs[k], on[k]
         for r in range(m):
-            on[k, r] = column[batch[r]]
-            positive_on[k] += column[batch[r]] if r < positive else 0
+            here[r] = column[batch[r]]
+        positive_on[k] = here[:positive].sum()
     first, second = 0.0, 0.0
     for r in range(m):
         sigma[r] = odds[r] / (odds[r] + odds_at)
