@@ -63,7 +63,8 @@ def search(
             else:
                 from scd.search.cpu_histogram import search_votes
 
-                search_votes(*node, zero, *found)
+                greatest = 255 / divisor if columns.dtype == torch.uint8 else np.inf
+                search_votes(*node, zero, np.float32(greatest), *found)
         else:
             from scd.search.cpu_window import search_window_votes  # compiled only where it is used
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, prange
 
+from scd.search.cpu_narrowing import histogram, is_wide, narrowed
 from scd.search.cpu_thresholds import lowest_threshold
 
 _LANES = 64
@@ -24,16 +25,20 @@ _ROWS_PER_BIN = 8  # on average; more bins cost scans, fewer cost sorting (measu
 
 
 @njit(parallel=True, nogil=True, cache=True)
-def search_votes(p, columns, divisor, features, steps, effects, zero, candidate, threshold, gain):
-    """Search every vote. `zero` is an array (1,) of the integer type in which no sum of effects overflows."""
+def search_votes(p, columns, divisor, features, steps, effects, zero, greatest, candidate, threshold, gain):
+    """Search every vote.
+
+    `zero` is an array (1,) of the integer type in which no sum of effects overflows. Features lie between 0 and
+    `greatest`; infinite: anywhere.
+    """
     for v in prange(len(p)):
         x = columns[v] if len(columns) > 1 else columns[0]
-        found = _search_vote(p[v], x, divisor, features[v], steps[v], effects[v], zero)
+        found = _search_vote(p[v], x, divisor, features[v], steps[v], effects[v], zero, greatest)
         candidate[v], threshold[v], gain[v] = found
 
 
 @njit(nogil=True, cache=True)
-def _search_vote(p, columns, divisor, features, steps, effects, zero):
+def _search_vote(p, columns, divisor, features, steps, effects, zero, greatest):
     n = len(p)
     active = np.empty(n, dtype=np.uint32)  # unsigned indices are not tested for being negative
     m = 0
@@ -47,6 +52,7 @@ def _search_vote(p, columns, divisor, features, steps, effects, zero):
             m += 1
     if m == 0:
         return 0, np.float32(np.nan), np.int64(0)
+    active = active[:m]
     pa = np.empty(m, dtype=np.float32)
     ea = np.empty(m, dtype=zero.dtype)
     for r in range(m):
@@ -55,20 +61,78 @@ def _search_vote(p, columns, divisor, features, steps, effects, zero):
     low, high = pa[0], pa[0]
     for r in range(m):
         low, high = min(low, pa[r]), max(high, pa[r])
-    bins, digits = 128, np.uint32(1)
+    chosen, none = np.arange(len(features)), np.int64(0)
+    candidates, rows = (columns, divisor, features, steps), (active, pa, ea, positive)
+    best, winner = _best_of(chosen[:1], candidates, rows, none, low, high, 0, np.int64(np.iinfo(np.int64).min), 0)
+    bins = _bins_for(m)
+    # two steps on one feature go both ways, so that together they need almost all rows
+    apart = len(features) > 2 and features[1] != features[2] and steps[0] == 0
+    if apart and is_wide(low, high, bins, np.abs(steps).max() * greatest):
+        place, above, below = histogram(pa, ea, low, high, bins)
+        for sign in (1, -1):
+            reach = np.float32(0)
+            for c in range(len(features)):
+                reach = max(reach, sign * steps[c] * greatest)
+            down, up = (np.float32(0), reach) if sign > 0 else (reach, np.float32(0))
+            beaten = best - 1 if winner else best  # an equal candidate may come before the winner
+            kept, fixed, first, last = narrowed(place, above, below, low, high, down, up, beaten)
+            if len(kept):
+                some = chosen[sign * steps > 0]
+                part = _part(rows, kept)
+                best, winner = _best_of(some, candidates, part, fixed, first, last, 1, best, winner)
+    else:
+        best, winner = _best_of(chosen[1:], candidates, rows, none, low, high, 0, best, winner)
+    column = columns[features[winner]]
+    q = np.empty(m, dtype=np.float32)
+    for r in range(m):
+        q[r] = pa[r] + steps[winner] * (np.float32(column[active[r]]) / divisor)
+    return winner, lowest_threshold(q, ea, best), best
+
+
+@njit(nogil=True, cache=True)
+def _part(rows, kept):
+    active, pa, ea, positive = rows
+    m, before = len(kept), 0
+    some, p, e = np.empty(m, dtype=active.dtype), np.empty(m, dtype=pa.dtype), np.empty(m, dtype=ea.dtype)
+    for k in range(m):
+        some[k], p[k], e[k] = active[kept[k]], pa[kept[k]], ea[kept[k]]
+        before += kept[k] < positive
+    return some, p, e, before
+
+
+@njit(nogil=True, cache=True)
+def _bins_for(m):
+    bins = 128
     while bins < 2048 and bins < m // _ROWS_PER_BIN:
-        bins, digits = 2 * bins, np.uint32(digits + np.uint32(1))
-    scale = np.float32(bins) / (high - low) if high > low else np.float32(0)
+        bins *= 2
+    return bins
+
+
+@njit(nogil=True, cache=True)
+def _best_of(chosen, candidates, rows, fixed, low, high, outside, best, winner):
+    """The best gain and candidate among `chosen` and the best so far; the first among equals.
+
+    `fixed` is the effect of rows that are always on. Thresholds between `low` and `high` are searched, and beyond them
+    unless one bin (`outside`) at each end is for the projections there.
+    """
+    columns, divisor, features, steps = candidates
+    active, pa, ea, positive = rows
+    m, bins = len(pa), _bins_for(len(pa))
+    digits = np.uint32(0)
+    while _LANES << digits < bins:
+        digits = np.uint32(digits + np.uint32(1))
+    scale = np.float32(bins - 2 * outside) / (high - low) if high > low else np.float32(0)
     if not np.isfinite(scale):
         scale = np.float32(0)
+    if outside:
+        low -= np.float32(1) / scale
     xa, xb = np.empty(m, dtype=np.float32), np.empty(m, dtype=np.float32)
     where = np.empty(m, dtype=np.uint32)  # the bins of two candidates, 16 bits each
-    gains = np.empty((2, bins), dtype=zero.dtype)  # positive effects of each bin
-    total = np.empty((2, bins), dtype=zero.dtype)  # all effects of each bin
-    lanes = np.empty((2, _LANES), dtype=zero.dtype)
-    best, winner = np.int64(np.iinfo(np.int64).min), 0
-    for right in range(0, len(features) + 1, 2):  # the unchanged weights alone, then pairs, mostly of one feature
-        a, b = max(right - 1, 0), min(right, len(features) - 1)
+    gains = np.empty((2, bins), dtype=ea.dtype)  # positive effects of each bin
+    total = np.empty((2, bins), dtype=ea.dtype)  # all effects of each bin
+    lanes = np.empty((2, _LANES), dtype=ea.dtype)
+    for first in range(0, len(chosen), 2):
+        a, b = chosen[first], chosen[min(first + 1, len(chosen) - 1)]
         _take(columns[features[a]], active, divisor, xa)
         other = xa
         if features[b] != features[a]:
@@ -78,16 +142,16 @@ def _search_vote(p, columns, divisor, features, steps, effects, zero):
         _add_effects(where, ea, positive, gains, total)
         for side in range(2):
             c, x = (b, other) if side else (a, xa)
-            if _bound(gains[side], total[side], lanes[0], lanes[1]) > best:
+            if outside:
+                gains[side, 0], gains[side, bins - 1] = 0, 0
+            beaten = best - 1 if c < winner else best
+            if _bound(gains[side], total[side], lanes[0], lanes[1], fixed) > beaten:
                 shift = _HALF if side else np.uint32(0)
-                reached = _best_inside(pa, steps[c], x, ea, where, shift, digits, gains[side], total[side], best)
-                if reached > best:
+                places = (where, shift, digits)
+                reached = _best_inside(pa, steps[c], x, ea, places, gains[side], total[side], fixed, outside, beaten)
+                if reached > beaten:
                     best, winner = reached, c
-    column = columns[features[winner]]
-    q = np.empty(m, dtype=np.float32)
-    for r in range(m):
-        q[r] = pa[r] + steps[winner] * (np.float32(column[active[r]]) / divisor)
-    return winner, lowest_threshold(q, ea, best), best
+    return best, winner
 
 
 @njit(nogil=True, cache=True)
@@ -148,7 +212,7 @@ def _add_effects(where, ea, positive, gains, total):
 
 
 @njit(nogil=True, cache=True)
-def _bound(gains, total, above, bound):
+def _bound(gains, total, above, bound, fixed):
     """What no threshold can beat: the greatest, over bins, of all effects above the bin and its own positive ones.
 
     `above` and `bound` are scratch, one number a lane.
@@ -163,7 +227,7 @@ def _bound(gains, total, above, bound):
             here = above[lane] + g[lane]
             bound[lane] = here if here > bound[lane] else bound[lane]
             above[lane] += t[lane]
-    greatest, higher = np.int64(0), np.int64(0)
+    greatest, higher = np.int64(0), fixed
     for lane in range(_LANES - 1, -1, -1):
         greatest = max(greatest, higher + bound[lane])
         higher += above[lane]
@@ -171,18 +235,19 @@ def _bound(gains, total, above, bound):
 
 
 @njit(nogil=True, cache=True)
-def _best_inside(pa, step, xa, ea, where, shift, digits, gains, total, best):
+def _best_inside(pa, step, xa, ea, places, gains, total, fixed, outside, best):
     """The candidate's greatest gain if it exceeds `best`, else anything not above `best`."""
+    where, shift, digits = places
     bins = len(gains)
     best = max(best, np.int64(0))
-    above = np.int64(0)
-    for b in range(bins - 1, -1, -1):
+    above = fixed
+    for b in range(bins - 1, outside - 1, -1):
         above += total[_place(np.uint32(b), digits)]
         best = max(best, above)
     slot = np.zeros(bins, dtype=np.int32)  # 1, 2, ... for the bins worth sorting
     edge = np.empty(bins, dtype=np.int64)
     k = 0
-    above = np.int64(0)
+    above = fixed
     for b in range(bins - 1, -1, -1):
         place = _place(np.uint32(b), digits)
         if above + gains[place] > best:

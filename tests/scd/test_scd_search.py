@@ -7,6 +7,7 @@ import torch
 from search_cases import KINDS, make_case, same
 
 from scd.search import backend, cpu, reference
+from scd.search.cpu_narrowing import histogram, narrowed
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 40, 700])
@@ -45,6 +46,49 @@ def test_activations_as_inputs_equal_to_the_reference(kind, inputs):
             case["columns"] = torch.from_numpy(rng.integers(0, 2, (3, inputs, n), dtype=np.uint8))
             case["steps"] *= rng.choice([1, 8])  # the projections of tied rows move to those of others
             assert same(cpu.search(**case), reference.search(**case)), (n, seed)
+
+
+def _one_step_a_feature(kind, seed, n, scale, divisor=255.0):
+    """As of binary weights: bytes, a step on each feature that is `scale` times as long as the projections are wide."""
+    case = make_case(kind, seed, n=n, d=9)
+    rng = np.random.default_rng(seed)
+    p = case["projections"]
+    if seed % 3 == 1:
+        p = (4 * p).round() / 4  # tied
+    if seed % 3 == 2:
+        p = p + 1000 * rng.choice([-1.0, 1.0])  # far from 0
+    width = float(p.max() - p.min()) or 1.0
+    features = np.stack([np.r_[order[:1], order] for order in (rng.permutation(9) for _ in range(3))])
+    steps = scale * width * rng.choice([-1.0, 1.0], (3, 10)) * (1 if seed % 2 else rng.random((3, 10)))
+    steps[:, 0] = 0.0
+    levels = rng.choice([0, 1, int(divisor)] if seed % 4 == 3 else int(divisor) + 1, (9, n)).astype(np.uint8)
+    return {
+        **case, "projections": p.float(), "columns": torch.from_numpy(levels), "divisor": divisor,
+        "features": torch.from_numpy(features), "steps": torch.from_numpy(steps.astype(np.float32)),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("scale", [0.0003, 0.02, 0.3, 4.0])
+@pytest.mark.parametrize("kind", KINDS)
+def test_one_step_a_feature_equal_to_the_reference(kind, scale):
+    for n in (1, 2, 3, 40, 700, 2500):
+        for seed in range(12 if n < 700 else 6):
+            case = _one_step_a_feature(kind, seed, n, scale)
+            assert same(cpu.search(**case), reference.search(**case)), (n, seed)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_rows_that_no_step_carries_across_a_threshold_that_matters_are_left_out(sign):
+    # effects that reward the threshold 0.5 far more than any other
+    p = np.linspace(0, 1, 2000, dtype=np.float32)
+    effects = np.where(p > 0.5, 1, -1)
+    place, above, below = histogram(p, effects, p[0], p[-1], 256)
+    down, up = (0.0, 0.01) if sign > 0 else (0.01, 0.0)
+    kept, fixed, first, last = narrowed(place, above, below, p[0], p[-1], down, up, 990)
+    assert 0.45 < first < 0.5 < last < 0.55
+    assert 0.4 < p[kept].min() < 0.5 < p[kept].max() < 0.6
+    assert fixed == effects[p > p[kept].max()].sum()
+    assert not len(narrowed(place, above, below, p[0], p[-1], down, up, 1100)[0])
 
 
 @pytest.mark.parametrize("kernel", [cpu, reference])

@@ -1,0 +1,73 @@
+"""Rows that a search over all thresholds can leave out, compiled.
+
+If features lie between 0 and some greatest one, steps of one sign move every projection to one side and not farther
+than `reach`. So a histogram of the unmoved projections bounds what any of these candidates can gain at a threshold:
+rows farther than `reach` beyond it count as they are, those between by their positive effects alone. Only thresholds
+whose bound exceeds the best gain so far matter, and with them only the rows that a step can carry across one.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+_ROUNDINGS = 64.0  # spacings of float32 that a bin must be wide, far more than its edges are rounded by
+
+
+@njit(nogil=True, cache=True)
+def histogram(pa, ea, low, high, bins):
+    """Bin of each row, all effects of each bin and above it, and its positive ones and those below it."""
+    scale = np.float32(bins) / (high - low)
+    place = np.empty(len(pa), dtype=np.int32)
+    above, below = np.zeros(bins + 1, dtype=np.int64), np.zeros(bins + 1, dtype=np.int64)
+    for r in range(len(pa)):
+        b = np.int32(min((pa[r] - low) * scale, np.float32(bins - 1)))
+        place[r] = b
+        above[b] += ea[r]
+        below[b + 1] += max(ea[r], 0)
+    for b in range(bins - 1, -1, -1):
+        above[b] += above[b + 1]
+    for b in range(bins):
+        below[b + 1] += below[b]
+    return place, above, below
+
+
+@njit(nogil=True, cache=True)
+def is_wide(low, high, bins, reach):
+    """Whether bins between these projections are wide beside the rounding of sums, here and `reach` farther out."""
+    width = (np.float64(high) - np.float64(low)) / bins
+    size = np.float64(max(abs(low), abs(high))) + reach
+    return np.isfinite(np.float32(1.0 / width)) and width > _ROUNDINGS * 2.0**-23 * size if width > 0 else False
+
+
+@njit(nogil=True, cache=True)
+def narrowed(place, above, below, low, high, down, up, best):
+    """What candidates need that move projections by at most `down` and `up` and must gain more than `best`.
+
+    Returns
+    -------
+    kept : (k,) int
+        The rows that are on at some of the thresholds that matter and off at others; none if no threshold does.
+    fixed : int
+        Effects of the rows that are on at all of them.
+    first, last : float32
+        Between these lie the thresholds that matter. Those up to a bin's width beyond have the right gain, too.
+    """
+    bins = len(above) - 1
+    width = (np.float64(high) - np.float64(low)) / bins
+    fewer, more = int(up / width) + 2, int(down / width) + 2  # bins from which a row can come: a bin for the rounding
+    begin, end = bins, -1
+    for b in range(bins):
+        top, bottom = min(bins, b + more + 1), max(0, b - fewer)
+        if above[top] + below[top] - below[bottom] > best:
+            begin, end = min(begin, b), b
+    kept, k = np.empty(len(place) + 1, dtype=np.uint32), 0
+    if end < 0:
+        return kept[:0], np.int64(0), np.float32(0), np.float32(0)
+    lowest, highest = begin - fewer - 1, end + more + 1
+    for r in range(len(place)):
+        kept[k] = r
+        k += (place[r] >= lowest) & (place[r] <= highest)
+    first = np.float64(low) + width * begin if begin else np.float64(low) - down - width
+    last = np.float64(low) + width * (end + 1) if end < bins - 1 else np.float64(high) + up + width
+    return kept[:k], above[min(bins, highest + 1)], np.float32(first), np.float32(last)
