@@ -76,23 +76,30 @@ def _search_counts(s, batch, inputs, features, steps, positive, reach):
     """The same for integer sums: rows of one sum and one activation of the changed node are counted together."""
     low, m = s.min(), len(s)
     values = int(s.max() - low) + 1
-    place = np.empty(m, dtype=np.int32)
-    total = np.zeros((2, values))  # rows of each class and sum
+    place = np.empty(m, dtype=np.int64)
+    ends = np.zeros(2 * values + 1, dtype=np.int64)
+    for r in range(m):  # rows of label 0 by their sum, then those of label 1
+        place[r] = int(s[r] - low) + (values if r < positive else 0)
+        ends[place[r] + 1] += 1
+    for b in range(2 * values):
+        ends[b + 1] += ends[b]
+    ordered, free = np.empty(m, dtype=np.uint32), ends.copy()
     for r in range(m):
-        place[r] = int(s[r] - low)
-        total[1 if r < positive else 0, place[r]] += 1
+        ordered[free[place[r]]] = batch[r]
+        free[place[r]] += 1
     q, rows = np.empty(2 * values), np.empty((2, 2 * values))
     best_q, best_rows = q.copy(), rows.copy()
     start, winner, best, where = 0.0, 0, np.inf, 0.0
     for c in range(len(features)):
         column = inputs[features[c]]
-        on = np.zeros((2, values))
-        for r in range(m):
-            on[1 if r < positive else 0, place[r]] += column[batch[r]]
         for b in range(values):
             q[b], q[values + b] = low + b, low + b + steps[c]
             for label in range(2):
-                rows[label, b], rows[label, values + b] = total[label, b] - on[label, b], on[label, b]
+                some = ordered[ends[label * values + b] : ends[label * values + b + 1]]
+                on = 0
+                for r in range(len(some)):
+                    on += column[some[r]]
+                rows[label, b], rows[label, values + b] = len(some) - on, on
         if c == 0:
             start = s.mean()
         t = _counted_threshold(q, rows, positive, start, reach)
