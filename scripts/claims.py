@@ -75,20 +75,26 @@ def bnn_like_mlp(store: Store) -> Verdict:
 def quantizers_alike(store: Store) -> Verdict:
     """bnn with each of Larq's quantizers, whether or not conf/ has it as its default."""
     runs = where(store.all_attacks, dataset="cifar10", model="bnn", attack="hsj", norm="l2", start="noise")
-    found: dict[str, pd.Series] = {}
-    for _, run in runs.iterrows():
-        config = yaml.safe_load((Path(run["path"]) / "config.yaml").read_text())
-        found[config["model"]["input_quantizer"]] = examples(run["path"])["l2"].dropna()
-    return _similar(found)
+    configs = [yaml.safe_load((Path(path) / "config.yaml").read_text()) for path in runs.get("path", ())]
+    runs = runs.assign(quantizer=[config["model"]["input_quantizer"] for config in configs])
+    kinds = dict(list(runs.groupby("quantizer")))
+    if len(kinds) < 2:
+        return untested(f"HopSkipJump on two or more quantizers; there is {', '.join(kinds) or 'none'}")
+    votes = set.intersection(*(set(of_kind["n_votes"]) for of_kind in kinds.values()))
+    if not votes:
+        return untested("ensembles of the same number of votes")
+    chosen = {name: largest(where(of_kind, n_votes=max(votes))) for name, of_kind in kinds.items()}
+    found = pd.concat({name: examples(run["path"])["l2"] for name, run in chosen.items()}, axis=1).dropna()
+    return _similar({name: found[name] for name in chosen}, f" of {max(votes):.0f} votes, {len(found)} points")
 
 
-def _similar(found: dict[str, pd.Series]) -> Verdict:
+def _similar(found: dict[str, pd.Series], of: str = "") -> Verdict:
     there = {name: float(values.mean()) for name, values in found.items() if len(values)}
     if len(there) < 2:
         return untested(f"HopSkipJump on two or more of {', '.join(found) or 'the variants'}")
     ratio = max(there.values()) / min(there.values())
     number = ", ".join(f"{name} {value:.2f}" for name, value in there.items())
-    return Verdict(HOLDS if ratio <= SIMILAR else FAILS, f"{number}; similar: a ratio of at most {SIMILAR}")
+    return Verdict(HOLDS if ratio <= SIMILAR else FAILS, f"{number}{of}; similar: a ratio of at most {SIMILAR}")
 
 
 def same_ranking(store: Store) -> Verdict:

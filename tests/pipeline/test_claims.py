@@ -1,0 +1,56 @@
+"""Claims are judged on runs that can be compared."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from scripts.cells import Store
+from scripts.claim_tests import FAILS, HOLDS, UNTESTED
+from scripts.claims import quantizers_alike
+
+
+@pytest.fixture
+def bnn_run(tmp_path):
+    def write(quantizer, n_votes, distances, restarts=10):
+        folder = tmp_path / f"{quantizer}-{n_votes}-{restarts}"
+        folder.mkdir()
+        (folder / "config.yaml").write_text(f"model:\n  input_quantizer: {quantizer}\n")
+        rows = [f"{point},{distance}" for point, distance in distances.items()]
+        (folder / "examples.csv").write_text("\n".join(["index,l2", *rows]) + "\n")
+        return {
+            "dataset": "cifar10", "model": "bnn", "attack": "hsj", "norm": "l2", "start": "noise", "n_votes": n_votes,
+            "points": len(distances), "max_iter": 100, "restarts": restarts, "points_rule": "indices", "path": folder,
+        }  # fmt: skip
+
+    return write
+
+
+def judged(*runs):
+    return quantizers_alike(Store(pd.DataFrame(), pd.DataFrame(), pd.DataFrame(), pd.DataFrame(list(runs))))
+
+
+def test_quantizers_are_compared_at_equal_votes_of_most_effort_on_points_of_both(bnn_run):
+    runs = [
+        bnn_run("approx_sign", 100, {1: 9.0, 2: 9.0}),
+        bnn_run("approx_sign", 10, {1: 1.0, 2: 1.2, 3: 50.0}),
+        bnn_run("approx_sign", 10, {1: 7.0, 2: 7.0, 3: 7.0}, restarts=1),
+        bnn_run("ste_sign", 10, {1: 1.0, 2: 1.0, 4: 80.0}),
+    ]
+    for order in (runs, runs[::-1]):
+        verdict = judged(*order)
+        assert verdict.verdict == HOLDS
+        assert "approx_sign 1.10" in verdict.number
+        assert "ste_sign 1.00" in verdict.number
+        assert "10 votes, 2 points" in verdict.number
+
+
+def test_quantizers_that_differ_fail(bnn_run):
+    assert judged(bnn_run("approx_sign", 10, {1: 2.0}), bnn_run("ste_sign", 10, {1: 1.0})).verdict == FAILS
+
+
+def test_one_quantizer_or_no_common_size_is_not_tested(bnn_run):
+    assert judged(bnn_run("approx_sign", 10, {1: 2.0})).verdict == UNTESTED
+    assert judged(bnn_run("approx_sign", 20, {1: 2.0}), bnn_run("ste_sign", 10, {1: 1.0})).verdict == UNTESTED
+    empty = Store(pd.DataFrame(), pd.DataFrame(), pd.DataFrame(), pd.DataFrame())
+    assert quantizers_alike(empty).verdict == UNTESTED
