@@ -10,7 +10,7 @@ import pandas as pd
 from pipeline.statistics import bootstrap
 from scripts.cells import Store, largest, where
 from scripts.collect import examples
-from scripts.table_distances import protocol
+from scripts.table_distances import protocol, runs_on_the_same_points
 
 HOLDS, FAILS, OPEN, UNTESTED = "holds", "fails", "open", "not tested"
 
@@ -52,11 +52,28 @@ def paired(first: pd.Series, second: pd.Series) -> np.ndarray:
 
 def against_the_best(store: Store, model: str, rivals: tuple[str, ...], attack: str) -> Verdict:
     """Whether `model` has greater distances than the most robust of `rivals`, at the points they have in common."""
-    ours = distances(store, model, attack)
-    theirs = {rival: values for rival in rivals if len(values := distances(store, rival, attack))}
-    theirs = {rival: values for rival, values in theirs.items() if len(paired(ours, values)) >= 2}
+    found = {each: distances(store, each, attack) for each in (model, *rivals)}
+    return _against_the_best(found, model, f"attack={attack}")
+
+
+def against_the_best_by_least(store: Store, model: str, rivals: tuple[str, ...]) -> Verdict:
+    """The same where each point's distance is the least that any of the black-box attacks on its model found."""
+    runs = {each: runs_on_the_same_points(store, each, also_white=False) for each in (model, *rivals)}
+    found = {
+        each: pd.concat([examples(run["path"])["l2"] for run in of_it], axis=1).min(axis=1).dropna()
+        for each, of_it in runs.items()
+        if of_it
+    }
+    numbers = ", ".join(f"{each} {len(runs[each])}" for each in found)
+    verdict = _against_the_best(found, model, "black-box attacks")
+    return verdict if verdict.verdict == UNTESTED else Verdict(verdict.verdict, f"{verdict.number}; attacks: {numbers}")
+
+
+def _against_the_best(found: dict[str, pd.Series], model: str, under: str) -> Verdict:
+    ours = found.pop(model, pd.Series(dtype=np.float64))
+    theirs = {rival: values for rival, values in found.items() if len(paired(ours, values)) >= 2}
     if not theirs:
-        return untested(f"{model} and a rival under attack={attack} on the same points")
+        return untested(f"{model} and a rival under {under} on the same points")
     best = max(theirs, key=lambda rival: theirs[rival].mean())
     return greater(paired(ours, theirs[best]), f"{model} − {best}, the best of {len(theirs)} rivals:")
 

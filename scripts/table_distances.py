@@ -83,11 +83,9 @@ def protocol(store: Store, model: str, attack: str) -> pd.DataFrame:
 
 def _best_cell(store: Store, model: str, row: str, also_white: bool) -> Cell:
     """Per point the least distance over attacks of the same model on the same points."""
-    names = [*IN_TABLE_2, *BLACK_BOX, *(["whitebox"] if also_white else [])]
-    runs = [largest(found) for name in names if len(found := protocol(store, model, name))]
     cell: Cell = {"row": row, "model": model, "attack": "best", "paper": None}
-    tables = [examples(run["path"])["l2"] for run in runs]
-    same = [table for table in tables if tables and set(table.index) == set(tables[0].index)]
+    runs = runs_on_the_same_points(store, model, also_white)
+    same = [examples(run["path"])["l2"] for run in runs]
     if len(same) < 2:
         return {**cell, "shown": "–"}
     least = pd.concat(same, axis=1).min(axis=1).dropna().to_numpy()
@@ -95,6 +93,14 @@ def _best_cell(store: Store, model: str, row: str, also_white: bool) -> Cell:
     facts = {"ours": mean, "l2_mean": mean, "l2_mean_low": low, "l2_mean_high": high, "points": len(same[0])}
     shown = f"{mean:.2f} ({low:.2f}–{high:.2f})<br>{len(same)} attacks"
     return {**cell, **facts, "n_votes": runs[0]["n_votes"], "shown": shown}
+
+
+def runs_on_the_same_points(store: Store, model: str, also_white: bool) -> list[pd.Series]:
+    """The largest run of each of Table 2's attacks on the points of the first of them."""
+    names = [*IN_TABLE_2, *BLACK_BOX, *(["whitebox"] if also_white else [])]
+    runs = [largest(found) for name in names if len(found := protocol(store, model, name))]
+    points = [set(examples(run["path"]).index) for run in runs]
+    return [run for run, some in zip(runs, points, strict=True) if some == points[0]]
 
 
 def table3(store: Store) -> Table:

@@ -7,7 +7,7 @@ import pytest
 
 from scripts.cells import Store
 from scripts.claim_tests import FAILS, HOLDS, UNTESTED
-from scripts.claims import quantizers_alike
+from scripts.claims import highest_distortion, highest_under_black_boxes, quantizers_alike
 
 
 @pytest.fixture
@@ -54,3 +54,41 @@ def test_one_quantizer_or_no_common_size_is_not_tested(bnn_run):
     assert judged(bnn_run("approx_sign", 20, {1: 2.0}), bnn_run("ste_sign", 10, {1: 1.0})).verdict == UNTESTED
     empty = Store(pd.DataFrame(), pd.DataFrame(), pd.DataFrame(), pd.DataFrame())
     assert quantizers_alike(empty).verdict == UNTESTED
+
+
+@pytest.fixture
+def attack_run(tmp_path):
+    def write(model, attack, distances):
+        folder = tmp_path / f"{model}-{attack}"
+        folder.mkdir()
+        rows = [f"{point},{distance}" for point, distance in enumerate(distances)]
+        (folder / "examples.csv").write_text("\n".join(["index,l2", *rows]) + "\n")
+        return {
+            "dataset": "cifar10", "model": model, "attack": attack, "norm": "l2", "start": "noise", "voting": "hard",
+            "n_votes": 100, "points": len(distances), "max_iter": 100, "restarts": 10,
+            "points_rule": "correct_for_all", "path": folder,
+        }  # fmt: skip
+
+    return write
+
+
+def test_the_best_of_the_black_box_attacks_is_taken_point_by_point(attack_run):
+    runs = [
+        attack_run("scd01", "hsj", [9.0, 9.0, 1.0, 9.0]),
+        attack_run("scd01", "hsj_wide", [1.0, 1.0, 9.0, 1.0]),
+        attack_run("scd01", "whitebox", [0.1, 0.1, 0.1, 0.1]),  # no black-box attack
+        attack_run("lenet", "hsj", [2.0, 2.0, 2.0, ""]),
+        attack_run("mlp", "hsj", [0.5, 0.5, 0.5, 0.5]),
+    ]
+    attacks = pd.DataFrame(runs)
+    store = Store(pd.DataFrame(), attacks, pd.DataFrame(), attacks)
+    assert highest_distortion(store).number.startswith("scd01 − lenet, the best of 2 rivals: +4.33")
+    verdict = highest_under_black_boxes(store)
+    assert verdict.verdict == FAILS
+    assert verdict.number.startswith("scd01 − lenet, the best of 2 rivals: -1.00")
+    assert verdict.number.endswith("attacks: scd01 2, mlp 1, lenet 1")
+
+
+def test_without_a_rival_the_best_attacks_decide_nothing(attack_run):
+    for attacks in (pd.DataFrame(), pd.DataFrame([attack_run("scd01", "hsj", [1.0, 2.0])])):
+        assert highest_under_black_boxes(Store(pd.DataFrame(), attacks, pd.DataFrame(), attacks)).verdict == UNTESTED
