@@ -73,18 +73,22 @@ def _unchanged_gain(pa, ea):
 def _merged(pa, step):
     """Descending places of the ascending `pa` and ``pa + step``: row (+ m if shifted), and if the last of its value."""
     m = len(pa)
-    stays, moves = np.empty(m + 1, dtype=np.float32), np.empty(m + 1, dtype=np.float32)
-    stays[0], moves[0] = -np.inf, -np.inf  # where one of the two has come to its end
+    moves = np.empty(m, dtype=np.float32)
     for r in range(m):
-        stays[r + 1], moves[r + 1] = pa[r], pa[r] + step
+        moves[r] = pa[r] + step
     source, value = np.empty(2 * m, dtype=np.int32), np.empty(2 * m + 1, dtype=np.float32)
-    i, j = m, m
-    for k in range(2 * m):  # without branches: which comes next is as good as random
-        stay = np.int64(stays[i] >= moves[j])
-        source[k] = (j - 1 + m) + stay * (i - j - m)
-        value[k] = max(stays[i], moves[j])
+    i, j, first, second = m - 1, m - 1, 0, 0
+    for k in range(m):  # without branches: which comes next is as good as random; from both ends, for neither waits
+        stay = np.int64(pa[i] >= moves[j])
+        source[k] = (j + m) + stay * (i - j - m)
+        value[k] = max(pa[i], moves[j])
         i -= stay
         j -= 1 - stay
+        move = np.int64(moves[second] <= pa[first])
+        source[2 * m - 1 - k] = first + move * (second + m - first)
+        value[2 * m - 1 - k] = min(pa[first], moves[second])
+        first += 1 - move
+        second += move
     value[2 * m] = -np.inf
     return source, value[1:] < value[:-1]
 
