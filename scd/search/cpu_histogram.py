@@ -91,6 +91,7 @@ def _search_vote(p, columns, divisor, features, steps, effects, zero, greatest):
 
 @njit(nogil=True, cache=True)
 def _part(rows, kept):
+    """The rows with these numbers, those of positive effect first as before."""
     active, pa, ea, positive = rows
     m, before = len(kept), 0
     some, p, e = np.empty(m, dtype=active.dtype), np.empty(m, dtype=pa.dtype), np.empty(m, dtype=ea.dtype)
