@@ -159,7 +159,7 @@ class Descent:
             moves = torch.zeros(len(now.output), 1, dtype=torch.float64, device=self.device)
         if s.loss == "ce":
             chosen, threshold, _ = self.kernel.search_logistic(
-                self.sums, self.active, features, moves, self.labels, batch
+                self.sums, self.active, features, moves, self.labels, batch, s.binary
             )
         else:
             combined = self._combined()

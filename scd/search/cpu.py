@@ -83,6 +83,7 @@ def search_logistic(
     steps: torch.Tensor,
     labels: torch.Tensor,
     rows: torch.Tensor,
+    whole: bool = False,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """See :func:`scd.search.reference.search_logistic`; Newton's method, guarded by a bracket, instead of bisection."""
     votes = len(sums)

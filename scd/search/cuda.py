@@ -8,13 +8,18 @@ Under Triton's interpreter (``TRITON_INTERPRET=1`` before the first import) the 
 
 from __future__ import annotations
 
+from types import ModuleType
+from typing import Any
+
 import torch
 
-from scd.search import Best, Window, cuda_histogram, cuda_logistic, reference
+from scd.search import Best, Window, cuda_counts, cuda_histogram, cuda_logistic, reference
 
 _BINS = 2048
 _ROWS = 1024  # rows a program works on at a time
 _REFINED = {"ROWS": 4096, "num_warps": 16}  # one program a vote, so each has a multiprocessor for itself
+_COUNTED = {"PART": 2048, "ROWS": 128}  # rows of a program, and at a time, that are counted
+_MOST_COUNTED = 63  # hidden nodes up to which the counts of a program stay in registers
 _PAIRS = 32  # rows of one side of a comparison of all pairs
 _SCRATCH_BYTES = 512 << 20  # of histograms at a time
 
@@ -73,7 +78,7 @@ def _search(p, columns, features, steps, effects, divisor):
     cuda_histogram.bound[(votes, candidates)](histogram, count, shifts, bounds, size, candidates, BINS=_BINS)
     cuda_histogram.refine[(votes,)](
         *case, bounds, size, exact, scratch, votes * n, values, *best,
-        BINS=_BINS, PAIRS=_PAIRS, CANDIDATES=1 << (candidates - 1).bit_length(), enable_fp_fusion=False, **_REFINED,
+        BINS=_BINS, PAIRS=_PAIRS, CANDIDATES=_power_of_two(candidates), enable_fp_fusion=False, **_REFINED,
     )  # fmt: skip
     return best
 
@@ -107,6 +112,7 @@ def search_logistic(
     steps: torch.Tensor,
     labels: torch.Tensor,
     rows: torch.Tensor,
+    whole: bool = False,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """See :func:`scd.search.reference.search_logistic`; Newton's method, guarded by a bracket, instead of bisection."""
     (votes, n), candidates = sums.shape, features.shape[1]
@@ -114,10 +120,25 @@ def search_logistic(
     rows, labels = rows.to(torch.uint8).contiguous(), labels.to(torch.uint8)
     threshold = torch.empty(votes, candidates, dtype=torch.float64, device=sums.device)
     loss = torch.empty_like(threshold)
-    case = (sums, inputs, inputs.shape[1] * n, features, steps, labels, rows, n, candidates)
-    cuda_logistic.solve[(votes, candidates)](*case, threshold, loss, ROWS=_ROWS)
+    nodes = inputs.shape[1]
+    kernels: ModuleType
+    case: tuple[Any, ...]
+    if whole and nodes <= _MOST_COUNTED:
+        sizes = {"VALUES": max(16, _power_of_two(2 * nodes + 1)), "NODES": max(16, _power_of_two(nodes + 1))}
+        counts = torch.zeros(votes, 2, sizes["NODES"], sizes["VALUES"], dtype=torch.float32, device=sums.device)
+        parts = -(-n // _COUNTED["PART"])
+        cuda_counts.count[(votes, parts, 2)](sums, inputs, labels, rows, n, nodes, counts, **_COUNTED, **sizes)
+        case, kernels = (counts, nodes, features, steps, candidates), cuda_counts
+    else:
+        sizes, kernels = {"ROWS": _ROWS}, cuda_logistic
+        case = (sums, inputs, nodes * n, features, steps, labels, rows, n, candidates)
+    kernels.solve[(votes, candidates)](*case, threshold, loss, **sizes)
     least = loss.amin(1)
     candidate = (loss == least[:, None]).to(torch.uint8).argmax(1)  # the first: argmin promises none
     moved = threshold.gather(1, candidate[:, None])[:, 0].contiguous()
-    cuda_logistic.to_midpoint[(votes,)](*case, candidate, moved, ROWS=_ROWS)
+    kernels.to_midpoint[(votes,)](*case, candidate, moved, **sizes)
     return candidate, moved, least
+
+
+def _power_of_two(least):
+    return 1 << (least - 1).bit_length()

@@ -134,6 +134,7 @@ def search_logistic(
     steps: torch.Tensor,
     labels: torch.Tensor,
     rows: torch.Tensor,
+    whole: bool = False,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """The output node's search under cross-entropy: the best step with its best threshold.
 
@@ -150,6 +151,9 @@ def search_logistic(
     labels : (n,) int64, 0 or 1
     rows : (V, n) bool
         The batch.
+    whole : bool
+        Whether all sums, also after any step, are whole numbers from -h to h, as binary weights have them; a kernel
+        may count them then.
 
     Returns
     -------
