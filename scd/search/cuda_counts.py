@@ -10,7 +10,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from scd.search.cuda_logistic import softplus
+from scd.search.cuda_logistic import gap, softplus
 
 
 @triton.jit
@@ -104,12 +104,7 @@ def to_midpoint(
     after = tl.min(tl.where(there & (q > above), q, never), axis=0)
     best, where = never, t
     for side in tl.static_range(3):
-        if side == 0:
-            left, right = before, below
-        elif side == 1:
-            left, right = below, above
-        else:
-            left, right = above, after
+        left, right = gap(before, below, above, after, side)
         inside = (left > -never) & (right < never)
         middle = tl.where(inside, (left + right) / 2.0, t)
         found = tl.where(inside, loss_of(zeros, ones, q, middle), never)

@@ -109,6 +109,18 @@ def solve(
 
 
 @triton.jit
+def gap(before, below, above, after, side: tl.constexpr):
+    """The neighbouring distinct sums below the threshold (side 0), around it (1) or above it (2)."""
+    if side == 0:
+        left, right = before, below
+    elif side == 1:
+        left, right = below, above
+    else:
+        left, right = above, after
+    return left, right
+
+
+@triton.jit
 def to_midpoint(
     sums, inputs, own_inputs, features, steps, labels, rows, n, candidates, candidate, threshold, ROWS: tl.constexpr,
 ):  # fmt: skip
@@ -131,12 +143,7 @@ def to_midpoint(
         after = tl.minimum(after, tl.min(tl.where(batch & (q > above), q, float("inf")), axis=0))
     best, where = never, t
     for side in tl.static_range(3):
-        if side == 0:
-            left, right = before, below
-        elif side == 1:
-            left, right = below, above
-        else:
-            left, right = above, after
+        left, right = gap(before, below, above, after, side)
         if (left > -never) & (right < never):
             middle = (left + right) / 2.0
             found = loss_at(
