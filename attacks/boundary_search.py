@@ -1,6 +1,7 @@
 """Questions about many runs at once, and the search for the decision boundary that all of them share."""
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +10,11 @@ from attacks import geometry
 from attacks.checks import Task
 from attacks.runs import Runs, Selection
 from attacks.state import Journal
+
+if TYPE_CHECKING:
+    import torch
+
+    from attacks.card import Card, Line
 
 FINAL_TOLERANCE = 1e-4
 """The returned point is within this share of its distance of the boundary."""
@@ -32,6 +38,7 @@ class BoundarySearch:
         self.task, self.journal, self.runs, self.linf = task, journal, runs, linf
         self.block_rows = journal.oracle.batch_rows
         self._buffer = np.empty((0, task.x.shape[1]), dtype=np.float32)
+        self.card = _card_of(journal, task)
 
     def buffer(self, rows: int) -> NDArray[np.float32]:
         """Return uninitialised memory for `rows` rows, the same at every call."""
@@ -49,6 +56,16 @@ class BoundarySearch:
             answers.append(self.journal.ask(rows, self.runs.example[who[begin:end]]))
             self.runs.spent[who[begin:end]] += 1
         return np.concatenate(answers)
+
+    def ask_on_card(self, who: Selection, rows: "torch.Tensor") -> NDArray[np.bool_]:
+        """Ask one row, made on the card, for each of the runs `who`."""
+        adversarial = self.journal.ask(rows, self.runs.example[who])
+        self.runs.spent[who] += 1
+        return adversarial
+
+    def few_enough(self, who: Selection) -> "Card | None":
+        """The card, if it can hold a row of each of the runs `who` at a time."""
+        return self.card if self.card is not None and len(who) <= self.card.block_rows else None
 
     def left(self, who: Selection) -> NDArray[np.int64]:
         """Queries that each of the runs `who` may still spend."""
@@ -121,15 +138,26 @@ class BoundarySearch:
         linf: bool,
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Bisect all runs together until each bracket is within its tolerance or its queries are spent."""
-        lower, upper = lower.copy(), upper.copy()
+        lower, upper, line = lower.copy(), upper.copy(), self._line(who, far)
         while True:
             active = np.flatnonzero((upper - lower > tolerance) & (self.left(who) > 0))
             if not len(active):
                 return lower, upper
             middle = (lower[active] + upper[active]) / 2.0
-            adversarial = self._ask_between(who[active], far, middle, linf)
+            if line is None:
+                adversarial = self._ask_between(who[active], far, middle, linf)
+            else:
+                adversarial = self.ask_on_card(who[active], line.rows(active, middle, linf))
             upper[active] = np.where(adversarial, middle, upper[active])
             lower[active] = np.where(adversarial, lower[active], middle)
+
+    def _line(self, who: Selection, far: NDArray[np.float32]) -> "Line | None":
+        card = self.few_enough(who)
+        if card is None:
+            return None
+        from attacks.card import Line
+
+        return Line(card, card.put(self.task.x[self.runs.example[who]]), card.put(far[who]))
 
     def _ask_between(
         self, who: Selection, far: NDArray[np.float32], alpha: NDArray[np.float64], linf: bool
@@ -168,3 +196,12 @@ class BoundarySearch:
         better = who[closer]
         runs.best[better] = runs.point[better]
         runs.l2[better], runs.linf[better], runs.lower[better] = l2[closer], linf[closer], lower[closer]
+
+
+def _card_of(journal: Journal, task: Task) -> "Card | None":
+    device = getattr(journal.oracle.labels, "device", None)
+    if device is None:
+        return None
+    from attacks.card import card_for  # brings torch and Triton
+
+    return card_for(device, task)

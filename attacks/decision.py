@@ -64,7 +64,8 @@ class DecisionAttack(ABC):
         ----------
         labels : callable
             Takes float32 rows (n, d) within the clip box, returns n integer labels. The rows are only lent: their
-            memory is used again after the call.
+            memory is used again after the call. With an attribute `device`, a torch device, it takes tensors there,
+            too: then HopSkipJump and the boundary searches of all make their rows on it (:mod:`attacks.card`).
         x : array of shape (n, d)
             Originals, finite and within `clip`.
         y : array of int, shape (n,)

@@ -39,6 +39,10 @@ def estimate_directions(
     direction : ndarray of float32, shape (k, d)
         Of L2 norm 1, or for L-infinity of entries -1, 0 and 1.
     """
+    if search.card is not None:
+        from attacks.card_direction import directions_on_card
+
+        return directions_on_card(search.card, search, who, evaluations, delta, keys)
     direction = np.empty((len(who), search.task.x.shape[1]), dtype=np.float32)
     owner = np.repeat(np.arange(len(who)), evaluations)
     first = np.cumsum(evaluations) - evaluations

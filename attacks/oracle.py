@@ -1,7 +1,7 @@
 """What an attack may ask of a model: the label oracle, which counts every question."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Union
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -9,7 +9,9 @@ from numpy.typing import ArrayLike, NDArray
 if TYPE_CHECKING:
     import torch
 
-LabelFunction = Callable[[NDArray[np.float32]], ArrayLike]
+Rows = Union[NDArray[np.float32], "torch.Tensor"]
+"""Rows of a question, float32 (n, d): in memory, or on the device of a label function that has a `device`."""
+LabelFunction = Callable[[Any], ArrayLike]
 MemberFunction = Callable[[NDArray[np.float32], NDArray[np.int64]], ArrayLike]
 SmoothFunction = Callable[["torch.Tensor", float, float], "torch.Tensor"]
 
@@ -87,7 +89,8 @@ class LabelOracle(QueryCount):
     Parameters
     ----------
     labels : callable
-        Takes float32 rows of shape (n, d), returns n integer labels.
+        Takes float32 rows of shape (n, d), returns n integer labels. If it has an attribute `device`, a torch device,
+        it takes tensors there, too.
     n_examples : int
         Number of examples under attack.
     n_features : int
@@ -121,12 +124,12 @@ class LabelOracle(QueryCount):
         self.labels = labels
         self.batch_rows = rows_within(memory_budget, n_features) if batch_rows is None else int(batch_rows)
 
-    def __call__(self, rows: NDArray[np.float32], examples: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Ask the label of every row, in blocks of `batch_rows`.
+    def __call__(self, rows: Rows, examples: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Ask the label of every row, in blocks of `batch_rows`; rows on a device come in blocks and are asked at once.
 
         Parameters
         ----------
-        rows : ndarray of float32, shape (n, d)
+        rows : ndarray or tensor of float32, shape (n, d)
         examples : ndarray of int64, shape (n,)
             The example that each row is asked for.
 
@@ -142,15 +145,16 @@ class LabelOracle(QueryCount):
             If the model does not answer with one integer label per row.
         """
         self.count(examples)
-        blocks = [slice(start, start + self.batch_rows) for start in range(0, len(rows), self.batch_rows)]
+        size = self.batch_rows if isinstance(rows, np.ndarray) else max(1, len(rows))
+        blocks = [slice(start, start + size) for start in range(0, len(rows), size)]
         answers = [self._ask(rows[block], examples[block]) for block in blocks]
         return np.concatenate(answers) if answers else np.zeros(0, dtype=np.int64)
 
-    def _answer(self, rows: NDArray[np.float32], examples: NDArray[np.int64]) -> ArrayLike:
+    def _answer(self, rows: Any, examples: NDArray[np.int64]) -> ArrayLike:
         """What the model says of one block."""
         return self.labels(rows)
 
-    def _ask(self, rows: NDArray[np.float32], examples: NDArray[np.int64]) -> NDArray[np.int64]:
+    def _ask(self, rows: Rows, examples: NDArray[np.int64]) -> NDArray[np.int64]:
         answer = np.asarray(self._answer(rows, examples))
         if answer.shape != (len(rows),):
             raise ValueError(
@@ -192,7 +196,7 @@ class MemberOracle(LabelOracle):
         self.member_labels: MemberFunction = labels
         self.members = members
 
-    def _answer(self, rows: NDArray[np.float32], examples: NDArray[np.int64]) -> ArrayLike:
+    def _answer(self, rows: Any, examples: NDArray[np.int64]) -> ArrayLike:
         return self.member_labels(rows, self.members[examples])
 
 

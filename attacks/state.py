@@ -19,7 +19,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from attacks.oracle import LabelOracle, QueryCount
+from attacks.oracle import LabelOracle, QueryCount, Rows
 
 Arrays = dict[str, NDArray[Any]]
 SAVE_SECONDS = 10.0
@@ -199,7 +199,7 @@ class Journal(Snapshots):
         self._replay = np.zeros(0, dtype=bool)
         super().__init__(oracle, path, identity)
 
-    def ask(self, rows: NDArray[np.float32], examples: NDArray[np.int64]) -> NDArray[np.bool_]:
+    def ask(self, rows: Rows, examples: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Return whether each row is adversarial for its example; (n, d) and (n,) to (n,)."""
         if self.path is None:
             return np.not_equal(self.oracle(rows, examples), self.true_labels[examples])

@@ -1,11 +1,16 @@
 """The step of HopSkipJump: from the boundary along the estimated direction, halved until it stays adversarial."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import NDArray
 
 from attacks import geometry
 from attacks.boundary_search import BoundarySearch
 from attacks.runs import Selection
+
+if TYPE_CHECKING:
+    from attacks.card import Ray
 
 _HALVINGS = 40  # after these the step is below the rounding of float32: the run stays where it is
 
@@ -21,16 +26,28 @@ def step(search: BoundarySearch, who: Selection, direction: NDArray[np.float32],
     length : ndarray of float64, shape (k,)
         First length to try, in feature units; every refused try halves it.
     """
-    length, pending = length.copy(), np.arange(len(who))
+    length, pending, ray = length.copy(), np.arange(len(who)), _ray(search, who, direction)
     for _ in range(_HALVINGS):
         pending = pending[search.left(who[pending]) > 0]
         if not len(pending):
             return
         stepped = _Stepped(search, who[pending], direction[pending], length[pending])
-        adversarial = search.ask(who[pending], stepped)
+        if ray is None:
+            adversarial = search.ask(who[pending], stepped)
+        else:
+            adversarial = search.ask_on_card(who[pending], ray.rows(pending, length[pending]))
         stepped.land(np.flatnonzero(adversarial))
         pending = pending[~adversarial]
         length[pending] /= 2.0
+
+
+def _ray(search: BoundarySearch, who: Selection, direction: NDArray[np.float32]) -> "Ray | None":
+    card = search.few_enough(who)
+    if card is None:
+        return None
+    from attacks.card import Ray
+
+    return Ray(card, card.put(search.runs.point[who]), card.put(direction))
 
 
 class _Stepped:

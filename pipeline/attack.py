@@ -108,6 +108,8 @@ def _on_rows(
     if needed == "gradient":  # besides the labels, by which alone its adversarials are judged
         more["smooth"] = fitted.model.smooth
     answer = fitted.model.predict if needed == "gradient" else getattr(fitted.model, ABILITIES[needed])
+    if needed == "label" and hasattr(fitted.model, "device_labels"):
+        answer = fitted.model.device_labels() or answer
     clock, state = Clock(folder / "elapsed.json"), folder / "state.npz"
     result = method(clock.timing(answer), x, y, clip=dataset.clip, index=index, state=state, **more)
     # an adversarial of a single member, which `restart` names, need not fool the ensemble

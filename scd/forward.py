@@ -20,6 +20,7 @@ from numba import njit
 from scd.devices import one_torch_thread
 
 _CHUNK_BYTES = 16 << 20  # of hidden values at a time: large enough for the product's full rate, small beside the data
+_DEVICE_CHUNK_BYTES = 256 << 20  # the same on a device
 _FEW = 48  # rows below which the product is quicker with its factors turned; its numbers are the same
 _NEAR = 1e-3  # sigmoid outputs closer to 0 than this times the output weights' size are computed again in float64
 
@@ -126,15 +127,26 @@ class StackedVotes:
         again = _exact_sums(x, hidden, thresholds, self.output, rows, votes)
         out[rows, votes] = again > self.output_threshold[votes]
 
+    def labels_on_device(self, rows: torch.Tensor) -> torch.Tensor:
+        """(n, V) bool labels, on the device, of (n, d) float32 rows that are there; for sign units."""
+        size = max(1, _DEVICE_CHUNK_BYTES // (4 * len(self.weights)))
+        parts = [self._tensor_sums(rows[i : i + size]) > 0 for i in range(0, len(rows), size)]
+        return torch.cat(parts) if parts else torch.zeros(0, self.n_votes, dtype=torch.bool, device=self.device)
+
     def _device_sums(self, x: np.ndarray) -> np.ndarray:
+        return self._tensor_sums(torch.from_numpy(x).to(self.device)).cpu().numpy()
+
+    def _tensor_sums(self, rows: torch.Tensor) -> torch.Tensor:
         if self._on_device is None:
             arrays = (self.weights, self.thresholds, self.output, self.output_threshold)
             self._on_device = tuple(torch.from_numpy(a).to(self.device) for a in arrays)
         weights, thresholds, output, output_threshold = self._on_device
-        z = torch.from_numpy(x).to(self.device) @ weights.T
-        a = (z > thresholds).double() if self.activation == "sign" else torch.sigmoid((z - thresholds).double())
-        sums = (a.view(len(x), *output.shape) * output).sum(1) - output_threshold
-        return sums.cpu().numpy()
+        z = rows @ weights.T
+        if self.activation == "sign":
+            parts = torch.where((z > thresholds).view(len(rows), *output.shape), output, 0.0)
+        else:
+            parts = torch.sigmoid((z - thresholds).double()).view(len(rows), *output.shape) * output
+        return parts.sum(1) - output_threshold
 
     def __getstate__(self) -> dict[str, object]:
         return {**self.__dict__, "_on_device": None}

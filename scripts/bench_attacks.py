@@ -72,7 +72,10 @@ def _rate_of(
             lambda: model.member_labels(block, members),
             len(block),
         )
-    return measure(lambda: _asked(build(), model.predict, points, labels, {}), lambda: model.predict(block), len(block))
+    asked = model.predict
+    if hasattr(model, "device_labels"):
+        asked = model.device_labels() or asked
+    return measure(lambda: _asked(build(), asked, points, labels, {}), lambda: model.predict(block), len(block))
 
 
 def measure(attack: Callable[[], float], forward: Callable[[], Any], rows: int) -> tuple[float, float]:

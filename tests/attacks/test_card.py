@@ -1,0 +1,72 @@
+"""Rows made on a card are those of the host; the kernels in processes without TensorFlow."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from attacks import HopSkipJump
+from scd import SCDClassifier
+from scd.device_labels import DeviceLabels
+
+SCRIPT = Path(__file__).parent / "card_checks.py"
+needs_triton = pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="Triton is for Linux only")
+needs_card = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+
+
+def _run(what, tmp_path, **environment):
+    folders = os.pathsep.join([str(SCRIPT.parent), str(SCRIPT.parents[2])])
+    environment = {**os.environ, "PYTHONPATH": folders, "TRITON_CACHE_DIR": str(tmp_path), **environment}
+    done = subprocess.run([sys.executable, SCRIPT, what], capture_output=True, text=True, env=environment, timeout=240)
+    assert done.stdout == "passed\n", done.stderr[-3000:]
+
+
+@needs_triton
+def test_rows_and_results_are_those_of_the_host_in_the_interpreter(tmp_path):
+    _run("equal", tmp_path, TRITON_INTERPRET="1")
+
+
+@needs_triton
+@pytest.mark.slow
+def test_kernels_compile_for_a_card_without_fusing_float32(tmp_path):
+    _run("compile", tmp_path)
+
+
+def made_up(n=200, d=150):
+    rows = np.random.default_rng(0).random((n, d), dtype=np.float32)
+    return rows, (rows[:, :10].sum(axis=1) > 5).astype(np.int64)
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    return SCDClassifier(n_votes=5, n_iter=30, random_state=0).fit(*made_up())
+
+
+def test_labels_of_tensors_are_those_of_rows(fitted):
+    """The device's arithmetic, here with tensors in memory; majority and classes included."""
+    labels = DeviceLabels(fitted.predict, fitted._forward, np.array([3, 8]))
+    rows = made_up()[0]
+    expected = np.array([3, 8])[fitted.predict(rows)]
+    assert (labels(torch.from_numpy(rows)) == expected).all()
+    assert (labels(rows) == fitted.predict(rows)).all()
+    assert labels(torch.zeros(0, rows.shape[1])).shape == (0,)
+
+
+def test_only_sign_networks_on_a_device_take_tensors(fitted):
+    assert fitted.device_labels() is None
+
+
+@needs_triton
+@needs_card
+def test_an_attack_on_a_card_finds_what_it_finds_from_the_host():
+    model = SCDClassifier(n_votes=5, n_iter=200, random_state=0, device="cuda").fit(*made_up())
+    x, attack = made_up()[0][:5], HopSkipJump(max_iter=5, restarts=2)
+    y = model.predict(x)
+    on_card, on_host = attack(model.device_labels(), x, y), attack(model.predict, x, y)
+    assert (on_card.queries == on_host.queries).all()
+    assert np.allclose(on_card.l2, on_host.l2, rtol=1e-3)
