@@ -146,14 +146,17 @@ def more_hidden_nodes(store: Store) -> Verdict:
 
 
 def lowest_transfer(store: Store) -> Verdict:
-    """Table 6, the paper's count: the largest of the sign networks against the least of the rivals."""
+    """Table 6, the paper's count: the intervals of the largest of the sign networks and of the least of the rivals."""
     cells = table6(store)[1]
-    found = cells[cells["row"] == LITERAL].set_index("model").get("ours", pd.Series(dtype=float)).dropna()
+    found = cells[(cells["row"] == LITERAL) & cells.get("ours", pd.Series(dtype=float)).notna()].set_index("model")
     ours, rivals = found[found.index.isin(SIGN)], found[found.index.isin(RIVALS)]
     if not len(ours) or not len(rivals):
         return untested("attack=transfer for a sign network and a rival")
-    number = ", ".join(f"{model} {p:.3f}" for model, p in found.items())
-    return Verdict(HOLDS if ours.max() < rivals.min() else FAILS, number)
+    most, least = ours.loc[ours["ours"].idxmax()], rivals.loc[rivals["ours"].idxmin()]
+    number = ", ".join(f"{model} {p:.3f}" for model, p in found["ours"].items())
+    number += "; " + ", ".join(f"{x.name} within {x['low']:.3f} to {x['high']:.3f}" for x in (most, least))
+    verdict = HOLDS if most["high"] < least["low"] else FAILS if most["low"] > least["high"] else OPEN
+    return Verdict(verdict, number)
 
 
 def substitute_needs_more(store: Store) -> Verdict:

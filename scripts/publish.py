@@ -2,7 +2,9 @@
 
 ``make publish`` takes everything that a reader needs to check a number, and nothing that is not ours to publish or does
 not belong to the result: no weights, no texts, no pictures but of the embedded digits, no folders of the machine.
-Records of earlier calls stay, so that what was run at different times adds up.
+Records of earlier calls stay, so that what was run at different times adds up. A fit has the same name whatever device
+it was trained on, and its votes differ a little: the record of the device that came first stays, and the attacks' own
+records say what they were run on.
 """
 
 from __future__ import annotations
@@ -24,21 +26,36 @@ OURS_TO_SHOW = "digits"
 _FOLDERS = ("data_dir", "outputs_dir")
 
 
-def publish(outputs: Path, to: Path) -> tuple[int, int]:
+def publish(outputs: Path, to: Path) -> tuple[int, int, list[str]]:
     """Copy the records of all fits and finished attacks in `outputs` to the folder `to`.
 
     Returns
     -------
     fits, attacks : int
         How many were copied.
+    kept : list of str
+        Fits left out, for their records are already there, of votes trained on another device.
     """
     fits = [folder for folder in sorted((outputs / "fits").glob("*")) if any(folder.glob("evaluation_*.json"))]
+    kept = [folder for folder in fits if _other_device(folder, to / "fits" / folder.name)]
     for folder in fits:
-        _publish_fit(folder, to / "fits" / folder.name)
+        if folder not in kept:
+            _publish_fit(folder, to / "fits" / folder.name)
     attacks = [folder for folder in sorted((outputs / "attacks").glob("*")) if sealed(folder)[0] is not None]
     for folder in attacks:
         _publish_attack(folder, to / "attacks" / folder.name)
-    return len(fits), len(attacks)
+    return len(fits) - len(kept), len(attacks), [folder.name for folder in kept]
+
+
+def _other_device(folder: Path, to: Path) -> bool:
+    """Whether `to` holds the record of the same fit trained on another kind of device."""
+    ours, theirs = ([_device(path) for path in sorted(each.glob("votes_*.json"))[:1]] for each in (folder, to))
+    return bool(theirs) and ours != theirs
+
+
+def _device(path: Path) -> str:
+    """``cpu`` or ``cuda``, of a shard's record."""
+    return str(read_json(path)["provenance"]["device"]).split(" ")[0]
 
 
 def _publish_fit(folder: Path, to: Path) -> None:
@@ -108,8 +125,10 @@ def main(words: list[str] | None = None) -> int:
     if outputs.resolve() == to.resolve():
         print("error: --to must be another folder than --outputs.", file=sys.stderr)
         return 2
-    fits, attacks = publish(outputs, to)
+    fits, attacks, kept = publish(outputs, to)
     render(to, given.scale)
+    for name in kept:
+        print(f"The record of {name} in {to}/ stays: its votes were trained on another device.")
     print(f"Published {fits} fits and {attacks} attacks to {to}/, with tables and figures of all records there.")
     return 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,7 @@ BLACK_BOX = {
     "cgba": "CGBA",
     "noise": "Noise",
 }
+_DRAWN = ("correct", "correct_for_all", "random")
 BOUNDS = (
     f"An attack gives an upper bound of the distance. †: the second half of its queries still gained more than "
     f"{100 * NOT_FLAT:.0f} %, so it had not converged."
@@ -73,12 +75,28 @@ def _controls(store: Store) -> list[str]:
 
 
 def protocol(store: Store, model: str, attack: str) -> pd.DataFrame:
-    """The runs of an attack on a model that Table 2 may show: from noise, at points drawn at random."""
+    """The runs of an attack on a model that Table 2 may show: from noise, at points drawn at random.
+
+    Points that were named (``points.rule=indices``) count where they are those of a run that drew them.
+    """
     found = where(store.attacks, dataset="cifar10", model=model, attack=attack, voting="hard")
     if not len(found):
         return found
     given = found["start"].isin(["given"]) | found["norm"].eq("linf") & (attack != "rays")
-    return found[~given & found["points_rule"].isin(["correct", "correct_for_all", "random"])]
+    found = found[~given]
+    drawn = found["points_rule"].isin(_DRAWN)
+    named = found["points_rule"].eq("indices")
+    if named.any():
+        runs = where(store.attacks, dataset="cifar10")
+        known = {_points(path) for path in runs.loc[runs["points_rule"].isin(_DRAWN), "path"]}
+        drawn |= named & found["path"].map(lambda path: _points(path) in known)
+    return found[drawn]
+
+
+@cache
+def _points(path: str) -> frozenset[int]:
+    """The test rows of a finished attack."""
+    return frozenset(examples(path).index)
 
 
 def _best_cell(store: Store, model: str, row: str, also_white: bool) -> Cell:

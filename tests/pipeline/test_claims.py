@@ -6,8 +6,9 @@ import pandas as pd
 import pytest
 
 from scripts.cells import Store
-from scripts.claim_tests import FAILS, HOLDS, UNTESTED
-from scripts.claims import highest_distortion, highest_under_black_boxes, quantizers_alike
+from scripts.claim_tests import FAILS, HOLDS, OPEN, UNTESTED
+from scripts.claims import highest_distortion, highest_under_black_boxes, lowest_transfer, quantizers_alike
+from scripts.collect import paper_values
 
 
 @pytest.fixture
@@ -92,3 +93,25 @@ def test_the_best_of_the_black_box_attacks_is_taken_point_by_point(attack_run):
 def test_without_a_rival_the_best_attacks_decide_nothing(attack_run):
     for attacks in (pd.DataFrame(), pd.DataFrame([attack_run("scd01", "hsj", [1.0, 2.0])])):
         assert highest_under_black_boxes(Store(pd.DataFrame(), attacks, pd.DataFrame(), attacks)).verdict == UNTESTED
+
+
+@pytest.mark.parametrize(
+    ("interval", "verdict"), [((0.2, 0.1, 0.3), HOLDS), ((0.03, 0.0, 0.07), OPEN), ((0.001, 0.0, 0.01), FAILS)]
+)
+def test_transfer_is_judged_by_intervals(tmp_path, interval, verdict):
+    """A rival whose few pairs decide nothing leaves the claim open, whichever mean is the lower."""
+    runs = []
+    for model, (value, low, high) in {"scd01": (0.04, 0.02, 0.06), "lenet": interval}.items():
+        (tmp_path / model).mkdir()
+        columns = {"overshoot": 0.0, "points": 8, "pairs": 80}
+        for name in ("p_main", "p_paper_literal"):
+            columns |= {name: value, f"{name}_low": low, f"{name}_high": high}
+        pd.DataFrame([columns]).to_csv(tmp_path / model / "transfer.csv", index=False)
+        runs.append({
+            "dataset": "cifar10", "model": model, "attack": "transfer", "points": 8, "queries_mean": 1.0,
+            "n_votes": 10, "max_iter": 100, "folder": model, "path": str(tmp_path / model),
+        })  # fmt: skip
+    attacks = pd.DataFrame(runs)
+    found = lowest_transfer(Store(pd.DataFrame(), attacks, paper_values(), attacks))
+    assert found.verdict == verdict
+    assert "scd01 within 0.020 to 0.060" in found.number

@@ -89,6 +89,21 @@ def test_earlier_records_stay(outputs, tmp_path):
     assert sorted(path.name for path in (to / "attacks").glob("*")) == before
 
 
+def test_the_record_of_a_fit_on_another_device_stays(outputs, tmp_path, capsys):
+    to = tmp_path / "published"
+    main(["--outputs", str(outputs), "--to", str(to), "--scale", "smoke"])
+    shards = sorted((to / "fits").glob("digits-*/votes_*.json"))
+    shards[0].write_text(shards[0].read_text().replace('"device": "cpu"', '"device": "cuda (NVIDIA H200)"'))
+    evaluation = next(shards[0].parent.glob("evaluation_*.json"))
+    before = shards[0].read_text(), evaluation.read_text()
+    for path in (outputs / "fits" / shards[0].parent.name).glob("evaluation_*.json"):
+        path.write_text(path.read_text() + " ")
+    capsys.readouterr()
+    assert main(["--outputs", str(outputs), "--to", str(to), "--scale", "smoke"]) == 0
+    assert (shards[0].read_text(), evaluation.read_text()) == before
+    assert f"The record of {shards[0].parent.name}" in capsys.readouterr().out
+
+
 def test_paths_are_cut_to_their_last_part():
     found = without_folders(
         {"file": "/home/me/x.npz", "command": "python run.py a=1 paths.data=/home/me", "n": [1, "/a/b"]}

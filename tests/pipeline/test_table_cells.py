@@ -12,7 +12,7 @@ from scipy.stats import wilcoxon
 from pipeline.statistics import paired_p_values
 from scripts.cells import Store
 from scripts.collect import late_gain, paper_values
-from scripts.table_distances import table2, table5, table8
+from scripts.table_distances import protocol, table2, table5, table8
 from scripts.tables import _of_the_data
 
 
@@ -73,6 +73,18 @@ def test_best_is_the_least_at_each_point_over_attacks_on_the_same_points(store):
     best = cells[(cells["row"] == "Best black-box") & (cells["model"] == "scd01")].iloc[0]
     assert best["ours"] == pytest.approx((0.5 + 1.0 + 2.0) / 3)
     assert "2 attacks" in best["shown"]
+
+
+def test_points_that_were_named_count_where_another_run_drew_them(store):
+    """The two attacks on scd01 at 3, 5 and 7 named their points; only a run on lenet that drew the same shows them."""
+    runs = store.attacks.copy()
+    mine = (runs["dataset"] == "cifar10") & (runs["attack"] != "surfree")
+    runs.loc[mine, "points_rule"] = "indices"
+    assert not len(protocol(replace(store, attacks=runs), "scd01", "hsj"))
+    drew = runs[mine].iloc[[1]].assign(model="lenet", points_rule="correct_for_all")
+    both = replace(store, attacks=pd.concat([runs, drew], ignore_index=True))
+    assert len(protocol(both, "scd01", "hsj")) == 1
+    assert len(protocol(both, "scd01", "surfree")) == 1
 
 
 def test_a_search_that_had_not_converged_is_marked(store):
