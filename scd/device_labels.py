@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeGuard
 
 import numpy as np
 import torch
 
 from scd.forward import StackedVotes
+
+
+def takes_tensors(forward: object) -> TypeGuard[StackedVotes]:
+    """Whether these votes are sign networks on a CUDA device."""
+    return isinstance(forward, StackedVotes) and forward.activation == "sign" and forward.device != "cpu"
 
 
 class DeviceLabels:

@@ -11,8 +11,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import check_is_fitted, check_random_state, check_X_y, validate_data
 
-from scd.device_labels import DeviceLabels
-from scd.forward import StackedVotes
+from scd.device_labels import DeviceLabels, takes_tensors
 from scd.storage import Vote, load_votes, save_votes
 
 _MAY_CHANGE = frozenset(
@@ -238,10 +237,8 @@ class VoteEnsemble(ClassifierMixin, BaseEstimator):
     def device_labels(self) -> DeviceLabels | None:
         """`predict` for rows on the CUDA device of the ensemble, too; None where it has none or is no sign network."""
         check_is_fitted(self, "votes_")
-        stacked = self._forward
-        if not isinstance(stacked, StackedVotes) or stacked.activation != "sign" or stacked.device == "cpu":
-            return None
-        return DeviceLabels(self.predict, stacked, self.classes_) if self.voting == "hard" else None
+        forward = self._forward if self.voting == "hard" else None
+        return DeviceLabels(self.predict, forward, self.classes_) if takes_tensors(forward) else None
 
     def subset(self, k: int) -> Self:
         """The fitted ensemble of the first `k` votes."""

@@ -39,10 +39,7 @@ def rows_are_those_of_the_host() -> None:
 
 
 def a_wrong_card_is_not_used() -> None:
-    task = Task.__new__(Task)
-    object.__setattr__(task, "x", np.zeros((1, 100), dtype=np.float32))
-    object.__setattr__(task, "low", 0.0)
-    object.__setattr__(task, "high", 1.0)
+    task = Task(np.zeros((1, 100), dtype=np.float32), np.array([0]), np.array([0]), 0.0, 1.0)
     assert card.card_for("cpu", task) is not None
     right, card._TILE = card._TILE, 32
     with warnings.catch_warnings(record=True) as seen:

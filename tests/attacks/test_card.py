@@ -1,9 +1,5 @@
 """Rows made on a card are those of the host; the kernels in processes without TensorFlow."""
 
-import importlib.util
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,30 +7,23 @@ import pytest
 import torch
 
 from attacks import HopSkipJump
+from pipeline.clock import Clock
 from scd import SCDClassifier
 from scd.device_labels import DeviceLabels
+from tests.triton_processes import assert_passes, needs_card, needs_triton
 
 SCRIPT = Path(__file__).parent / "card_checks.py"
-needs_triton = pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="Triton is for Linux only")
-needs_card = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-
-
-def _run(what, tmp_path, **environment):
-    folders = os.pathsep.join([str(SCRIPT.parent), str(SCRIPT.parents[2])])
-    environment = {**os.environ, "PYTHONPATH": folders, "TRITON_CACHE_DIR": str(tmp_path), **environment}
-    done = subprocess.run([sys.executable, SCRIPT, what], capture_output=True, text=True, env=environment, timeout=240)
-    assert done.stdout == "passed\n", done.stderr[-3000:]
 
 
 @needs_triton
 def test_rows_and_results_are_those_of_the_host_in_the_interpreter(tmp_path):
-    _run("equal", tmp_path, TRITON_INTERPRET="1")
+    assert_passes(SCRIPT, "equal", tmp_path, TRITON_INTERPRET="1")
 
 
 @needs_triton
 @pytest.mark.slow
 def test_kernels_compile_for_a_card_without_fusing_float32(tmp_path):
-    _run("compile", tmp_path)
+    assert_passes(SCRIPT, "compile", tmp_path)
 
 
 def made_up(n=200, d=150):
@@ -57,7 +46,16 @@ def test_labels_of_tensors_are_those_of_rows(fitted):
     assert labels(torch.zeros(0, rows.shape[1])).shape == (0,)
 
 
-def test_only_sign_networks_on_a_device_take_tensors(fitted):
+def test_only_a_majority_of_sign_networks_on_a_device_takes_tensors(fitted, monkeypatch, tmp_path):
+    assert fitted.device_labels() is None
+    monkeypatch.setattr(fitted._forward, "device", "cuda:0")
+    labels = fitted.device_labels()
+    assert labels.device == "cuda:0"
+    assert Clock(tmp_path / "elapsed.json").timing(labels).device == "cuda:0"
+    monkeypatch.setattr(fitted, "voting", "mean")
+    assert fitted.device_labels() is None
+    monkeypatch.setattr(fitted, "voting", "hard")
+    monkeypatch.setattr(fitted._forward, "activation", "sigmoid")
     assert fitted.device_labels() is None
 
 

@@ -1,9 +1,5 @@
 """The Triton kernels return what the reference returns, and compile; in processes without TensorFlow."""
 
-import importlib.util
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,28 +8,20 @@ import torch
 from scd import SCDClassifier
 from scd.descent import REFRESH
 from scd.search import default_backend
+from tests.triton_processes import assert_passes, needs_card, needs_triton
 
 SCRIPT = Path(__file__).parent / "triton_checks.py"
-needs_triton = pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="Triton is for Linux only")
-needs_card = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-
-
-def _run(what, tmp_path, **environment):
-    folders = os.pathsep.join([str(SCRIPT.parent), str(SCRIPT.parents[2])])
-    environment = {**os.environ, "PYTHONPATH": folders, "TRITON_CACHE_DIR": str(tmp_path), **environment}
-    done = subprocess.run([sys.executable, SCRIPT, what], capture_output=True, text=True, env=environment, timeout=240)
-    assert done.stdout == "passed\n", done.stderr[-3000:]
 
 
 @needs_triton
 def test_kernels_equal_the_reference_in_the_interpreter(tmp_path):
-    _run("equal", tmp_path, TRITON_INTERPRET="1")
+    assert_passes(SCRIPT, "equal", tmp_path, TRITON_INTERPRET="1")
 
 
 @needs_triton
 @pytest.mark.slow
 def test_kernels_compile_for_a_card_without_fusing_float32(tmp_path):
-    _run("compile", tmp_path)
+    assert_passes(SCRIPT, "compile", tmp_path)
 
 
 @needs_triton
