@@ -20,9 +20,7 @@ from scd.draws import Draws
 from scd.networks import GRID, Networks, Settings, initial_networks
 from scd.objective import (
     SelectionScore,
-    cross_entropy_effects,
     right_rows,
-    zero_one_effects,
     zero_one_output_effects,
 )
 from scd.recording import Recorded, in_place
@@ -180,37 +178,37 @@ class Descent:
     def _search_hidden(self, nodes: torch.Tensor, batch: torch.Tensor, features: torch.Tensor | None) -> None:
         """Search the threshold of one hidden node a vote and, given (V, F) features, one step on its weights."""
         s, now, votes = self.settings, self.now, self.all_votes
-        p, weights = self.projections[votes, nodes], now.hidden[votes, nodes]
+        p = self.projections[votes, nodes]
         initial = features is None  # the search before the walk is over all thresholds
         if features is None:
             features = torch.zeros(len(nodes), 1, dtype=torch.int64, device=self.device)
             moves = torch.zeros(len(nodes), 1, device=self.device)
         else:
-            features, moves = self._candidates(features, weights.gather(1, features), s.step_hidden)
-        unit = now.output[votes, nodes][:, None]
-        rest = self.sums - unit * self.active[votes, nodes]  # exact
-        off = rest - now.output_threshold[:, None]
-        if s.loss == "ce":
-            effects = cross_entropy_effects(off, off + unit, batch, self.negatives)
-        else:
-            effects = zero_one_effects(off, off + unit, batch, self.negatives, self.score.weights(self._combined()))
+            features, moves = self._candidates(
+                features, now.hidden[votes[:, None], nodes[:, None], features], s.step_hidden
+            )
+        unit = now.output[votes, nodes]
+        weights = None if s.loss == "ce" else self.score.weights(self._combined())
+        effects = self.kernel.hidden_effects(
+            self.sums, self.active, nodes, unit, now.output_threshold, batch, self.negatives, weights
+        )
         window = None if initial else self._window(batch, now.thresholds[votes, nodes])
         chosen, threshold, _ = self.kernel.search(p, self.columns, features, moves, effects, window, self.divisor)
         feature = features.gather(1, chosen[:, None])[:, 0]
         step = moves.gather(1, chosen[:, None])[:, 0]
         threshold = torch.where(threshold.isnan(), now.thresholds[votes, nodes], threshold)
-        p = p + step[:, None] * (self.columns[feature].float() / self.divisor)
-        old = weights.gather(1, feature[:, None])[:, 0]
+        old = now.hidden[votes, nodes, feature]
         now.hidden[votes, nodes, feature] = old + step
+        norm = None
         if s.renormalize:
             norm = (1 + 2 * step.double() * old + step.double() ** 2).clamp_min(1e-12).sqrt().float()
             now.hidden[votes, nodes] /= norm[:, None]
-            p, threshold = p / norm[:, None], threshold / norm
+            threshold = threshold / norm
         now.thresholds[votes, nodes] = threshold
-        self.projections[votes, nodes] = p
-        on = p > threshold[:, None]
-        self.active[votes, nodes] = on.to(torch.uint8)
-        self.sums = rest + unit * on
+        self.kernel.take_step(
+            self.projections, self.active, self.sums, nodes, unit,
+            self.columns, self.divisor, feature, step, norm, threshold,
+        )  # fmt: skip
 
     def _output_sums(self) -> torch.Tensor:
         """(V, n) float64, exact."""

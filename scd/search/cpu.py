@@ -7,7 +7,7 @@ import torch
 from numba import njit, prange
 
 from scd.devices import threads_for
-from scd.search import Best, Window
+from scd.search import Best, Window, cpu_node
 
 _BLOCK = 256  # rows a projection works on at a time, so that the sums of a vote stay in the L1 cache
 
@@ -98,6 +98,49 @@ def search_logistic(
             candidate, threshold, loss,
         )  # fmt: skip
     return torch.from_numpy(candidate), torch.from_numpy(threshold), torch.from_numpy(loss)
+
+
+def hidden_effects(
+    sums: torch.Tensor,
+    active: torch.Tensor,
+    nodes: torch.Tensor,
+    unit: torch.Tensor,
+    threshold: torch.Tensor,
+    batch: torch.Tensor,
+    negatives: int,
+    weights: tuple[int, int] | None,
+) -> torch.Tensor:
+    """See :func:`scd.search.reference.hidden_effects`."""
+    out = torch.empty(sums.shape, dtype=torch.int64)
+    node = (sums.numpy(), active.numpy(), nodes.numpy(), unit.numpy(), threshold.numpy(), batch.numpy(), negatives)
+    with threads_for(len(sums)):
+        if weights is None:
+            cpu_node.cross_entropy(*node, out.numpy())
+        else:
+            cpu_node.zero_one(*node, weights, out.numpy())
+    return out
+
+
+def take_step(
+    projections: torch.Tensor,
+    active: torch.Tensor,
+    sums: torch.Tensor,
+    nodes: torch.Tensor,
+    unit: torch.Tensor,
+    columns: torch.Tensor,
+    divisor: float,
+    features: torch.Tensor,
+    steps: torch.Tensor,
+    norms: torch.Tensor | None,
+    thresholds: torch.Tensor,
+) -> None:
+    """See :func:`scd.search.reference.take_step`."""
+    norms = torch.ones(len(nodes)) if norms is None else norms
+    with threads_for(len(nodes)):
+        cpu_node.take_step(
+            projections.numpy(), active.numpy(), sums.numpy(), nodes.numpy(), unit.numpy(), columns.numpy(),
+            np.float32(divisor), features.numpy(), steps.numpy(), norms.numpy(), thresholds.numpy(),
+        )  # fmt: skip
 
 
 def output_sums(active: torch.Tensor, output: torch.Tensor) -> torch.Tensor:

@@ -14,13 +14,11 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, prange
 
+from scd.search.cpu_gather import plan, take
 from scd.search.cpu_narrowing import histogram, is_wide, narrowed
 from scd.search.cpu_thresholds import lowest_threshold
 
-_LANES = 64
-_LANE_DIGITS = np.uint32(6)
 _HALF, _LOW_HALF = np.uint32(16), np.uint32(0xFFFF)
-_BOTH = np.uint32(0x00010001)
 _ROWS_PER_BIN = 8  # on average; more bins cost scans, fewer cost sorting (measured at 800 to 7,500 active rows)
 
 
@@ -62,7 +60,7 @@ def _search_vote(p, columns, divisor, features, steps, effects, zero, greatest):
     for r in range(m):
         low, high = min(low, pa[r]), max(high, pa[r])
     chosen, none = np.arange(len(features)), np.int64(0)
-    candidates, rows = (columns, divisor, features, steps), (active, pa, ea, positive)
+    candidates, rows = (columns, divisor, features, steps), (active, pa, ea, np.uint64(positive))
     best, winner = _best_of(chosen[:1], candidates, rows, none, low, high, 0, np.int64(np.iinfo(np.int64).min), 0)
     bins = _bins_for(m)
     # two steps on one feature go both ways, so that together they need almost all rows
@@ -98,7 +96,7 @@ def _part(rows, kept):
     for k in range(m):
         some[k], p[k], e[k] = active[kept[k]], pa[kept[k]], ea[kept[k]]
         before += kept[k] < positive
-    return some, p, e, before
+    return some, p, e, np.uint64(before)
 
 
 @njit(nogil=True, cache=True)
@@ -119,9 +117,7 @@ def _best_of(chosen, candidates, rows, fixed, low, high, outside, best, winner):
     columns, divisor, features, steps = candidates
     active, pa, ea, positive = rows
     m, bins = len(pa), _bins_for(len(pa))
-    digits = np.uint32(0)
-    while _LANES << digits < bins:
-        digits = np.uint32(digits + np.uint32(1))
+    planned = plan(columns, divisor, active)
     scale = np.float32(bins - 2 * outside) / (high - low) if high > low else np.float32(0)
     if not np.isfinite(scale):
         scale = np.float32(0)
@@ -131,24 +127,23 @@ def _best_of(chosen, candidates, rows, fixed, low, high, outside, best, winner):
     where = np.empty(m, dtype=np.uint32)  # the bins of two candidates, 16 bits each
     gains = np.empty((2, bins), dtype=ea.dtype)  # positive effects of each bin
     total = np.empty((2, bins), dtype=ea.dtype)  # all effects of each bin
-    lanes = np.empty((2, _LANES), dtype=ea.dtype)
     for first in range(0, len(chosen), 2):
         a, b = chosen[first], chosen[min(first + 1, len(chosen) - 1)]
-        _take(columns[features[a]], active, divisor, xa)
+        take(columns[features[a]], planned, xa)
         other = xa
         if features[b] != features[a]:
-            _take(columns[features[b]], active, divisor, xb)
+            take(columns[features[b]], planned, xb)
             other = xb
-        _bins_of_two(pa, xa, steps[a], other, steps[b], low, scale, digits, where)
+        _bins_of_two(pa, xa, steps[a], other, steps[b], low, scale, bins, where)
         _add_effects(where, ea, positive, gains, total)
+        if outside:
+            gains[:, 0], gains[:, bins - 1] = 0, 0
+        bounds = _bounds(gains, total, fixed)
         for side in range(2):
             c, x = (b, other) if side else (a, xa)
-            if outside:
-                gains[side, 0], gains[side, bins - 1] = 0, 0
             beaten = best - 1 if c < winner else best
-            if _bound(gains[side], total[side], lanes[0], lanes[1], fixed) > beaten:
-                shift = _HALF if side else np.uint32(0)
-                places = (where, shift, digits)
+            if bounds[side] > beaten:
+                places = (where, _HALF if side else np.uint32(0))
                 reached = _best_inside(pa, steps[c], x, ea, places, gains[side], total[side], fixed, outside, beaten)
                 if reached > beaten:
                     best, winner = reached, c
@@ -156,42 +151,23 @@ def _best_of(chosen, candidates, rows, fixed, low, high, outside, best, winner):
 
 
 @njit(nogil=True, cache=True)
-def _take(column, active, divisor, out):
-    """The feature of the active rows."""
-    for r in range(len(out)):
-        out[r] = np.float32(column[active[r]])
-    if divisor != 1:
-        for r in range(len(out)):
-            out[r] /= divisor
-
-
-@njit(nogil=True, cache=True)
-def _bins_of_two(pa, xa, step_a, xb, step_b, low, scale, digits, where):
-    """The places of the rows' bins under a candidate, and under another in the upper halves."""
-    top = np.float32((_LANES << digits) - 1)
+def _bins_of_two(pa, xa, step_a, xb, step_b, low, scale, bins, where):
+    """The bins of the rows under a candidate, and under another in the upper halves."""
+    top = np.float32(bins - 1)
     for r in range(len(pa)):
         a = (pa[r] + step_a * xa[r] - low) * scale
         b = (pa[r] + step_b * xb[r] - low) * scale
         a = min(max(a, np.float32(0)), top)
         b = min(max(b, np.float32(0)), top)
         where[r] = np.uint32(np.int32(a)) | np.uint32(np.int32(b)) << _HALF
-    for r in range(len(pa)):  # in one loop both take twice the time
-        where[r] = _place(where[r], digits)
-
-
-@njit(nogil=True, cache=True, inline="always")
-def _place(b, digits):
-    """Where bin `b` is kept: `_LANES` runs of ``2**digits`` bins lie interleaved, to be summed side by side.
-
-    Both halves of `b` at a time.
-    """
-    inside = ((np.uint32(1) << digits) - np.uint32(1)) * _BOTH
-    return (b & inside) << _LANE_DIGITS | b >> digits & np.uint32(_LANES - 1) * _BOTH
 
 
 @njit(nogil=True, cache=True)
 def _add_effects(where, ea, positive, gains, total):
-    """Fill the two histograms of positive and those of all effects; the first `positive` rows have positive ones."""
+    """Fill the two histograms of positive and those of all effects; the first `positive` rows have positive ones.
+
+    `positive` is unsigned, so that rows counted from it are not tested for being negative.
+    """
     gains_a, gains_b, total_a, total_b = gains[0], gains[1], total[0], total[1]
     bins = len(gains_a)
     for b in range(bins):
@@ -206,56 +182,49 @@ def _add_effects(where, ea, positive, gains, total):
         total_a[b] = gains_a[b]
     for b in range(bins):
         total_b[b] = gains_b[b]
-    for r in range(positive, len(ea)):
+    for r in range(positive, np.uint64(len(ea))):
         w, e = where[r], ea[r]
         total_a[w & _LOW_HALF] += e
         total_b[w >> _HALF] += e
 
 
 @njit(nogil=True, cache=True)
-def _bound(gains, total, above, bound, fixed):
-    """What no threshold can beat: the greatest, over bins, of all effects above the bin and its own positive ones.
+def _bounds(gains, total, fixed):
+    """What no threshold of a candidate can beat: the greatest of all effects above a bin and its own positive ones.
 
-    `above` and `bound` are scratch, one number a lane.
+    Of two candidates side by side, since neither's sums wait for the other's.
     """
-    for lane in range(_LANES):
-        above[lane] = 0
-    for lane in range(_LANES):
-        bound[lane] = 0
-    for first in range(len(gains) - _LANES, -1, -_LANES):
-        g, t = gains[first : first + _LANES], total[first : first + _LANES]
-        for lane in range(_LANES):
-            here = above[lane] + g[lane]
-            bound[lane] = here if here > bound[lane] else bound[lane]
-            above[lane] += t[lane]
-    greatest, higher = np.int64(0), fixed
-    for lane in range(_LANES - 1, -1, -1):
-        greatest = max(greatest, higher + bound[lane])
-        higher += above[lane]
-    return greatest
+    gains_a, gains_b, total_a, total_b = gains[0], gains[1], total[0], total[1]
+    zero = gains_a[0] - gains_a[0]
+    bound_a, bound_b, above_a, above_b = zero, zero, zero, zero
+    for b in range(len(gains_a) - 1, -1, -1):
+        bound_a = max(bound_a, above_a + gains_a[b])
+        bound_b = max(bound_b, above_b + gains_b[b])
+        above_a += total_a[b]
+        above_b += total_b[b]
+    return max(fixed + bound_a, 0), max(fixed + bound_b, 0)
 
 
 @njit(nogil=True, cache=True)
 def _best_inside(pa, step, xa, ea, places, gains, total, fixed, outside, best):
     """The candidate's greatest gain if it exceeds `best`, else anything not above `best`."""
-    where, shift, digits = places
+    where, shift = places
     bins = len(gains)
     best = max(best, np.int64(0))
     above = fixed
     for b in range(bins - 1, outside - 1, -1):
-        above += total[_place(np.uint32(b), digits)]
+        above += total[b]
         best = max(best, above)
     slot = np.zeros(bins, dtype=np.int32)  # 1, 2, ... for the bins worth sorting
     edge = np.empty(bins, dtype=np.int64)
     k = 0
     above = fixed
     for b in range(bins - 1, -1, -1):
-        place = _place(np.uint32(b), digits)
-        if above + gains[place] > best:
+        if above + gains[b] > best:
             k += 1
-            slot[place] = k
+            slot[b] = k
             edge[k - 1] = above
-        above += total[place]
+        above += total[b]
     if k == 0:
         return best
     first = np.full(k, -1, dtype=np.int32)

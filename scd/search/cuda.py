@@ -25,6 +25,8 @@ _SCRATCH_BYTES = 512 << 20  # of histograms at a time
 
 project = reference.project
 output_sums = reference.output_sums
+hidden_effects = reference.hidden_effects
+take_step = reference.take_step
 
 
 def search(

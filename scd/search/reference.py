@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from scd.objective import cross_entropy_effects, zero_one_effects
 from scd.search import Best, Window
 
 _CANDIDATE_BYTES = 64  # of working memory a (row, candidate) pair takes below
@@ -125,6 +126,87 @@ def output_sums(active: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
     for k in range(active.shape[1]):
         sums += output[:, k, None] * active[:, k]
     return sums
+
+
+def hidden_effects(
+    sums: torch.Tensor,
+    active: torch.Tensor,
+    nodes: torch.Tensor,
+    unit: torch.Tensor,
+    threshold: torch.Tensor,
+    batch: torch.Tensor,
+    negatives: int,
+    weights: tuple[int, int] | None,
+) -> torch.Tensor:
+    """What turning one hidden node a vote on is worth, row by row.
+
+    Parameters
+    ----------
+    sums : (V, n) float64
+    active : (V, h, n) uint8
+    nodes : (V,) int64
+    unit : (V,) float64
+        The nodes' output weights.
+    threshold : (V,) float64
+        Of the output nodes.
+    batch : (V, n) bool
+    negatives : int
+        Rows of label 0, which come first.
+    weights : (int, int) or None
+        Of a right row of each label; None for cross-entropy.
+
+    Returns
+    -------
+    (V, n) int64
+    """
+    votes = torch.arange(len(nodes), device=nodes.device)
+    off = sums - unit[:, None] * active[votes, nodes] - threshold[:, None]
+    if weights is None:
+        return cross_entropy_effects(off, off + unit[:, None], batch, negatives)
+    return zero_one_effects(off, off + unit[:, None], batch, negatives, weights)
+
+
+def take_step(
+    projections: torch.Tensor,
+    active: torch.Tensor,
+    sums: torch.Tensor,
+    nodes: torch.Tensor,
+    unit: torch.Tensor,
+    columns: torch.Tensor,
+    divisor: float,
+    features: torch.Tensor,
+    steps: torch.Tensor,
+    norms: torch.Tensor | None,
+    thresholds: torch.Tensor,
+) -> None:
+    """Change one hidden node a vote by a step on one feature, and `projections`, `active` and `sums` with it.
+
+    Parameters
+    ----------
+    projections : (V, h, n) float32
+    active : (V, h, n) uint8
+    sums : (V, n) float64
+        Changes by multiples of the output weights, so exactly.
+    nodes : (V,) int64
+    unit : (V,) float64
+        The nodes' output weights.
+    columns : (d, n) float32 or uint8
+    divisor : float
+        The features are ``columns / divisor``.
+    features : (V,) int64
+    steps : (V,) float32
+    norms : (V,) float32 or None
+        What the projections are divided by after the step.
+    thresholds : (V,) float32
+        The nodes' new thresholds.
+    """
+    votes = torch.arange(len(nodes), device=nodes.device)
+    p = projections[votes, nodes] + steps[:, None] * (columns[features].float() / divisor)
+    if norms is not None:
+        p /= norms[:, None]
+    on = (p > thresholds[:, None]).to(torch.uint8)
+    sums += unit[:, None] * (on.double() - active[votes, nodes].double())
+    projections[votes, nodes], active[votes, nodes] = p, on
 
 
 def search_logistic(
