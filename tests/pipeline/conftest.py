@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
 
 
 @pytest.fixture(scope="session")
@@ -28,3 +31,15 @@ def run_in_miniature() -> Callable[..., dict[str, Any]]:
         return run(config)
 
     return run_into
+
+
+@pytest.fixture
+def small(compose_config: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
+    """A small experiment on digits; more overrides may follow."""
+
+    def composed(*overrides: str) -> dict[str, Any]:
+        attacked = () if "attack=none" in overrides else ("attack.max_iter=3",)
+        iterations = () if {"model=mlp", "model=lenet"} & set(overrides) else ("model.n_iter=30",)
+        return compose_config(*iterations, "points.count=3", "model.n_votes=4", *attacked, *overrides)
+
+    return composed
