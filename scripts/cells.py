@@ -75,9 +75,9 @@ def distance_cell(
 
 
 def largest(found: pd.DataFrame) -> pd.Series:
-    """The attack of most effort; points that several models get right go first, then the last among equals."""
+    """The attack of most effort; points right for several models by choice go first, then the last among equals."""
     effort = found["points"] * found["max_iter"].fillna(1) * found["restarts"].fillna(1) * found["n_votes"]
-    shared = found["points_rule"].isin(["correct_for_all"]).astype(float)
+    shared = (found["right_for"] > 1).astype(float)
     return found.loc[(effort * (1 + shared))[::-1].idxmax()]
 
 

@@ -32,6 +32,7 @@ from scripts.claims_text import (
 from scripts.collect import examples
 from scripts.figure_substitute import figure2
 from scripts.figure_votes import figure1
+from scripts.table_distances import of_table_5
 from scripts.table_transfer import LITERAL, table6
 
 SIGN = ("scd01", "scdce", "scdcebnn")
@@ -138,7 +139,7 @@ def grows_with_votes(store: Store) -> Verdict:
 def more_hidden_nodes(store: Store) -> Verdict:
     """Table 5: 64 nodes against 20, on the same points."""
     runs = where(store.all_attacks, dataset="cifar10", model="scd01", attack="hsj", as_in_table5=True)
-    pair = [where(runs, hidden_nodes=nodes) for nodes in (64, 20)]
+    pair = [of_table_5(runs, nodes) for nodes in (64, 20)]
     if not all(len(found) for found in pair):
         return untested("Table 5 for 20 and 64 hidden nodes")
     difference = paired(*(examples(largest(found)["path"])["l2"].dropna() for found in pair))

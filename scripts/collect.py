@@ -124,9 +124,15 @@ def _of(config: dict[str, Any]) -> dict[str, Any]:
         "hidden_nodes": nodes,
         "seed": config["seed"],
         "precision": config["model"].get("precision", "float32"),
+        "right_for": _right_for(config.get("points") or {}),
         "as_configured": ours == _settings(_composed(*names)),
         "as_in_table5": bool(table5) and ours == _settings(_composed(*names, *table5)),
     }
+
+
+def _right_for(points: dict[str, Any]) -> int:
+    """How many models had to get a point right for it to be drawn."""
+    return max(1, len(points.get("models") or ())) if points.get("rule") == "correct_for_all" else 1
 
 
 def _settings(config: dict[str, Any]) -> dict[str, Any]:

@@ -55,7 +55,7 @@ def _beat(dataset: str, found: dict[str, pd.DataFrame]) -> Drawn:
 def images(store: Store, dataset: str) -> Drawn:
     """One image of a set, the nearest adversarial of each model beside it, and their difference, stretched."""
     found = {m: rows for m in IMAGE_MODELS if len(rows := _runs(store, dataset, m))}
-    title = f"Images: original, adversarial and difference ({dataset})"
+    title = f"Images of {dataset}: original, adversarial and difference"
     if not found:
         return Drawn(title, pd.DataFrame(), None, [f"Filled by: `{command(dataset, 'scd01', 'hsj')}`"])
     index, examples = _common(found)

@@ -21,7 +21,8 @@ def bnn_run(tmp_path):
         (folder / "examples.csv").write_text("\n".join(["index,l2", *rows]) + "\n")
         return {
             "dataset": "cifar10", "model": "bnn", "attack": "hsj", "norm": "l2", "start": "noise", "n_votes": n_votes,
-            "points": len(distances), "max_iter": 100, "restarts": restarts, "points_rule": "indices", "path": folder,
+            "points": len(distances), "max_iter": 100, "restarts": restarts, "points_rule": "indices",
+            "right_for": 1, "path": folder,
         }  # fmt: skip
 
     return write
@@ -67,7 +68,7 @@ def attack_run(tmp_path):
         return {
             "dataset": "cifar10", "model": model, "attack": attack, "norm": "l2", "start": "noise", "voting": "hard",
             "n_votes": 100, "points": len(distances), "max_iter": 100, "restarts": 10,
-            "points_rule": "correct_for_all", "path": folder,
+            "points_rule": "correct_for_all", "right_for": 4, "path": folder,
         }  # fmt: skip
 
     return write

@@ -95,6 +95,7 @@ def test_the_heartbeat_and_its_adversarials(tmp_path):
         np.savez(path / "adversarials.npz", index=[7, 9], label=[0, 1], original=original, adversarial=adversarial)
         rows.append({"dataset": "ecg200", "model": model, "attack": "hsj", "norm": "l2", "start": "noise", "path": path,
                      "voting": "hard", "points": 2, "max_iter": 1, "restarts": 1, "n_votes": 3, "points_rule": "first",
+                     "right_for": 1,
                      "folder": model})  # fmt: skip
     found = pd.DataFrame(rows)
     drawn = figure3(Store(pd.DataFrame(), found, pd.DataFrame(), found))

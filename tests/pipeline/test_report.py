@@ -116,7 +116,8 @@ def test_claims_follow_from_distances_of_the_same_points(tmp_path):
         path.mkdir()
         pd.DataFrame({"index": index, "l2": l2}).to_csv(path / "examples.csv", index=False)
         rows.append({"dataset": "cifar10", "model": model, "attack": attack, "voting": "hard", "norm": "l2",
-                     "start": "noise", "points_rule": "correct_for_all", "points": len(index), "max_iter": 1,
+                     "start": "noise", "points_rule": "correct_for_all",
+                     "right_for": 4, "points": len(index), "max_iter": 1,
                      "restarts": 1, "n_votes": 3, "path": str(path), "folder": path.name, "l2_mean": np.mean(l2),
                      "as_in_table5": False, "hidden_nodes": 20, "l2_mean_low": 0.0, "l2_mean_high": 9.0,
                      "l2_mean_with_zeros": 1.0, "already_wrong": 0, "succeeded": len(index)})  # fmt: skip

@@ -58,7 +58,8 @@ def store(tmp_path):
         pd.DataFrame({"index": index, "l2": l2}).to_csv(path / "examples.csv", index=False)
         rows.append({
             "dataset": dataset, "model": model, "attack": attack, "voting": "hard", "norm": "l2", "start": "noise",
-            "points_rule": "correct", "points": len(index), "max_iter": 100.0, "restarts": 10.0, "n_votes": 100,
+            "points_rule": "correct", "right_for": 1,
+            "points": len(index), "max_iter": 100.0, "restarts": 10.0, "n_votes": 100,
             "n_iter": 1000, "already_wrong": 0, "succeeded": len(index), "l2_mean": float(np.mean(l2)),
             "l2_mean_low": 0.0, "l2_mean_high": 9.0, "l2_median": 1.0, "l2_mean_with_zeros": 1.0, "queries_mean": 1.0,
             "late_gain": 0.2, "hidden_nodes": 20, "as_in_table5": number == 0, "folder": str(number), "path": str(path),
@@ -81,7 +82,7 @@ def test_points_that_were_named_count_where_another_run_drew_them(store):
     mine = (runs["dataset"] == "cifar10") & (runs["attack"] != "surfree")
     runs.loc[mine, "points_rule"] = "indices"
     assert not len(protocol(replace(store, attacks=runs), "scd01", "hsj"))
-    drew = runs[mine].iloc[[1]].assign(model="lenet", points_rule="correct_for_all")
+    drew = runs[mine].iloc[[1]].assign(model="lenet", points_rule="correct_for_all", right_for=4)
     both = replace(store, attacks=pd.concat([runs, drew], ignore_index=True))
     assert len(protocol(both, "scd01", "hsj")) == 1
     assert len(protocol(both, "scd01", "surfree")) == 1
@@ -119,12 +120,38 @@ def test_table_5_takes_only_fifty_iterations_a_node(store):
     assert shown.drop(20).isna().all()
 
 
+def test_points_drawn_for_one_model_stand_in_table_5_and_not_before_those_of_all(store, tmp_path):
+    """Table 5's own run with 20 nodes is as large as Table 2's, and the later of the two."""
+    found = store.attacks[(store.attacks["model"] == "scd01") & (store.attacks["attack"] == "hsj")].iloc[:1]
+    shared = found.assign(points_rule="correct_for_all", right_for=4, l2_mean=1.0)
+    own = found.assign(points_rule="correct_for_all", right_for=1, l2_mean=2.0)
+    runs = pd.concat([shared, own], ignore_index=True)
+    both = replace(store, attacks=runs, all_attacks=runs.assign(hidden_nodes=20, as_in_table5=True))
+    cells = table2(both)[1].set_index(["row", "model"])
+    assert cells.loc[("HopSkipJump", "scd01"), "ours"] == 1.0
+    assert table5(both)[1].set_index("hidden_nodes").loc[20, "ours"] == 2.0
+    without = replace(both, all_attacks=both.all_attacks.iloc[:1])
+    assert table5(without)[1].set_index("hidden_nodes").loc[20, "ours"] == 1.0
+
+
 def test_table_8_pairs_points_by_their_index(store):
     _, cells, _ = table8(store)
     cell = cells[cells["row"] == "ecg200 (stand-in): p, scd01 against rf"].iloc[0]
     assert cell["points"] == 4
     assert cell["ours"] == pytest.approx(2 / 2**4)  # all four differences have one sign
     assert "ours –" in cells[cells["row"] == "ptb: p, scd01 against rf"].iloc[0]["shown"]
+
+
+def test_table_8_shows_other_attacks_where_they_were_run_and_asks_for_none(store):
+    wide = store.attacks[store.attacks["dataset"] == "ecg200"].assign(attack="hsj_wide", l2_mean=0.5)
+    attacks = pd.concat([store.attacks, wide[wide["model"] == "scd01"]], ignore_index=True)
+    cells = table8(replace(store, attacks=attacks))[1].set_index(["row", "model"])
+    row = "ecg200 (stand-in): HopSkipJump, moves of a tenth, L2"
+    assert cells.loc[(row, "scd01"), "ours"] == 0.5
+    assert cells.loc[(row, "rf"), "shown"] == "–"
+    assert pd.isna(cells.loc[(row, "rf"), "command"])
+    other = "Boundary|RayS|moves of a tenth|White-box"
+    assert set(cells.index.get_level_values(0)[cells.index.get_level_values(0).str.contains(other)]) == {row}
 
 
 def test_what_is_amiss_with_the_data_stands_under_the_table(store):
