@@ -130,7 +130,9 @@ def test_points_drawn_for_one_model_stand_in_table_5_and_not_before_those_of_all
     cells = table2(both)[1].set_index(["row", "model"])
     assert cells.loc[("HopSkipJump", "scd01"), "ours"] == 1.0
     assert table5(both)[1].set_index("hidden_nodes").loc[20, "ours"] == 2.0
-    without = replace(both, all_attacks=both.all_attacks.iloc[:1])
+    first = found.assign(points_rule="first", right_for=1, l2_mean=3.0)
+    runs = pd.concat([shared, first], ignore_index=True)
+    without = replace(both, all_attacks=runs.assign(hidden_nodes=20, as_in_table5=True, points=[3, 1]))
     assert table5(without)[1].set_index("hidden_nodes").loc[20, "ours"] == 1.0
 
 
@@ -144,14 +146,18 @@ def test_table_8_pairs_points_by_their_index(store):
 
 def test_table_8_shows_other_attacks_where_they_were_run_and_asks_for_none(store):
     wide = store.attacks[store.attacks["dataset"] == "ecg200"].assign(attack="hsj_wide", l2_mean=0.5)
-    attacks = pd.concat([store.attacks, wide[wide["model"] == "scd01"]], ignore_index=True)
+    boundary = wide.assign(attack="boundary", norm=np.nan)  # an attack of one norm has no such setting
+    more = [wide[wide["model"] == "scd01"], boundary[boundary["model"] == "rf"]]
+    attacks = pd.concat([store.attacks, *more], ignore_index=True)
     cells = table8(replace(store, attacks=attacks))[1].set_index(["row", "model"])
     row = "ecg200 (stand-in): HopSkipJump, moves of a tenth, L2"
     assert cells.loc[(row, "scd01"), "ours"] == 0.5
     assert cells.loc[(row, "rf"), "shown"] == "–"
     assert pd.isna(cells.loc[(row, "rf"), "command"])
     other = "Boundary|RayS|moves of a tenth|White-box"
-    assert set(cells.index.get_level_values(0)[cells.index.get_level_values(0).str.contains(other)]) == {row}
+    rows = cells.index.get_level_values(0)
+    assert set(rows[rows.str.contains(other)]) == {row, "ecg200 (stand-in): Boundary, L2"}
+    assert cells.loc[("ecg200 (stand-in): Boundary, L2", "rf"), "ours"] == 0.5
 
 
 def test_what_is_amiss_with_the_data_stands_under_the_table(store):
