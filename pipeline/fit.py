@@ -173,7 +173,7 @@ def _shard_votes(model: Any, rows: int) -> int:
 
         if torch.cuda.is_available():
             return 100
-    return max(10, 2 * (os.cpu_count() or 1), 25_000 // rows)
+    return max(getattr(model, "shard_votes", 10), 2 * (os.cpu_count() or 1), 25_000 // rows)
 
 
 def shard_ranges(missing: list[int], size: int) -> list[range]:

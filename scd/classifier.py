@@ -94,6 +94,7 @@ class SCDClassifier(VoteEnsemble):
     _forward: StackedVotes
 
     method_version: ClassVar[int] = 2  # a threshold outside all rows keeps a margin
+    shard_votes: ClassVar[int] = 25
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "loss": [StrOptions({"01", "ce"})],

@@ -61,6 +61,9 @@ class VoteEnsemble(ClassifierMixin, BaseEstimator):
     resumable: ClassVar[bool] = False
     """Whether `fit_votes` takes a `checkpoint` file and, killed in a shard, goes on from it."""
 
+    shard_votes: ClassVar[int] = 10
+    """Votes that are best trained together on a CPU: more share what a call costs once, fewer are lost by a kill."""
+
     n_votes: int
     voting: str
     n_features_in_: int
