@@ -34,6 +34,7 @@ BLACK_BOX = {
     "cgba": "CGBA",
     "noise": "Noise",
 }
+ATTACKS = {**IN_TABLE_2, **BLACK_BOX, "whitebox": "White-box (bound)"}
 _DRAWN = ("correct", "correct_for_all", "random")
 BOUNDS = (
     f"An attack gives an upper bound of the distance. †: the second half of its queries still gained more than "
@@ -49,14 +50,11 @@ def table2(store: Store) -> Table:
     for model in models:
         known = paper_value(paper, model=model, metric="clean_accuracy_percent")
         cells.append(accuracy_cell(store, "cifar10", model, known, "Clean accuracy, %"))
-    for attack, label in {**IN_TABLE_2, **BLACK_BOX, "whitebox": "White-box (bound)"}.items():
+    for attack, label in ATTACKS.items():
         for model in models:
             found = protocol(store, model, attack)
             cell = distance_cell(label, "cifar10", model, attack, paper_value(paper, model=model, attack=attack), found)
-            if attack not in IN_TABLE_2 and not len(found):
-                del cell["command"]  # not the paper's
-                cell["shown"] = "–"
-            cells.append(cell)
+            cells.append(cell if attack in IN_TABLE_2 else _not_asked_for(cell))
     for label, also_white in (("Best black-box", False), ("Best of all", True)):
         cells += [_best_cell(store, model, label, also_white) for model in models]
     notes = [
@@ -66,6 +64,11 @@ def table2(store: Store) -> Table:
         *missing(cells),
     ]
     return "Table 2: mean minimum L2 distortion, CIFAR-10 class 0 against 1", pd.DataFrame(cells), notes
+
+
+def _not_asked_for(cell: Cell) -> Cell:
+    """The cell of an attack that is not the paper's: without a run it is empty, and no command is named for it."""
+    return {**{k: v for k, v in cell.items() if k != "command"}, "shown": "–"} if "command" in cell else cell
 
 
 def _controls(store: Store) -> list[str]:
@@ -224,17 +227,15 @@ def table8(store: Store) -> Table:
 def _other_attacks(store: Store, dataset: str, label: str, models: tuple[str, ...]) -> list[Cell]:
     """A row for each attack that is not the paper's on this set and was run on any of these models."""
     cells: list[Cell] = []
-    for attack, name in {**IN_TABLE_2, **BLACK_BOX, "whitebox": "White-box (bound)"}.items():
+    for attack, name in ATTACKS.items():
         runs = {m: where(store.attacks, dataset=dataset, model=m, attack=attack) for m in models}
         runs = {m: found[found["norm"].ne("linf")] if len(found) else found for m, found in runs.items()}
         if attack == "hsj" or not any(map(len, runs.values())):
             continue
-        for model, found in runs.items():
-            cell = distance_cell(f"{label}: {name}, L2", dataset, model, attack, None, found)
-            if not len(found):
-                del cell["command"]
-                cell["shown"] = "–"
-            cells.append(cell)
+        cells += [
+            _not_asked_for(distance_cell(f"{label}: {name}, L2", dataset, model, attack, None, found))
+            for model, found in runs.items()
+        ]
     return cells
 
 
