@@ -18,11 +18,7 @@ import torch
 
 from scd.draws import Draws
 from scd.networks import GRID, Networks, Settings, initial_networks
-from scd.objective import (
-    SelectionScore,
-    right_rows,
-    zero_one_output_effects,
-)
+from scd.objective import SelectionScore, right_rows
 from scd.recording import Recorded, in_place
 from scd.search import Window
 from scd.seeds import generator_for
@@ -69,9 +65,10 @@ class Descent:
         self.generators = [generator_for(root_seed, "vote", v) for v in votes]
         self.all_votes = torch.arange(len(votes), device=self.device)
         self.now = initial_networks(settings, d, self.generators, self.device)
+        self.changed = torch.zeros_like(self.now.thresholds, dtype=torch.bool)  # nodes since the best network
         self.projections = kernel.project(columns, self.now.hidden, divisor)  # (V, h, n) float32
         self.now.thresholds = _medians(self.projections)
-        self.active = (self.projections > self.now.thresholds[:, :, None]).to(torch.uint8)
+        self.active = kernel.activations(self.projections, self.now.thresholds)
         self.sums = self._output_sums()
         everything = torch.ones(len(votes), n, dtype=torch.bool, device=self.device)
         self._search_output(everything, steps=False)
@@ -117,7 +114,7 @@ class Descent:
             self._iterate(*draw)
 
     def _iterate(self, batch: torch.Tensor, chosen_nodes: torch.Tensor, features: torch.Tensor) -> None:
-        before = self._snapshot_output() if self.settings.rollback else None
+        before = self._snapshot() if self.settings.rollback else None
         self._search_output(batch, steps=True)
         undo = []
         for nodes, tried in zip(chosen_nodes, features, strict=True):
@@ -161,10 +158,9 @@ class Descent:
             )
         else:
             combined = self._combined()
-            effects = zero_one_output_effects(batch, self.negatives, self.score.weights(combined))
+            effects = self.kernel.output_effects(batch, self.negatives, self.score.weights(combined))
             window = self._window(batch, now.output_threshold.float()) if steps else None
-            sums = self.sums.float()  # exact for sums below 16, so for any 256 unit-norm weights
-            chosen, threshold, _ = self.kernel.search(sums, self.active, features, moves.float(), effects, window)
+            chosen, threshold, _ = self.kernel.search_output(self.sums, self.active, features, moves, effects, window)
             threshold = threshold.double()
         node = features.gather(1, chosen[:, None])[:, 0]
         now.output[self.all_votes, node] += moves.gather(1, chosen[:, None])[:, 0]
@@ -205,6 +201,7 @@ class Descent:
             now.hidden[votes, nodes] /= norm[:, None]
             threshold = threshold / norm
         now.thresholds[votes, nodes] = threshold
+        self.changed[votes, nodes] = True
         self.kernel.take_step(
             self.projections, self.active, self.sums, nodes, unit,
             self.columns, self.divisor, feature, step, norm, threshold,
@@ -223,30 +220,32 @@ class Descent:
 
     def _refresh(self) -> None:
         self.projections = self.kernel.project(self.columns, self.now.hidden, self.divisor)
-        self.active = (self.projections > self.now.thresholds[:, :, None]).to(torch.uint8)
+        self.active = self.kernel.activations(self.projections, self.now.thresholds)
         self.sums = self._output_sums()
 
     def _remember_best(self) -> torch.Tensor:
         """(V,) bool: the votes whose network is the best they have seen, by today's score."""
         right, combined = self.right(), self._combined()
         improved = self.score.score(right, combined) > self.score.score(self.best_right, combined)
-        self.best.copy_from(self.now, improved)
+        self.best.copy_from(self.now, improved, self.changed)
+        self.changed &= ~improved[:, None]
         self.best_right = torch.where(improved[:, None], right, self.best_right)
         return improved
 
     # ------------------------------------------------------------------ rollback (step 4 of Algorithm 1)
 
-    def _snapshot_output(self) -> tuple[torch.Tensor, torch.Tensor]:
-        return self.now.output.clone(), self.now.output_threshold.clone()
+    def _snapshot(self) -> tuple[torch.Tensor, ...]:
+        return self.now.output.clone(), self.now.output_threshold.clone(), self.active.clone()
 
     def _snapshot_nodes(self, nodes: torch.Tensor) -> list[torch.Tensor]:
-        kept = (self.now.hidden, self.now.thresholds, self.projections, self.active)
+        kept = (self.now.hidden, self.now.thresholds, self.projections)
         return [x[self.all_votes, nodes] for x in kept]
 
-    def _roll_back(self, votes: torch.Tensor, before: tuple[torch.Tensor, torch.Tensor], undo: list[Any]) -> None:
-        self.now.output[votes], self.now.output_threshold[votes] = before[0][votes], before[1][votes]
+    def _roll_back(self, votes: torch.Tensor, before: tuple[torch.Tensor, ...], undo: list[Any]) -> None:
+        for x, old in zip((self.now.output, self.now.output_threshold, self.active), before, strict=True):
+            x[votes] = old[votes]
         for nodes, saved in reversed(undo):
-            kept = (self.now.hidden, self.now.thresholds, self.projections, self.active)
+            kept = (self.now.hidden, self.now.thresholds, self.projections)
             for x, old in zip(kept, saved, strict=True):
                 x[self.all_votes[votes], nodes[votes]] = old[votes]
         self.sums = self._output_sums()

@@ -48,14 +48,15 @@ class Networks:
     output: torch.Tensor  # (V, h) float64, multiples of 1 / GRID
     output_threshold: torch.Tensor  # (V,) float64
 
-    def copy_from(self, other: Networks, chosen: torch.Tensor) -> None:
-        """Overwrite the votes that are `chosen`, (V,) bool."""
-        for name in ("hidden", "thresholds", "output", "output_threshold"):
+    def copy_from(self, other: Networks, chosen: torch.Tensor, nodes: torch.Tensor) -> None:
+        """Overwrite the votes that are `chosen`, (V,) bool; of their hidden nodes only these `nodes`, (V, h) bool."""
+        masks = {"hidden": nodes & chosen[:, None], "thresholds": chosen, "output": chosen, "output_threshold": chosen}
+        for name, mask in masks.items():
             mine, others = getattr(self, name), getattr(other, name)
             if mine.device.type == "cpu":  # few votes improve: copy those
-                mine[chosen] = others[chosen]
+                mine[mask] = others[mask]
             else:  # how many they are would have to be waited for: copy under a mask
-                torch.where(chosen.view(-1, *[1] * (mine.ndim - 1)), others, mine, out=mine)
+                torch.where(mask.view(*mask.shape, *[1] * (mine.ndim - mask.ndim)), others, mine, out=mine)
 
     def clone(self) -> Networks:
         return Networks(*(getattr(self, f).clone() for f in ("hidden", "thresholds", "output", "output_threshold")))

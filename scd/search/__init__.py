@@ -58,7 +58,7 @@ class Search(Protocol):
     steps : (V, C) float32
         Candidate ``c`` of vote ``v`` has the projections
         ``projections[v] + steps[v, c] * (columns[features[v, c]] / divisor)``.
-    effects : (V, n) int64
+    effects : (V, n) int64, or int32 where that holds any sum of them
         0 for rows that do not matter (outside the batch, or not changed by this node).
     window : Window or None
     divisor : float

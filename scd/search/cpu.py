@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from numba import njit, prange
 
 from scd.devices import threads_for
-from scd.search import Best, Window, cpu_node
+from scd.networks import GRID
+from scd.objective import FIXED_POINT
+from scd.search import Best, Window, cpu_bits, cpu_node
 
+_INT32 = 2**31  # what numbers of half the memory stay below
 _BLOCK = 256  # rows a projection works on at a time, so that the sums of a vote stay in the L1 cache
 
 
@@ -45,26 +50,15 @@ def search(
     divisor: float = 1.0,
 ) -> Best:
     """See :class:`scd.search.Search`."""
-    votes = len(projections)
-    candidate = np.zeros(votes, dtype=np.int64)
-    threshold = np.zeros(votes, dtype=np.float32)
-    gain = np.zeros(votes, dtype=np.int64)
     x = columns.numpy()[None] if columns.ndim == 2 else columns.numpy()
     node = (projections.numpy(), x, np.float32(divisor), features.numpy(), steps.numpy(), effects.numpy())
-    found = (candidate, threshold, gain)
-    with threads_for(votes):
+    found = _nothing_found(len(projections))
+    with threads_for(len(projections)):
         if window is None:
-            narrow = np.abs(node[-1]).sum(axis=1).max() < 2**31  # then half the memory will do
-            zero = np.zeros(1, dtype=np.int32 if narrow else np.int64)
-            if _are_activations(columns, divisor):
-                from scd.search.cpu_activations import search_activation_votes
+            from scd.search.cpu_histogram import search_votes
 
-                search_activation_votes(node[0], x, *node[3:], zero, *found)
-            else:
-                from scd.search.cpu_histogram import search_votes
-
-                greatest = 255 / divisor if columns.dtype == torch.uint8 else np.inf
-                search_votes(*node, zero, np.float32(greatest), *found)
+            greatest = 255 / divisor if columns.dtype == torch.uint8 else np.inf
+            search_votes(*node, _zero_for(effects), np.float32(greatest), *found)
         else:
             from scd.search.cpu_window import search_window_votes  # compiled only where it is used
 
@@ -72,13 +66,54 @@ def search(
     return Best(*(torch.from_numpy(each) for each in found))
 
 
-def _are_activations(columns: torch.Tensor, divisor: float) -> bool:
-    return columns.ndim == 3 and columns.dtype == torch.uint8 and divisor == 1 and bool(columns.max() <= 1)
+def _nothing_found(votes: int) -> tuple[Any, ...]:
+    return np.zeros(votes, dtype=np.int64), np.zeros(votes, dtype=np.float32), np.zeros(votes, dtype=np.int64)
+
+
+def _zero_for(effects: torch.Tensor) -> Any:
+    """(1,) of the shorter type in which no sum of these effects overflows: half the memory, twice as many at a time."""
+    narrow = effects.dtype == torch.int32 or cpu_node.greatest_total(effects.numpy()) < _INT32
+    return np.zeros(1, dtype=np.int32 if narrow else np.int64)
+
+
+def activations(projections: torch.Tensor, thresholds: torch.Tensor) -> torch.Tensor:
+    """See :func:`scd.search.reference.activations`; (V, ceil(h / 32), n) int32, the words of ``cpu_bits.py``."""
+    votes, hidden, n = projections.shape
+    words = torch.empty(votes, -(-hidden // cpu_bits.LANES), n, dtype=torch.int32)
+    with threads_for(votes):
+        cpu_bits.pack(projections.numpy(), thresholds.numpy(), _words(words))
+    return words
+
+
+def _words(active: torch.Tensor) -> Any:
+    return active.numpy().view(np.uint32)
+
+
+def search_output(
+    sums: torch.Tensor,
+    active: torch.Tensor,
+    features: torch.Tensor,
+    steps: torch.Tensor,
+    effects: torch.Tensor,
+    window: Window | None = None,
+) -> Best:
+    """See :func:`scd.search.reference.search_output`."""
+    if window is not None:
+        columns = np.stack([cpu_bits.unpack(words) for words in _words(active)])
+        return search(sums.float(), torch.from_numpy(columns), features, steps.float(), effects, window)
+    found = _nothing_found(len(sums))
+    with threads_for(len(sums)):
+        from scd.search.cpu_activations import search_activation_votes
+
+        search_activation_votes(
+            sums.numpy(), _words(active), features.numpy(), steps.numpy(), effects.numpy(), _zero_for(effects), *found
+        )
+    return Best(*(torch.from_numpy(each) for each in found))
 
 
 def search_logistic(
     sums: torch.Tensor,
-    inputs: torch.Tensor,
+    active: torch.Tensor,
     features: torch.Tensor,
     steps: torch.Tensor,
     labels: torch.Tensor,
@@ -94,10 +129,23 @@ def search_logistic(
         from scd.search.cpu_logistic import search_logistic_votes
 
         search_logistic_votes(
-            sums.numpy(), inputs.numpy(), features.numpy(), steps.numpy(), labels.numpy(), rows.numpy(),
+            sums.numpy(), _words(active), features.numpy(), steps.numpy(), labels.numpy(), rows.numpy(),
             candidate, threshold, loss,
         )  # fmt: skip
     return torch.from_numpy(candidate), torch.from_numpy(threshold), torch.from_numpy(loss)
+
+
+def output_effects(batch: torch.Tensor, negatives: int, weights: tuple[int, int]) -> torch.Tensor:
+    """See :func:`scd.objective.zero_one_output_effects`."""
+    out = _empty_effects(batch.shape, max(weights))
+    with threads_for(len(out)):
+        cpu_node.output_effects(batch.numpy(), negatives, weights, out.numpy())
+    return out
+
+
+def _empty_effects(shape: tuple[int, ...], greatest: float) -> torch.Tensor:
+    """Effects of at most this magnitude: in 32 bits if these hold any sum of them."""
+    return torch.empty(shape, dtype=torch.int32 if greatest * shape[1] < _INT32 else torch.int64)
 
 
 def hidden_effects(
@@ -111,8 +159,9 @@ def hidden_effects(
     weights: tuple[int, int] | None,
 ) -> torch.Tensor:
     """See :func:`scd.search.reference.hidden_effects`."""
-    out = torch.empty(sums.shape, dtype=torch.int64)
-    node = (sums.numpy(), active.numpy(), nodes.numpy(), unit.numpy(), threshold.numpy(), batch.numpy(), negatives)
+    greatest = FIXED_POINT * float(unit.abs().max()) + 1 if weights is None else max(weights)
+    out = _empty_effects(sums.shape, greatest)
+    node = (sums.numpy(), _words(active), nodes.numpy(), unit.numpy(), threshold.numpy(), batch.numpy(), negatives)
     with threads_for(len(sums)):
         if weights is None:
             cpu_node.cross_entropy(*node, out.numpy())
@@ -138,24 +187,16 @@ def take_step(
     norms = torch.ones(len(nodes)) if norms is None else norms
     with threads_for(len(nodes)):
         cpu_node.take_step(
-            projections.numpy(), active.numpy(), sums.numpy(), nodes.numpy(), unit.numpy(), columns.numpy(),
+            projections.numpy(), _words(active), sums.numpy(), nodes.numpy(), unit.numpy(), columns.numpy(),
             np.float32(divisor), features.numpy(), steps.numpy(), norms.numpy(), thresholds.numpy(),
         )  # fmt: skip
 
 
 def output_sums(active: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
     """See :func:`scd.search.reference.output_sums`."""
-    votes, _, n = active.shape
-    out = np.zeros((votes, n))
-    with threads_for(votes):
-        _output_sums(active.numpy(), output.numpy(), out)
-    return torch.from_numpy(out)
-
-
-@njit(parallel=True, nogil=True, cache=True)
-def _output_sums(active, output, out):
-    for v in prange(len(out)):
-        for k in range(output.shape[1]):
-            weight, on, total = output[v, k], active[v, k], out[v]
-            for i in range(len(total)):
-                total[i] += weight * on[i]
+    weights = (output.numpy() * GRID).astype(np.int64)
+    out = torch.empty(active.shape[0], active.shape[2], dtype=torch.float64)
+    narrow = np.abs(weights).sum(axis=1).max() < _INT32
+    with threads_for(len(out)):
+        cpu_node.output_sums(_words(active), weights.astype(np.int32) if narrow else weights, out.numpy())
+    return out

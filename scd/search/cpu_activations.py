@@ -1,8 +1,10 @@
 """The output node's search over all thresholds, compiled: its inputs are activations, 0 or 1.
 
-A step on an input shifts the rows in which it is on by the step and leaves the others. So the sorted projections are
-the sorted unchanged ones merged with the same shifted, and the merged order is shared by all inputs: what differs is
-which of a row's two places counts. One pass over that order adds up the effects for 32 inputs at a time.
+A step on an input shifts the rows in which it is on and leaves the others. Projections are put into bins of which a
+whole number is as wide as the step, so that a shifted row lies that many bins further. One pass from the last bin to
+the first adds up the effects of the rows in which each input is on, for 32 inputs at a time; from these sums come the
+gains of all steps, up and down, at all edges of bins. Where the positive effects in a bin could lift the gain at its
+edge to the greatest of these, the rows in it are sorted: a few bins of a few steps. The result is that of sorting all.
 """
 
 from __future__ import annotations
@@ -10,133 +12,218 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, prange
 
+from scd.search.cpu_bits import LANES, add_where_on, bit_of, unpack
+from scd.search.cpu_histogram import search_vote
 from scd.search.cpu_sorting import ascending
-from scd.search.cpu_thresholds import lowest_threshold
+from scd.search.cpu_thresholds import extremes, threshold_below
 
-_LANES = 32  # inputs of a pass, one bit each
+_ROWS_PER_BIN = 8  # on average
+_FEWEST_BINS = 64
+_BINS_TOGETHER = 16
 
 
 @njit(parallel=True, nogil=True, cache=True)
-def search_activation_votes(p, inputs, features, steps, effects, zero, candidate, threshold, gain):
-    """Search every vote: `inputs` (V, h, n) uint8 0/1; `zero` (1,) of the integer type in which no sum overflows."""
-    for v in prange(len(p)):
-        found = _search_vote(p[v], inputs[v], features[v], steps[v], effects[v], zero)
+def search_activation_votes(sums, words, features, steps, effects, zero, candidate, threshold, gain):
+    """Search every vote: `words` (V, w, n) of :mod:`scd.search.cpu_bits`, `zero` (1,) of a type no sum overflows."""
+    for v in prange(len(sums)):
+        found = _search_vote(sums[v], words[v], features[v], steps[v].astype(np.float32), effects[v], zero)
         candidate[v], threshold[v], gain[v] = found
 
 
 @njit(nogil=True, cache=True)
-def _search_vote(p, inputs, features, steps, effects, zero):
-    n, m = len(p), 0
-    rows, q = np.empty(n, dtype=np.int32), np.empty(n, dtype=np.float32)
-    for i in range(n):
-        rows[m], q[m] = i, p[i]
-        m += effects[i] != 0
+def _search_vote(sums, words, features, steps, effects, zero):
+    active, q, e = _with_effects(sums, effects, zero)
+    m = len(q)
     if m == 0:
         return 0, np.float32(np.nan), np.int64(0)
-    order = ascending(q[:m])
-    pa, ea = np.empty(m, dtype=np.float32), np.empty(m, dtype=zero.dtype)
+    sizes = np.unique(steps)
+    low, scale, bins = _grid(q, sizes)
+    place = np.empty(m, dtype=np.uint32)
     for r in range(m):
-        pa[r], ea[r] = q[order[r]], effects[rows[order[r]]]
-        order[r] = rows[order[r]]  # rows by projection, from now on
-    gains = np.full(len(features), _unchanged_gain(pa, ea))
-    words = _packed(inputs, order)
-    for step in np.unique(steps):
-        if step == 0:
-            continue
-        source, last = _merged(pa, step)
+        place[r] = np.int32((np.float64(q[r]) - low) * scale)
+    shifts, fits = np.rint(sizes.astype(np.float64) * scale).astype(np.int64), True
+    for k in range(len(sizes)):
+        fits &= _moves_by(q, place, low, scale, sizes[k], shifts[k])
+    if not fits:
+        p, inputs = sums.astype(np.float32), unpack(words)
+        return search_vote(p, inputs, np.float32(1), features, steps, effects, zero, np.float32(1))
+    order, pa, ea, starts = _by_bin(place, bins, active, q, e)
+    words = words[:, order]
+    everything, positive = _from_each_bin_on(ea, starts)
+    on = np.zeros((len(words), bins + 1, LANES), dtype=zero.dtype)
+    for block in range(len(words)):
+        _where_on(words[block], ea, starts, on[block])
+    wanted = np.zeros((len(sizes), len(words), LANES), dtype=np.bool_)
+    kinds = np.searchsorted(sizes, steps)
+    for c in range(len(features)):
+        wanted[kinds[c], features[c] // LANES, features[c] % LANES] = True
+    best, gains = np.int64(0), np.zeros(wanted.shape, dtype=zero.dtype)
+    at = np.full(wanted.shape, np.inf, dtype=np.float32)  # all off
+    for k in range(len(sizes)):
         for block in range(len(words)):
-            found = _greatest_gains(words[block], ea, source, last)
-            for c in range(len(features)):
-                if steps[c] == step and features[c] // _LANES == block:
-                    gains[c] = found[features[c] % _LANES]
-    winner = 0
-    for c in range(len(gains)):
-        if gains[c] > gains[winner]:
-            winner = c
-    column = inputs[features[winner]]
+            _greatest_at_edges(everything, on[block], shifts[k], gains[k, block])
+            best = max(best, _greatest_of(gains[k, block], wanted[k, block]))
+    gains[:] = 0
+    for k in range(len(sizes)):
+        for block in range(len(words)):
+            for b in _doubtful(everything, positive, on[block], shifts[k], best):
+                rows = (pa, ea, starts, words[block])
+                _look_inside(rows, everything, on[block], b, sizes[k], shifts[k], gains[k, block], at[k, block])
+                best = max(best, _greatest_of(gains[k, block], wanted[k, block]))
+    winner, gain, value = 0, np.int64(-1), np.float32(0)
+    for c in range(len(features)):
+        where = (kinds[c], features[c] // LANES, features[c] % LANES)
+        if gains[where] > gain:
+            winner, gain, value = c, np.int64(gains[where]), at[where]
+    word, bit = words[features[winner] // LANES], bit_of(features[winner])
     for r in range(m):
-        pa[r] += steps[winner] * np.float32(column[order[r]])
-    return winner, lowest_threshold(pa, ea, gains[winner]), gains[winner]
+        pa[r] += steps[winner] if word[r] & bit else np.float32(0)
+    return winner, threshold_below(pa, value), gain
 
 
 @njit(nogil=True, cache=True)
-def _unchanged_gain(pa, ea):
-    total, best = np.int64(0), np.int64(0)
-    for r in range(len(pa) - 1, -1, -1):
-        total += ea[r]
-        if total > best and (r == 0 or pa[r - 1] < pa[r]):
-            best = total
+def _with_effects(sums, effects, zero):
+    """The rows that have effects, their projections and their effects."""
+    m, active = np.uint32(0), np.empty(len(sums), dtype=np.uint32)  # unsigned indices are not tested for being negative
+    for i in range(np.uint32(len(sums))):
+        active[m] = i
+        m = np.uint32(m + np.uint32(effects[i] != 0))
+    active = active[:m]
+    q, e = np.empty(m, dtype=np.float32), np.empty(m, dtype=zero.dtype)
+    for r in range(m):
+        q[r], e[r] = sums[active[r]], effects[active[r]]
+    return active, q, e
+
+
+@njit(nogil=True, cache=True)
+def _grid(q, sizes):
+    """Least place, bins a unit and number of bins, for `q` moved by any of the ascending `sizes`."""
+    low, high = extremes(q)
+    down, up = max(-np.float64(sizes[0]), 0.0), max(np.float64(sizes[-1]), 0.0)
+    width = np.float64(high) - np.float64(low) + down + up
+    scale, size = max(len(q) // _ROWS_PER_BIN, _FEWEST_BINS) / width if width > 0 else 0.0, max(down, up)
+    if size > 0:
+        scale = np.floor(scale * size) / size
+    return np.float64(low) - down, scale, int(width * scale) + 2
+
+
+@njit(nogil=True, cache=True)
+def _moves_by(q, place, low, scale, size, shift):
+    """Whether a step of this size takes every value `shift` bins further; roundings may prevent it."""
+    wrong = 0
+    for r in range(len(q)):
+        wrong += np.int32((np.float64(q[r] + size) - low) * scale) != place[r] + shift
+    return wrong == 0
+
+
+@njit(nogil=True, cache=True)
+def _by_bin(place, bins, active, q, e):
+    """The rows, their projections and effects ordered by their bins, and where each bin starts (bins + 1)."""
+    starts, one = np.zeros(bins + 2, dtype=np.uint32), np.uint32(1)
+    for r in range(len(place)):
+        starts[place[r] + np.uint32(2)] += one
+    for b in range(2, bins + 2):
+        starts[b] += starts[b - 1]
+    order, pa, ea = np.empty_like(active), np.empty_like(q), np.empty_like(e)
+    for r in range(len(place)):
+        b = place[r] + one
+        k = starts[b]
+        order[k], pa[k], ea[k] = active[r], q[r], e[r]
+        starts[b] = np.uint32(k + one)
+    return order, pa, ea, starts[: bins + 1]
+
+
+@njit(nogil=True, cache=True)
+def _from_each_bin_on(ea, starts):
+    """(bins + 1,) the effects of the rows from each bin on, and the positive ones."""
+    bins = len(starts) - 1
+    everything, positive = np.zeros(bins + 1, dtype=ea.dtype), np.zeros(bins + 1, dtype=ea.dtype)
+    total, gained = everything[bins], positive[bins]
+    for b in range(bins - 1, -1, -1):
+        for r in range(starts[b], starts[b + 1]):
+            total += ea[r]
+            gained += max(ea[r], 0)
+        everything[b], positive[b] = total, gained
+    return everything, positive
+
+
+@njit(nogil=True, cache=True)
+def _where_on(word, ea, starts, on):
+    """Fill `on` (bins + 1, 32): the effects, from each bin on, of the rows in which each input is on."""
+    for b in range(len(on) - 2, -1, -1):
+        on[b] = on[b + 1]
+        add_where_on(word, ea, starts[b], starts[b + 1], on[b])
+
+
+@njit(nogil=True, cache=True)
+def _greatest_at_edges(everything, on, shift, best):
+    """Raise `best` (32,) to the greatest gain of a step on each input with the threshold at an edge."""
+    number, last = on.dtype.type, len(on) - 1
+    for edge in range(last):
+        here, before, total = on[edge], on[min(max(edge - shift, 0), last)], everything[edge]
+        for lane in range(LANES):
+            gain = number(total - here[lane] + before[lane])
+            best[lane] = gain if gain > best[lane] else best[lane]
+
+
+@njit(nogil=True, cache=True)
+def _greatest_of(gains, wanted):
+    best = np.int64(0)
+    for lane in range(LANES):
+        best = max(best, np.int64(gains[lane]) if wanted[lane] else 0)
     return best
 
 
 @njit(nogil=True, cache=True)
-def _merged(pa, step):
-    """Descending places of the ascending `pa` and ``pa + step``: row (+ m if shifted), and if the last of its value."""
-    m = len(pa)
-    moves = np.empty(m, dtype=np.float32)
-    for r in range(m):
-        moves[r] = pa[r] + step
-    source, value = np.empty(2 * m, dtype=np.int32), np.empty(2 * m + 1, dtype=np.float32)
-    i, j, first, second = m - 1, m - 1, 0, 0
-    for k in range(m):  # without branches: which comes next is as good as random; from both ends, for neither waits
-        stay = np.int64(pa[i] >= moves[j])
-        source[k] = (j + m) + stay * (i - j - m)
-        value[k] = max(pa[i], moves[j])
-        i -= stay
-        j -= 1 - stay
-        move = np.int64(moves[second] <= pa[first])
-        source[2 * m - 1 - k] = first + move * (second + m - first)
-        value[2 * m - 1 - k] = min(pa[first], moves[second])
-        first += 1 - move
-        second += move
-    value[2 * m] = -np.inf
-    return source, value[1:] < value[:-1]
+def _doubtful(everything, positive, on, shift, best):
+    """The bins in which some step may gain `best`."""
+    found, size, bins = np.empty(len(on), dtype=np.int64), 0, len(on) - 1
+    for first in range(0, bins, _BINS_TOGETHER):
+        last = min(first + _BINS_TOGETHER, bins)
+        if _some_may(everything, positive, on, shift, best, first, last):
+            for b in range(first, last):
+                found[size] = b
+                size += _some_may(everything, positive, on, shift, best, b, b + 1)
+    return found[:size]
 
 
 @njit(nogil=True, cache=True)
-def _packed(inputs, order):
-    """(ceil(h / 32), m) uint32: bit l of word b is the row's activation of input ``32 b + l``."""
-    h, n = inputs.shape
-    words = np.zeros(((h + _LANES - 1) // _LANES, n), dtype=np.uint32)
-    for k in range(h):
-        word, column, lane = words[k // _LANES], inputs[k], np.uint32(k % _LANES)
-        for i in range(n):
-            word[i] |= np.uint32(column[i]) << lane
-    return words[:, order]
+def _some_may(everything, positive, on, shift, best, first, last):
+    """Whether what a step gains at the edge above one of these bins and the positive effects in it come to `best`.
+
+    The difference never exceeds the sum of all effects; far below 0 it may overflow, and a bin is looked into in vain.
+    """
+    number, most, bins = on.dtype.type, np.full(LANES, -1, dtype=on.dtype), len(on) - 1
+    for b in range(first, last):
+        low, high = min(max(b - shift, 0), bins), min(max(b + 1 - shift, 0), bins)
+        more = positive[b] - positive[b + 1] + positive[low] - positive[high]
+        here, before, total = on[b + 1], on[high], number(everything[b + 1] + more - best)
+        for lane in range(LANES):
+            gain = number(total - here[lane] + before[lane])
+            most[lane] = gain if gain > most[lane] else most[lane]
+    return most.max() >= 0
 
 
 @njit(nogil=True, cache=True)
-def _greatest_gains(words, ea, source, last):
-    """(32,) greatest gain of each input, all off (0) included."""
-    m, size = len(words), (len(source) + 3) // 4 * 4
-    word, effect = np.zeros(size, dtype=np.uint32), np.zeros(size, dtype=ea.dtype)
-    allowed = np.zeros(size, dtype=ea.dtype)
-    for k in range(len(source)):
-        shifted = source[k] >= m
-        r = source[k] - m * shifted
-        word[k] = words[r] ^ np.uint32(shifted - 1)  # the bits of the inputs for which the row stands here
-        effect[k], allowed[k] = ea[r], -ea.dtype.type(last[k])
-    return _greatest_sums(word, effect, allowed)
-
-
-@njit(nogil=True, cache=True)
-def _greatest_sums(word, effect, allowed):
-    """(32,) greatest sum of the first effects whose bit is set, over the places where that is `allowed` (-1, not 0)."""
-    number, nothing = effect.dtype.type, effect.dtype.type(0)
-    total, best = np.zeros(_LANES, dtype=effect.dtype), np.zeros(_LANES, dtype=effect.dtype)
-    bit = np.uint32(1) << np.arange(_LANES).astype(np.uint32)
-    for k in range(0, len(word), 4):  # choices, no products and no branches: what the compiler turns into vectors
-        w0, w1, w2, w3 = word[k], word[k + 1], word[k + 2], word[k + 3]
-        e0, e1, e2, e3 = effect[k], effect[k + 1], effect[k + 2], effect[k + 3]
-        a0, a1, a2, a3 = allowed[k], allowed[k + 1], allowed[k + 2], allowed[k + 3]
-        for lane in range(_LANES):
-            t0 = number(total[lane] + (e0 if w0 & bit[lane] != 0 else nothing))
-            t1 = number(t0 + (e1 if w1 & bit[lane] != 0 else nothing))
-            t2 = number(t1 + (e2 if w2 & bit[lane] != 0 else nothing))
-            t3 = number(t2 + (e3 if w3 & bit[lane] != 0 else nothing))
-            total[lane] = t3
-            t0, t1, t2, t3 = number(t0 & a0), number(t1 & a1), number(t2 & a2), number(t3 & a3)
-            t0, t2 = t0 if t0 > t1 else t1, t2 if t2 > t3 else t3
-            t0 = t0 if t0 > t2 else t2
-            best[lane] = t0 if t0 > best[lane] else best[lane]
-    return best
+def _look_inside(rows, everything, on, b, size, shift, gains, at):
+    """Raise `gains` (32,) to those of thresholds in bin `b`; `at` becomes the least value above such a threshold."""
+    pa, ea, starts, word = rows
+    low, high = min(max(b - shift, 0), len(on) - 1), min(max(b + 1 - shift, 0), len(on) - 1)
+    m = starts[b + 1] - starts[b]
+    value = np.concatenate((pa[starts[b] : starts[b + 1]], pa[starts[low] : starts[high]] + size))
+    order = ascending(value)[::-1]
+    inside, effect = np.empty(len(value), dtype=np.uint32), np.empty(len(value), dtype=ea.dtype)
+    for k in range(len(value)):
+        moved = order[k] >= m
+        r = order[k] - m + starts[low] if moved else order[k] + starts[b]
+        inside[k], effect[k] = word[r] ^ np.uint32(moved - 1), ea[r]  # the bits of the inputs that leave the row here
+    total, first = everything[b + 1] - on[b + 1] + on[high], 0
+    for k in range(len(value)):
+        least = value[order[k]]
+        if k + 1 < len(value) and value[order[k + 1]] == least:
+            continue
+        add_where_on(inside, effect, first, k + 1, total)
+        first = k + 1
+        for lane in range(LANES):
+            if total[lane] > gains[lane] or (total[lane] == gains[lane] and least < at[lane]):
+                gains[lane], at[lane] = total[lane], least

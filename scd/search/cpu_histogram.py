@@ -31,12 +31,12 @@ def search_votes(p, columns, divisor, features, steps, effects, zero, greatest, 
     """
     for v in prange(len(p)):
         x = columns[v] if len(columns) > 1 else columns[0]
-        found = _search_vote(p[v], x, divisor, features[v], steps[v], effects[v], zero, greatest)
+        found = search_vote(p[v], x, divisor, features[v], steps[v], effects[v], zero, greatest)
         candidate[v], threshold[v], gain[v] = found
 
 
 @njit(nogil=True, cache=True)
-def _search_vote(p, columns, divisor, features, steps, effects, zero, greatest):
+def search_vote(p, columns, divisor, features, steps, effects, zero, greatest):
     n = len(p)
     active = np.empty(n, dtype=np.uint32)  # unsigned indices are not tested for being negative
     m = 0

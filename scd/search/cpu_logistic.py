@@ -7,99 +7,125 @@ import math
 import numpy as np
 from numba import njit, prange
 
+from scd.search.cpu_bits import LANES, add_where_on, bit_of
 from scd.search.cpu_logistic_bounds import loss_bounds
-from scd.search.cpu_logistic_midpoint import logistic_loss, to_midpoint
+from scd.search.cpu_logistic_midpoint import extent, logistic_loss, to_midpoint
+from scd.search.cpu_node import BLOCK, exponentials
 
 _CLOSE = 1e-5  # a Newton step this short leaves an error of its square
+_CLOSE_OF_HALLEY = 1e-4  # a step of Halley's method its cube
 _MOST_VALUES = 256  # distinct integer sums that are counted instead of listed
 _WIDEST = 200.0  # logits beyond which exponentials and their products may overflow
 
 
 @njit(parallel=True, nogil=True, cache=True)
-def search_logistic_votes(sums, inputs, features, steps, labels, rows, candidate, threshold, loss):
+def search_logistic_votes(sums, words, features, steps, labels, rows, candidate, threshold, loss):
     for v in prange(len(sums)):
-        found = _search_logistic(sums[v], inputs[v], features[v], steps[v], labels, rows[v])
+        found = _search_logistic(sums[v], words[v], features[v], steps[v], labels, rows[v])
         candidate[v], threshold[v], loss[v] = found
 
 
 @njit(nogil=True, cache=True)
-def _search_logistic(sums, inputs, features, steps, labels, rows):
-    n = len(sums)
-    batch = np.empty(n + 1, dtype=np.int32)  # the last place for what comes after a full batch
-    m, positive = 0, 0
-    for label in range(1, -1, -1):  # label 1 first
-        for i in range(n):
-            batch[m] = i
-            m += rows[i] & (labels[i] == label)
-        positive = m if label == 1 else positive
-    s = sums[batch[:m]]
-    centre = np.median(s)
+def _search_logistic(sums, words, features, steps, labels, rows):
+    batch, positive = _batch(labels, rows)
+    m = len(batch)
+    s, words = sums[batch], words[:, batch]
+    least, greatest = extent(s)
+    centre = (least + greatest) / 2
     reach = math.log(m) + 1
+    if greatest - centre + np.abs(steps).max() + reach > _WIDEST:
+        return _search_wide(s, words, features, steps, positive, reach)
+    if greatest - least < _MOST_VALUES and (s == np.floor(s)).all():  # binary weights
+        return _search_counts(s, words, features, steps, positive, reach)
+    u = _exponentials_of(s, centre)
     odds = np.empty(m)
     start, winner, best, where = 0.0, 0, np.inf, 0.0
-    if np.abs(s - centre).max() + np.abs(steps).max() + reach > _WIDEST:
-        return _search_wide(s, batch[:m], inputs, features, steps, positive, reach)
-    if s.max() - s.min() < _MOST_VALUES and (s == np.floor(s)).all():  # binary weights
-        return _search_counts(s, batch[:m], inputs, features, steps, positive, reach)
-    u = np.exp(s - centre)
     lower, reached = np.empty(len(features)), np.inf
     for c in range(len(features)):
         if c and lower[c] > min(best, reached):
             continue
-        column = inputs[features[c]]
-        factor = math.exp(steps[c])
+        word, bit, factor = words[features[c] // LANES], bit_of(features[c]), math.exp(steps[c])
         on = 0
         for r in range(m):
-            a = column[batch[r]]
-            odds[r] = u[r] * (factor if a else 1.0)
-            on += a if r < positive else 0
+            odds[r] = u[r] * (factor if word[r] & bit else 1.0)
+        for r in range(positive):
+            on += word[r] & bit != 0
         t = _logistic_threshold(odds, positive, start, reach)
         value = _sum_of_logs(odds, math.exp(t)) - (s[:positive].sum() - centre * positive + steps[c] * on)
         value -= (m - positive) * t
         if c == 0:
             start = t  # the others lie close to the threshold of the unchanged weights
-            lower, reached = loss_bounds(odds, math.exp(t), value, inputs, batch[:m], features, steps, positive)
+            lower, reached = loss_bounds(odds, math.exp(t), value, words, features, steps, positive)
         if value < best:
             winner, best, where = c, value, t
-    column = inputs[features[winner]]
-    factor = math.exp(steps[winner])
+    word, bit, factor = words[features[winner] // LANES], bit_of(features[winner]), math.exp(steps[winner])
     for r in range(m):
-        odds[r] = u[r] * (factor if column[batch[r]] else 1.0)
-    first, second = _logistic_slopes(odds, math.exp(where))
+        odds[r] = u[r] * (factor if word[r] & bit else 1.0)
+    first, second, _ = _logistic_slopes(odds, math.exp(where))
     for r in range(m):
-        odds[r] = s[r] + steps[winner] * column[batch[r]]
+        odds[r] = s[r] + (steps[winner] if word[r] & bit else 0.0)
     return winner, to_midpoint(odds, positive, where + centre, positive - first, second), best
 
 
 @njit(nogil=True, cache=True)
-def _search_counts(s, batch, inputs, features, steps, positive, reach):
+def _batch(labels, rows):
+    """The rows of the batch, those of label 1 first, and how many these are."""
+    n = np.uint32(len(rows))
+    batch, others = np.empty(n + 1, dtype=np.uint32), np.empty(n + 1, dtype=np.uint32)  # a place after a full batch
+    m, k = np.uint32(0), np.uint32(0)
+    for i in range(n):
+        one = np.uint32(labels[i] == 1)
+        inside = np.uint32(rows[i])
+        batch[m], others[k] = i, i
+        m, k = np.uint32(m + (inside & one)), np.uint32(k + (inside & ~one))
+    batch[m : m + k] = others[:k]
+    return batch[: m + k], np.int64(m)
+
+
+@njit(nogil=True, cache=True)
+def _exponentials_of(s, centre):
+    out, block = np.empty(len(s)), np.zeros(BLOCK)
+    for first in range(0, len(s), BLOCK):
+        m = min(BLOCK, len(s) - first)
+        for i in range(m):
+            block[i] = s[first + i] - centre
+        exponentials(block)
+        out[first : first + m] = block[:m]
+    return out
+
+
+@njit(nogil=True, cache=True)
+def _search_counts(s, words, features, steps, positive, reach):
     """The same for integer sums: rows of one sum and one activation of the changed node are counted together."""
     low, m = s.min(), len(s)
     values = int(s.max() - low) + 1
-    place = np.empty(m, dtype=np.int64)
+    place = np.empty(m, dtype=np.uint32)
     ends = np.zeros(2 * values + 1, dtype=np.int64)
     for r in range(m):  # rows of label 0 by their sum, then those of label 1
         place[r] = int(s[r] - low) + (values if r < positive else 0)
         ends[place[r] + 1] += 1
     for b in range(2 * values):
         ends[b + 1] += ends[b]
-    ordered, free = np.empty(m, dtype=np.uint32), ends.copy()
+    ordered, free = np.empty(words.shape, dtype=np.uint32), ends.copy()
     for r in range(m):
-        ordered[free[place[r]]] = batch[r]
+        for block in range(len(words)):
+            ordered[block, free[place[r]]] = words[block, r]
         free[place[r]] += 1
+    ones, on = np.ones(m, dtype=np.int32), np.zeros((2 * values, len(words), LANES), dtype=np.int32)
+    for b in range(2 * values):
+        for block in range(len(words)):
+            add_where_on(ordered[block], ones, ends[b], ends[b + 1], on[b, block])
     q, rows = np.empty(2 * values), np.empty((2, 2 * values))
     best_q, best_rows = q.copy(), rows.copy()
     start, winner, best, where = 0.0, 0, np.inf, 0.0
     for c in range(len(features)):
-        column = inputs[features[c]]
+        block, lane = features[c] // LANES, features[c] % LANES
         for b in range(values):
             q[b], q[values + b] = low + b, low + b + steps[c]
             for label in range(2):
-                some = ordered[ends[label * values + b] : ends[label * values + b + 1]]
-                on = 0
-                for r in range(len(some)):
-                    on += column[some[r]]
-                rows[label, b], rows[label, values + b] = len(some) - on, on
+                here = label * values + b
+                moved = on[here, block, lane]
+                rows[label, b], rows[label, values + b] = ends[here + 1] - ends[here] - moved, moved
         if c == 0:
             start = s.mean()
         t = _counted_threshold(q, rows, positive, start, reach)
@@ -160,13 +186,14 @@ def _counted_midpoint(q, rows, t):
 
 
 @njit(nogil=True, cache=True)
-def _search_wide(s, batch, inputs, features, steps, positive, reach):
+def _search_wide(s, words, features, steps, positive, reach):
     """The same for sums so far apart that their exponentials overflow: bisection, slower."""
     q = np.empty(len(s))
     winner, best, where = 0, np.inf, 0.0
     for c in range(len(features)):
+        word, bit = words[features[c] // LANES], bit_of(features[c])
         for r in range(len(s)):
-            q[r] = s[r] + steps[c] * inputs[features[c]][batch[r]]
+            q[r] = s[r] + (steps[c] if word[r] & bit else 0.0)
         low, high = q.min() - reach, q.max() + reach
         for _ in range(60):
             middle = (low + high) / 2
@@ -180,38 +207,43 @@ def _search_wide(s, batch, inputs, features, steps, positive, reach):
         loss = logistic_loss(q, positive, (low + high) / 2)
         if loss < best:
             winner, best, where = c, loss, (low + high) / 2
+    word, bit = words[features[winner] // LANES], bit_of(features[winner])
     for r in range(len(s)):
-        q[r] = s[r] + steps[winner] * inputs[features[winner]][batch[r]]
+        q[r] = s[r] + (steps[winner] if word[r] & bit else 0.0)
     return winner, to_midpoint(q, positive, where, math.nan, math.nan), best
 
 
 @njit(nogil=True, cache=True, fastmath={"reassoc", "contract", "nsz"})
 def _logistic_slopes(odds, k):
-    first, second = 0.0, 0.0
+    """Sums over the rows of sigma, sigma (1 - sigma) and sigma (1 - sigma) (1 - 2 sigma)."""
+    first, second, third = 0.0, 0.0, 0.0
     for r in range(len(odds)):
         sigma = odds[r] / (odds[r] + k)
+        variance = sigma * (1.0 - sigma)
         first += sigma
-        second += sigma * (1.0 - sigma)
-    return first, second
+        second += variance
+        third += variance * sigma
+    return first, second, second - 2.0 * third
 
 
 @njit(nogil=True, cache=True)
 def _logistic_threshold(odds, positive, start, reach):
-    """Solve ``sum(sigmoid(s - t)) == positive`` for t, where ``odds = exp(s)``."""
-    low = math.log(odds.min()) - reach
-    high = math.log(odds.max()) + reach
+    """Solve ``sum(sigmoid(s - t)) == positive`` for t, where ``odds = exp(s)``: Halley's method."""
+    least, greatest = extent(odds)
+    low, high = math.log(least) - reach, math.log(greatest) + reach
     t = min(max(start, low), high)
     for _ in range(100):
-        first, second = _logistic_slopes(odds, math.exp(t))
+        first, second, third = _logistic_slopes(odds, math.exp(t))
         if first < positive:
             high = t
         else:
             low = t
         move = (first - positive) / second if second > 0 else math.inf
-        new = t + move
+        curved = 1.0 - move * third / (2.0 * second) if second > 0 else 1.0
+        new = t + move / curved if curved > 0.5 else t + move
         if not (low < new < high):
             new = (low + high) / 2
-        if abs(new - t) < _CLOSE:
+        if abs(new - t) < _CLOSE_OF_HALLEY:
             return new
         t = new
     return t

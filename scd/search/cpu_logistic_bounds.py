@@ -14,25 +14,29 @@ import math
 import numpy as np
 from numba import njit
 
-_ROUNDING = 1e-9  # of the bound, per row: far above what sums of float64 lose, far below what tells steps apart
-_LARGEST_EXPONENT = 600.0
+from scd.search.cpu_bits import LANES, add_where_on, bit_of
+
+_ROWS = 512  # whose changes are kept in float32 at a time, and added up
+_ROUNDING = 1e-6  # of a row: above what its float32 numbers and their sums lose, far below what tells steps apart
+_LARGEST_STEP = 5.0  # beyond which nothing is ruled out
+_LARGEST_EXPONENT = 80.0  # of a product in float32
 
 
 @njit(nogil=True, cache=True)
-def loss_bounds(odds, odds_at, value, inputs, batch, features, steps, positive):
+def loss_bounds(odds, odds_at, value, words, features, steps, positive):
     """Bound the least loss of every candidate.
 
     Parameters
     ----------
     odds : (m,) float64
         ``exp(logit)`` of the rows of the batch, those of label 1 first, with the weights of the first candidate, whose
-        step must be 0: else nothing is ruled out.
+        step must be 0, and no step very long: else nothing is ruled out.
     odds_at : float
         ``exp(threshold)``, near the best threshold of the first candidate.
     value : float
         Loss of the first candidate there.
-    inputs : (h, n) uint8
-    batch : (m,) int
+    words : (w, m) uint32
+        Activations of these rows, see :mod:`scd.search.cpu_bits`.
     features, steps : (C,)
     positive : int
         Rows of label 1.
@@ -44,45 +48,67 @@ def loss_bounds(odds, odds_at, value, inputs, batch, features, steps, positive):
     reached : float
         The best candidate's best threshold takes it at least this low.
     """
-    m = len(odds)
-    lower, reached = np.full(len(features), -np.inf), np.inf
-    if steps[0] != 0:
+    m, candidates = len(odds), len(features)
+    lower, reached = np.full(candidates, -np.inf), np.inf
+    sizes = np.unique(steps)
+    largest = np.abs(sizes).max()
+    if steps[0] != 0 or largest > _LARGEST_STEP:
         return lower, reached
-    sigma, ratio, slope, curve = np.empty(m), np.empty(m), np.empty(m), np.empty(m)
-    on = np.empty((len(inputs), m), dtype=np.uint8)
-    positive_on = np.zeros(len(inputs), dtype=np.int64)
-    for k in np.unique(features):
-        column, here = inputs[k], on[k]
-        for r in range(m):
-            here[r] = column[batch[r]]
-        positive_on[k] = here[:positive].sum()
+    factors, kinds = np.exp(sizes), np.searchsorted(sizes, steps)
+    rows = min(_ROWS, int(_LARGEST_EXPONENT / max(largest, 1e-3)))
+    sigma, changes = np.empty(rows, dtype=np.float32), np.zeros((len(sizes), 3, rows), dtype=np.float32)
     first, second = 0.0, 0.0
-    for r in range(m):
-        sigma[r] = odds[r] / (odds[r] + odds_at)
-        first += sigma[r]
-        second += sigma[r] * (1.0 - sigma[r])
-    for step in np.unique(steps):
-        factor = math.exp(step)
-        for r in range(m):
-            ratio[r] = 1.0 + sigma[r] * (factor - 1.0)  # of odds + odds_at, after the step and before
-            after = sigma[r] * factor / ratio[r]
-            slope[r] = after - sigma[r]
-            curve[r] = after * (1.0 - after) - sigma[r] * (1.0 - sigma[r])
-        length = m if step == 0 else min(m, max(1, int(_LARGEST_EXPONENT / abs(step))))
-        for c in range(len(features)):
-            if steps[c] != step:
-                continue
-            k = features[c]
-            logs, more, bend = 0.0, 0.0, 0.0
-            for low in range(0, m, length):
-                part = slice(low, low + length)
-                product, a, b = _sums_where(on[k, part], ratio[part], slope[part], curve[part])
-                logs, more, bend = logs + math.log(product), more + a, bend + b
-            loss = value + logs - step * positive_on[k]
-            least, most = _falls(abs(positive - first - more), second + bend)
-            lower[c] = loss - most - _ROUNDING * m
-            reached = min(reached, loss - least + _ROUNDING * m)
+    logs, slopes, curves = np.zeros(candidates), np.zeros(candidates), np.zeros(candidates)
+    for low in range(0, m, rows):
+        size = min(rows, m - low)
+        slope, curve = _probabilities(odds[low : low + size], odds_at, sigma)
+        first += slope
+        second += curve
+        for k in range(len(sizes)):
+            _changes(sigma[:size], factors[k], changes[k, 0], changes[k, 1], changes[k, 2])
+        for c in range(candidates):
+            word = words[features[c] // LANES, low : low + size]
+            ours = changes[kinds[c]]
+            product, more, bend = _sums_where(word, bit_of(features[c]), ours[0], ours[1], ours[2])
+            logs[c] += math.log(product)
+            slopes[c] += more
+            curves[c] += bend
+    on = np.zeros((len(words), LANES), dtype=np.int32)
+    for block in range(len(words)):
+        add_where_on(words[block], np.ones(positive, dtype=np.int32), 0, positive, on[block])
+    rounding = _ROUNDING * m * math.exp(largest)  # a ratio may be as small as exp(-largest), its error is not
+    for c in range(candidates):
+        loss = value + logs[c] - steps[c] * on[features[c] // LANES, features[c] % LANES]
+        slope = abs(positive - first - slopes[c])
+        least, _ = _falls(max(slope - rounding, 0.0), second + curves[c] + rounding)
+        _, most = _falls(slope + rounding, second + curves[c] - rounding)
+        lower[c] = loss - most - rounding
+        reached = min(reached, loss - least + rounding)
     return lower, reached
+
+
+@njit(nogil=True, cache=True, fastmath={"reassoc", "contract", "nsz"})
+def _probabilities(odds, odds_at, out):
+    """Fill `out`; return the sum of these probabilities and of their variances."""
+    first, second = 0.0, 0.0
+    for r in range(len(odds)):
+        sigma = odds[r] / (odds[r] + odds_at)
+        first += sigma
+        second += sigma * (1.0 - sigma)
+        out[r] = sigma
+    return first, second
+
+
+@njit(nogil=True, cache=True)
+def _changes(sigma, factor, ratio, slope, curve):
+    """What multiplying the odds of rows with these probabilities does to odds + odds_at, to slope and to curvature."""
+    one, factor = np.float32(1), np.float32(factor)
+    for r in range(len(sigma)):
+        more = one + sigma[r] * (factor - one)
+        after = sigma[r] * factor / more
+        ratio[r] = more
+        slope[r] = after - sigma[r]
+        curve[r] = after * (one - after) - sigma[r] * (one - sigma[r])
 
 
 @njit(nogil=True, cache=True)
@@ -98,11 +124,13 @@ def _falls(slope, curvature):
 
 
 @njit(nogil=True, cache=True, fastmath={"reassoc", "contract", "nsz"})
-def _sums_where(on, ratio, slope, curve):
-    """Product of the first and sums of the others over the rows that are on."""
-    product, a, b = 1.0, 0.0, 0.0
-    for r in range(len(on)):
-        product *= ratio[r] if on[r] else 1.0
-        a += slope[r] if on[r] else 0.0
-        b += curve[r] if on[r] else 0.0
+def _sums_where(word, bit, ratio, slope, curve):
+    """Product of the first and sums of the others over the rows that have this bit."""
+    one, zero = np.float32(1), np.float32(0)
+    product, a, b = one, zero, zero
+    for r in range(len(word)):
+        on = word[r] & bit != 0
+        product *= ratio[r] if on else one
+        a += slope[r] if on else zero
+        b += curve[r] if on else zero
     return product, a, b

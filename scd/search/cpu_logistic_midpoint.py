@@ -15,7 +15,8 @@ def to_midpoint(s, positive, t, slope, curvature):
     `slope` and `curvature` of the loss in the threshold at `t` bound the loss at the midpoints (see
     :mod:`scd.search.cpu_logistic_bounds`); it is computed only at those that the bounds cannot tell apart. NaN: at all.
     """
-    below, above, least, greatest = _neighbours(s, t)
+    least, greatest = extent(s)
+    below, above = _neighbours(s, t)
     before, after = _next_neighbours(s, below, above)
     m = len(s)
     middles = np.array([(before + below) / 2, (below + above) / 2, (above + after) / 2])
@@ -42,25 +43,30 @@ def to_midpoint(s, positive, t, slope, curvature):
 
 
 @njit(nogil=True, cache=True, fastmath={"nnan", "nsz", "reassoc"})
-def _neighbours(s, t):
-    """The greatest value up to `t`, the least above it, and the extremes."""
-    below, above, least, greatest = -np.inf, np.inf, np.inf, -np.inf
+def extent(s):
+    """The least and the greatest value."""
+    least, greatest = np.inf, -np.inf
     for r in range(len(s)):
-        value = s[r]
-        below = value if value <= t and value > below else below
-        above = value if value > t and value < above else above
-        least = value if value < least else least
-        greatest = value if value > greatest else greatest
-    return below, above, least, greatest
+        least, greatest = min(least, s[r]), max(greatest, s[r])
+    return least, greatest
+
+
+@njit(nogil=True, cache=True, fastmath={"nnan", "nsz", "reassoc"})
+def _neighbours(s, t):
+    """The greatest value up to `t` and the least above it."""
+    below, above = -np.inf, np.inf
+    for r in range(len(s)):
+        below = max(below, s[r] if s[r] <= t else -np.inf)
+        above = min(above, s[r] if s[r] > t else np.inf)
+    return below, above
 
 
 @njit(nogil=True, cache=True, fastmath={"nnan", "nsz", "reassoc"})
 def _next_neighbours(s, below, above):
     before, after = -np.inf, np.inf
     for r in range(len(s)):
-        value = s[r]
-        before = value if value < below and value > before else before
-        after = value if value > above and value < after else after
+        before = max(before, s[r] if s[r] < below else -np.inf)
+        after = min(after, s[r] if s[r] > above else np.inf)
     return before, after
 
 

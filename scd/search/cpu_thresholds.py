@@ -8,6 +8,8 @@ from numba import njit
 from scd.search.cpu_sorting import ascending
 from scd.search.reference import LEAST_MARGIN
 
+_ALL_BUT_SIGN = np.int32(0x7FFFFFFF)
+
 
 @njit(nogil=True, cache=True)
 def lowest_threshold(q, ea, best):
@@ -23,15 +25,49 @@ def lowest_threshold(q, ea, best):
 
 
 @njit(nogil=True, cache=True)
+def threshold_below(q, at):
+    """The threshold between the values `q` from `at` on and those below."""
+    first, last = extremes(q)
+    if not first < at <= last:
+        return _beyond(first, last, len(q), at > last)
+    lower, upper = np.empty_like(q), np.empty_like(q)
+    for r in range(len(q)):
+        lower[r], upper[r] = q[r] if q[r] < at else first, last if q[r] < at else q[r]
+    return _midway(extremes(lower)[1], extremes(upper)[0])
+
+
+@njit(nogil=True, cache=True)
+def extremes(q):
+    """The least and the greatest of `q`: as integers that ascend with the values, for these take vectors."""
+    bits = q.view(np.int32)
+    keys = np.empty(2, dtype=np.int32)
+    low, high = np.int32(np.iinfo(np.int32).max), np.int32(np.iinfo(np.int32).min)
+    for r in range(len(q)):
+        key = np.int32(bits[r] ^ (bits[r] >> 31 & _ALL_BUT_SIGN))
+        low, high = min(low, key), max(high, key)
+    keys[0], keys[1] = low ^ (low >> 31 & _ALL_BUT_SIGN), high ^ (high >> 31 & _ALL_BUT_SIGN)
+    found = keys.view(np.float32)
+    return found[0], found[1]
+
+
+@njit(nogil=True, cache=True)
 def threshold_between(q, order, cut):
     """See :func:`scd.search.reference.threshold_at`; the same arithmetic in float32."""
     m = len(order)
-    first, last = q[order[0]], q[order[m - 1]]
     if 0 < cut < m:
-        below, above = q[order[cut - 1]], q[order[cut]]
-        middle = below + (above - below) / np.float32(2)
-        return middle if middle < above else below
+        return _midway(q[order[cut - 1]], q[order[cut]])
+    return _beyond(q[order[0]], q[order[m - 1]], m, cut == m)
+
+
+@njit(nogil=True, cache=True)
+def _midway(below, above):
+    middle = below + (above - below) / np.float32(2)
+    return middle if middle < above else below
+
+
+@njit(nogil=True, cache=True)
+def _beyond(first, last, m, all_off):
     size = max(abs(first), abs(last))
     size = size if size > 0 else np.float32(1)
     margin = max((last - first) / np.float32(2 * m), size * np.float32(LEAST_MARGIN))
-    return first - margin if cut == 0 else last + margin
+    return last + margin if all_off else first - margin

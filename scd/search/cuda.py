@@ -24,7 +24,9 @@ _PAIRS = 32  # rows of one side of a comparison of all pairs
 _SCRATCH_BYTES = 512 << 20  # of histograms at a time
 
 project = reference.project
+activations = reference.activations
 output_sums = reference.output_sums
+output_effects = reference.output_effects
 hidden_effects = reference.hidden_effects
 take_step = reference.take_step
 
@@ -105,6 +107,11 @@ def _bins_of(p, on):
     low, high = p.masked_fill(~on, torch.inf).amin(1), p.masked_fill(~on, -torch.inf).amax(1)
     scale = _BINS / (high - low)
     return low, torch.where(scale.isfinite() & (scale > 0), scale, 0.0)
+
+
+def search_output(sums, active, features, steps, effects, window=None):
+    """See :func:`scd.search.reference.search_output`."""
+    return search(sums.float(), active, features, steps.float(), effects, window)
 
 
 def search_logistic(

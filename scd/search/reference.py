@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from scd.objective import cross_entropy_effects, zero_one_effects
+from scd.objective import cross_entropy_effects, zero_one_effects, zero_one_output_effects
 from scd.search import Best, Window
 
 _CANDIDATE_BYTES = 64  # of working memory a (row, candidate) pair takes below
@@ -110,6 +110,43 @@ def threshold_at(q: torch.Tensor, cut: int) -> torch.Tensor:
     return q[0] - margin if cut == 0 else q[-1] + margin
 
 
+def activations(projections: torch.Tensor, thresholds: torch.Tensor) -> torch.Tensor:
+    """Which hidden nodes are on: what the functions below take as `active`.
+
+    Parameters
+    ----------
+    projections : (V, h, n) float32
+    thresholds : (V, h) float32
+
+    Returns
+    -------
+    (V, h, n) uint8, 1 where the projection lies above the threshold; another kernel may return another form.
+    """
+    return (projections > thresholds[:, :, None]).to(torch.uint8)
+
+
+def search_output(
+    sums: torch.Tensor,
+    active: torch.Tensor,
+    features: torch.Tensor,
+    steps: torch.Tensor,
+    effects: torch.Tensor,
+    window: Window | None = None,
+) -> Best:
+    """:class:`scd.search.Search` of the output node, whose inputs are the hidden activations.
+
+    Parameters
+    ----------
+    sums : (V, n) float64
+        The output node's projections; float32 is to hold them exactly, as it does multiples of ``2**-20`` below 16.
+    active : (V, h, n) uint8
+    features, steps : (V, C)
+    effects, window
+        As in :class:`scd.search.Search`.
+    """
+    return search(sums.float(), active, features, steps.float(), effects, window)
+
+
 def output_sums(active: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
     """Sums ``a . w`` at the output node, added in node order.
 
@@ -126,6 +163,9 @@ def output_sums(active: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
     for k in range(active.shape[1]):
         sums += output[:, k, None] * active[:, k]
     return sums
+
+
+output_effects = zero_one_output_effects
 
 
 def hidden_effects(

@@ -52,6 +52,11 @@ def _just_beyond_int32(rng, votes, n, d):
     )
 
 
+def _just_within_int32(rng, votes, n, d):
+    signs = rng.choice([-1, 1], (votes, n), p=[0.1, 0.9] if n % 2 else [0.9, 0.1])
+    return rng.standard_normal((votes, n)), rng.random((d, n)), signs * (2**31 // n - 1)
+
+
 def _outlier(rng, votes, n, d):
     p = rng.standard_normal((votes, n)) * 1e-3
     p[:, 0] = 1e6  # nearly all rows in one bin of a histogram
@@ -69,6 +74,7 @@ KINDS = {
     "all_positive": _all_positive,
     "large_effects": _large_effects,
     "just_beyond_int32": _just_beyond_int32,
+    "just_within_int32": _just_within_int32,
     "outlier": _outlier,
 }
 
@@ -94,6 +100,11 @@ def make_case(kind, seed, votes=3, n=40, d=6, window=None):
         current = rng.choice(case["projections"].numpy().ravel(), votes) + rng.choice([0.0, 0.01, -50.0, 50.0], votes)
         case["window"] = Window(rows, torch.from_numpy(current.astype(np.float32)), window)
     return case
+
+
+def form_of(kernel, active):
+    """Activations (V, h, n) uint8 in the form in which this kernel takes them."""
+    return kernel.activations(active.float(), torch.full(active.shape[:2], 0.5))
 
 
 def same(first, second):

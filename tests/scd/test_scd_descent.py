@@ -113,8 +113,7 @@ def test_with_rollback_the_walk_stands_at_the_best_network(digits, loss, weights
         assert torch.equal(descent.right(), descent.best_right)
     for name in ("hidden", "thresholds", "output", "output_threshold"):
         assert torch.equal(getattr(descent.now, name), getattr(descent.best, name)), name
-    on = descent.projections > descent.now.thresholds[:, :, None]
-    assert torch.equal(on.to(torch.uint8), descent.active)
+    assert torch.equal(descent.kernel.activations(descent.projections, descent.now.thresholds), descent.active)
 
 
 def test_without_rollback_the_walk_goes_on_from_the_latest_state(digits):
@@ -144,15 +143,34 @@ def test_draws_do_not_depend_on_how_many_are_drawn_at_a_time(digits):
             assert torch.equal(first, second)
 
 
-def test_only_the_chosen_networks_are_copied(digits):
+def test_only_the_chosen_networks_and_nodes_are_copied(digits):
     descent = walk(digits)
     copied, mask = descent.now.clone(), torch.tensor([True, False, True])
+    nodes = torch.rand(copied.thresholds.shape, generator=torch.Generator().manual_seed(0)) < 0.5
     descent.run()
     before = copied.clone()
-    copied.copy_from(descent.best, mask)
-    for name in ("hidden", "thresholds", "output", "output_threshold"):
+    copied.copy_from(descent.best, mask, nodes)
+    for name in ("thresholds", "output", "output_threshold"):
         assert torch.equal(getattr(copied, name)[mask], getattr(descent.best, name)[mask])
         assert torch.equal(getattr(copied, name)[~mask], getattr(before, name)[~mask])
+    inside = nodes & mask[:, None]
+    assert inside.any()
+    assert torch.equal(copied.hidden[inside], descent.best.hidden[inside])
+    assert torch.equal(copied.hidden[~inside], before.hidden[~inside])
+
+
+@pytest.mark.parametrize(("loss", "weights"), FOUR)
+def test_the_best_network_is_all_of_what_was_the_best(digits, loss, weights):
+    """Although only nodes that changed since are copied."""
+    descent = walk(digits, loss=loss, weights=weights, nodes_per_iter=2)
+    best, right, times = descent.now.clone(), descent.best_right, 0
+    for _ in descent.steps():
+        improved = (descent.best_right != right).any(1)
+        for name in ("hidden", "thresholds", "output", "output_threshold"):
+            getattr(best, name)[improved] = getattr(descent.now, name)[improved]
+            assert torch.equal(getattr(best, name), getattr(descent.best, name)), name
+        right, times = descent.best_right, times + int(improved.sum())
+    assert times > 10
 
 
 @pytest.mark.parametrize("window", [None, 3])

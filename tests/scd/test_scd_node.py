@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from numba import njit, types
+from search_cases import form_of
 
 from scd.search import cpu, cpu_gather, reference
 
@@ -78,12 +79,21 @@ def test_effects_equal_to_the_reference(weights, spread):
         node, g = _node(n, spread)
         threshold = torch.randn(3, dtype=torch.float64, generator=g)
         batch = torch.rand(3, n, generator=g) < 0.75
-        found = cpu.hidden_effects(**node, threshold=threshold, batch=batch, negatives=negatives, weights=weights)
+        ours = {**node, "active": form_of(cpu, node["active"])}
+        found = cpu.hidden_effects(**ours, threshold=threshold, batch=batch, negatives=negatives, weights=weights)
         expected = reference.hidden_effects(
             **node, threshold=threshold, batch=batch, negatives=negatives, weights=weights
         )
-        assert found.dtype == torch.int64
-        assert torch.equal(found, expected), (n, negatives)
+        assert torch.equal(found.long(), expected), (n, negatives)
+
+
+@pytest.mark.parametrize("weights", [(3, 5), (2**30, 7), (2**40, 2**41)])
+def test_output_effects_equal_to_the_reference(weights):
+    for n, negatives in ((1, 0), (1, 1), (300, 100), (300, 300)):
+        batch = torch.rand(3, n, generator=torch.Generator().manual_seed(n)) < 0.75
+        found = cpu.output_effects(batch, negatives, weights)
+        assert torch.equal(found.long(), reference.output_effects(batch, negatives, weights)), (n, negatives)
+        assert found.dtype == torch.int64 or found.long().abs().sum(1).max() < 2**31
 
 
 def test_a_logit_of_zero_predicts_label_0():
@@ -91,7 +101,8 @@ def test_a_logit_of_zero_predicts_label_0():
     node |= {"nodes": torch.tensor([0]), "unit": torch.tensor([0.5]).double(), "threshold": torch.zeros(1).double()}
     batch = torch.ones(1, 2, dtype=torch.bool)
     for kernel in (cpu, reference):  # off: 0, not above the threshold; on: 0.5
-        assert kernel.hidden_effects(**node, batch=batch, negatives=1, weights=(2, 7)).tolist() == [[-2, 7]]
+        ours = {**node, "active": form_of(kernel, node["active"])}
+        assert kernel.hidden_effects(**ours, batch=batch, negatives=1, weights=(2, 7)).tolist() == [[-2, 7]]
 
 
 @pytest.mark.parametrize("normed", [False, True])
@@ -109,10 +120,12 @@ def test_a_step_equal_to_the_reference(kind, normed):
             "thresholds": torch.randn(3, generator=g) / 3,
         }  # fmt: skip
         ours, expected = ({k: x.clone() for k, x in state.items()} for _ in range(2))
+        ours["active"] = form_of(cpu, ours["active"])
         cpu.take_step(**ours, **step)
         reference.take_step(**expected, **step)
-        assert all(torch.equal(ours[k], expected[k]) for k in state), n
+        assert all(torch.equal(ours[k], expected[k]) for k in ("projections", "sums")), n
+        assert torch.equal(ours["active"], form_of(cpu, expected["active"])), n
         votes = torch.arange(3)
         assert not torch.equal(ours["projections"][votes, step["nodes"]], state["projections"][votes, step["nodes"]])
-        now, before = (x["active"][votes, step["nodes"]].double() for x in (ours, state))
+        now, before = (x["active"][votes, step["nodes"]].double() for x in (expected, state))
         assert torch.equal(ours["sums"], state["sums"] + step["unit"][:, None] * (now - before))

@@ -4,6 +4,7 @@ import numba
 import numpy as np
 import pytest
 import torch
+from search_cases import form_of
 
 from scd.search import cpu, reference
 
@@ -24,6 +25,10 @@ def _case(seed, votes=3, n=60, h=5, spread=1.0, tied=False):
     )
 
 
+def _search(kernel, case):
+    return kernel.search_logistic(case[0], form_of(kernel, case[1]), *case[2:])
+
+
 def _loss(case, v, candidate, threshold):
     sums, inputs, features, steps, labels, rows = case
     q = sums[v] + steps[v, candidate] * inputs[v, features[v, candidate]]
@@ -35,11 +40,22 @@ def _loss(case, v, candidate, threshold):
 def test_cross_entropy_search_equal_to_the_reference(spread, tied):
     for seed in range(10):
         case = _case(seed, spread=spread, tied=tied)
-        fast, slow = cpu.search_logistic(*case), reference.search_logistic(*case)
+        fast, slow = _search(cpu, case), _search(reference, case)
         torch.testing.assert_close(fast[2], slow[2], rtol=1e-6, atol=1e-6)
         for v in range(3):
             ours, theirs = _loss(case, v, fast[0][v], fast[1][v]), _loss(case, v, slow[0][v], slow[1][v])
             torch.testing.assert_close(ours, theirs, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("step", [0.2, 4.0, 30.0])  # of the last, nothing is ruled out
+def test_cross_entropy_search_of_many_rows_and_more_nodes_than_a_word_has_bits(step):
+    for seed in range(3):
+        sums, inputs, features, steps, labels, rows = _case(seed, n=1500, h=40)
+        case = (sums, inputs, features, steps / 0.2 * step, labels, rows)
+        fast, slow = _search(cpu, case), _search(reference, case)
+        assert torch.equal(fast[0], slow[0])
+        torch.testing.assert_close(fast[1], slow[1], rtol=1e-9, atol=1e-9)
+        torch.testing.assert_close(fast[2], slow[2], rtol=1e-9, atol=1e-9)
 
 
 def test_cross_entropy_search_of_whole_sums_equal_to_the_reference():
@@ -47,7 +63,7 @@ def test_cross_entropy_search_of_whole_sums_equal_to_the_reference():
     for seed in range(20):
         sums, inputs, features, steps, labels, rows = _case(seed, n=80)
         case = ((sums * 4).round(), inputs, features, (steps * 10).round(), labels, rows)
-        fast, slow = cpu.search_logistic(*case), reference.search_logistic(*case)
+        fast, slow = _search(cpu, case), _search(reference, case)
         torch.testing.assert_close(fast[2], slow[2], rtol=1e-6, atol=1e-6)
         for v in range(3):
             ours, theirs = _loss(case, v, fast[0][v], fast[1][v]), _loss(case, v, slow[0][v], slow[1][v])
@@ -59,7 +75,7 @@ def test_cross_entropy_search_over_a_batch_of_all_rows(tied):
     """Rows of label 0 first, as in training, and nothing left out."""
     for seed in range(10):
         case = (*_case(seed, n=90, tied=tied)[:5], torch.ones(3, 90, dtype=torch.bool))
-        fast, slow = cpu.search_logistic(*case), reference.search_logistic(*case)
+        fast, slow = _search(cpu, case), _search(reference, case)
         torch.testing.assert_close(fast[2], slow[2], rtol=1e-6, atol=1e-6)
         for v in range(3):
             ours, theirs = _loss(case, v, fast[0][v], fast[1][v]), _loss(case, v, slow[0][v], slow[1][v])
@@ -74,7 +90,7 @@ def test_cross_entropy_search_of_extreme_sums(extreme):
     inputs = torch.tensor([[[0, 1, 0, 1, 0, 1]]], dtype=torch.uint8)
     features, steps = torch.zeros(1, 3, dtype=torch.int64), torch.tensor([[0.0, 0.2, -0.2]], dtype=torch.float64)
     case = (sums, inputs, features, steps, labels, torch.ones(1, 6, dtype=torch.bool))
-    fast, slow = cpu.search_logistic(*case), reference.search_logistic(*case)
+    fast, slow = _search(cpu, case), _search(reference, case)
     assert torch.isfinite(fast[2]).all()
     torch.testing.assert_close(fast[2], slow[2], rtol=1e-6, atol=1e-6)
     assert fast[0] == slow[0]
@@ -83,7 +99,7 @@ def test_cross_entropy_search_of_extreme_sums(extreme):
 @pytest.mark.parametrize("kernel", [cpu, reference])
 def test_cross_entropy_search_beats_every_threshold_of_a_fine_grid(kernel):
     case = _case(0)
-    candidate, _, loss = kernel.search_logistic(*case)
+    candidate, _, loss = _search(kernel, case)
     grid = torch.linspace(-8, 8, 1601, dtype=torch.float64)
     for v in range(3):
         tried = [min(_loss(case, v, c, t) for t in grid[::8]) for c in range(case[3].shape[1])]
@@ -97,15 +113,16 @@ def test_the_threshold_of_equal_sums_has_the_log_odds_of_the_labels(kernel):
     sums, inputs = torch.ones(1, 8, dtype=torch.float64), torch.zeros(1, 1, 8, dtype=torch.uint8)
     features, steps = torch.zeros(1, 1, dtype=torch.int64), torch.zeros(1, 1, dtype=torch.float64)
     labels = torch.tensor([0, 0, 1, 1, 1, 1, 1, 1])
-    found = kernel.search_logistic(sums, inputs, features, steps, labels, torch.ones(1, 8, dtype=torch.bool))
+    found = _search(kernel, (sums, inputs, features, steps, labels, torch.ones(1, 8, dtype=torch.bool)))
     assert found[1].item() == pytest.approx(1 - np.log(3), abs=1e-6)
 
 
-def test_output_sums_equal_the_reference_and_the_product():
+@pytest.mark.parametrize(("hidden", "size"), [(1, 1.0), (20, 1.0), (40, 1.0), (20, 1e4)])  # the last: not in 32 bits
+def test_output_sums_equal_the_reference_and_the_product(hidden, size):
     rng = np.random.default_rng(0)
-    active = torch.from_numpy(rng.integers(0, 2, (4, 20, 333)).astype(np.uint8))
-    output = torch.from_numpy(np.round(rng.standard_normal((4, 20)) * 2**20) / 2**20)
-    fast = cpu.output_sums(active, output)
+    active = torch.from_numpy(rng.integers(0, 2, (4, hidden, 333)).astype(np.uint8))
+    output = torch.from_numpy(np.round(size * rng.standard_normal((4, hidden)) * 2**20) / 2**20)
+    fast = cpu.output_sums(form_of(cpu, active), output)
     assert torch.equal(fast, reference.output_sums(active, output))
     assert torch.equal(fast, torch.einsum("vhn,vh->vn", active.double(), output))  # exact in any order
 
