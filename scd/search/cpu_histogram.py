@@ -61,25 +61,19 @@ def search_vote(p, columns, divisor, features, steps, effects, zero, greatest):
         low, high = min(low, pa[r]), max(high, pa[r])
     chosen, none = np.arange(len(features)), np.int64(0)
     candidates, rows = (columns, divisor, features, steps), (active, pa, ea, np.uint64(positive))
-    best, winner = _best_of(chosen[:1], candidates, rows, none, low, high, 0, np.int64(np.iinfo(np.int64).min), 0)
-    bins = _bins_for(m)
-    # two steps on one feature go both ways, so that together they need almost all rows
-    apart = len(features) > 2 and features[1] != features[2] and steps[0] == 0
-    if apart and is_wide(low, high, bins, np.abs(steps).max() * greatest):
-        place, above, below = histogram(pa, ea, low, high, bins)
-        for sign in (1, -1):
-            reach = np.float32(0)
-            for c in range(len(features)):
-                reach = max(reach, sign * steps[c] * greatest)
-            down, up = (np.float32(0), reach) if sign > 0 else (reach, np.float32(0))
-            beaten = best - 1 if winner else best  # an equal candidate may come before the winner
-            kept, fixed, first, last = narrowed(place, above, below, low, high, down, up, beaten)
-            if len(kept):
-                some = chosen[sign * steps > 0]
-                part = _part(rows, kept)
-                best, winner = _best_of(some, candidates, part, fixed, first, last, 1, best, winner)
+    all_of_them = np.array([[low, high], [low, high]])
+    lowest = np.int64(np.iinfo(np.int64).min)
+    best, winner = _best_of(chosen[:1], candidates, rows, none, all_of_them, 0, lowest, 0)
+    bins, up, down = _bins_for(m), np.float32(0), np.float32(0)
+    for c in range(len(features)):
+        up, down = max(up, steps[c] * greatest), max(down, -steps[c] * greatest)
+    if steps[0] == 0 and is_wide(low, high, bins, max(up, down)):
+        kept, fixed, spans = narrowed(*histogram(pa, ea, low, high, bins), low, high, up, down, best)
+        if len(kept):
+            some = chosen[((steps > 0) & (spans[0, 0] == spans[0, 0])) | ((steps < 0) & (spans[1, 0] == spans[1, 0]))]
+            best, winner = _best_of(some, candidates, _part(rows, kept), fixed, spans, 1, best, winner)
     else:
-        best, winner = _best_of(chosen[1:], candidates, rows, none, low, high, 0, best, winner)
+        best, winner = _best_of(chosen[1:], candidates, rows, none, all_of_them, 0, best, winner)
     column = columns[features[winner]]
     q = np.empty(m, dtype=np.float32)
     for r in range(m):
@@ -108,21 +102,22 @@ def _bins_for(m):
 
 
 @njit(nogil=True, cache=True)
-def _best_of(chosen, candidates, rows, fixed, low, high, outside, best, winner):
+def _best_of(chosen, candidates, rows, fixed, spans, outside, best, winner):
     """The best gain and candidate among `chosen` and the best so far; the first among equals.
 
-    `fixed` is the effect of rows that are always on. Thresholds between `low` and `high` are searched, and beyond them
-    unless one bin (`outside`) at each end is for the projections there.
+    `fixed` is the effect of rows that are always on. Thresholds in ``spans[0]`` are searched, those of steps down in
+    ``spans[1]``, and beyond unless one bin (`outside`) at each end is for the projections there.
     """
     columns, divisor, features, steps = candidates
     active, pa, ea, positive = rows
     m, bins = len(pa), _bins_for(len(pa))
     planned = plan(columns, divisor, active)
-    scale = np.float32(bins - 2 * outside) / (high - low) if high > low else np.float32(0)
-    if not np.isfinite(scale):
-        scale = np.float32(0)
-    if outside:
-        low -= np.float32(1) / scale
+    lows, scales = np.empty(2, dtype=np.float32), np.empty(2, dtype=np.float32)
+    for way in range(2):
+        low, high = spans[way]
+        scale = np.float32(bins - 2 * outside) / (high - low) if high > low else np.float32(0)
+        scales[way] = scale if np.isfinite(scale) else np.float32(0)
+        lows[way] = low - np.float32(1) / scale if outside and high > low else low
     xa, xb = np.empty(m, dtype=np.float32), np.empty(m, dtype=np.float32)
     where = np.empty(m, dtype=np.uint32)  # the bins of two candidates, 16 bits each
     gains = np.empty((2, bins), dtype=ea.dtype)  # positive effects of each bin
@@ -134,7 +129,9 @@ def _best_of(chosen, candidates, rows, fixed, low, high, outside, best, winner):
         if features[b] != features[a]:
             take(columns[features[b]], planned, xb)
             other = xb
-        _bins_of_two(pa, xa, steps[a], other, steps[b], low, scale, bins, where)
+        way_a, way_b = int(steps[a] < 0), int(steps[b] < 0)
+        grid_a, grid_b = (lows[way_a], scales[way_a]), (lows[way_b], scales[way_b])
+        _bins_of_two(pa, xa, steps[a], grid_a, other, steps[b], grid_b, bins, where)
         _add_effects(where, ea, positive, gains, total)
         if outside:
             gains[:, 0], gains[:, bins - 1] = 0, 0
@@ -151,12 +148,12 @@ def _best_of(chosen, candidates, rows, fixed, low, high, outside, best, winner):
 
 
 @njit(nogil=True, cache=True)
-def _bins_of_two(pa, xa, step_a, xb, step_b, low, scale, bins, where):
+def _bins_of_two(pa, xa, step_a, grid_a, xb, step_b, grid_b, bins, where):
     """The bins of the rows under a candidate, and under another in the upper halves."""
-    top = np.float32(bins - 1)
+    (low_a, scale_a), (low_b, scale_b), top = grid_a, grid_b, np.float32(bins - 1)
     for r in range(len(pa)):
-        a = (pa[r] + step_a * xa[r] - low) * scale
-        b = (pa[r] + step_b * xb[r] - low) * scale
+        a = (pa[r] + step_a * xa[r] - low_a) * scale_a
+        b = (pa[r] + step_b * xb[r] - low_b) * scale_b
         a = min(max(a, np.float32(0)), top)
         b = min(max(b, np.float32(0)), top)
         where[r] = np.uint32(np.int32(a)) | np.uint32(np.int32(b)) << _HALF

@@ -1,9 +1,10 @@
 """Rows that a search over all thresholds can leave out, compiled.
 
 If features lie between 0 and some greatest one, steps of one sign move every projection to one side and not farther
-than `reach`. So a histogram of the unmoved projections bounds what any of these candidates can gain at a threshold:
-rows farther than `reach` beyond it count as they are, those between by their positive effects alone. Only thresholds
-whose bound exceeds the best gain so far matter, and with them only the rows that a step can carry across one.
+than some reach. So a histogram of the unmoved projections bounds what any of these candidates can gain at a threshold:
+rows farther than the reach beyond it count as they are, those between by their positive effects alone. Only thresholds
+whose bound exceeds the best gain so far matter, and with them only the rows that a step can carry across one. The
+thresholds of steps up lie above those of steps down by about the reach, so that the rows are much the same.
 """
 
 from __future__ import annotations
@@ -41,8 +42,8 @@ def is_wide(low, high, bins, reach):
 
 
 @njit(nogil=True, cache=True)
-def narrowed(place, above, below, low, high, down, up, best):
-    """What candidates need that move projections by at most `down` and `up` and must gain more than `best`.
+def narrowed(place, above, below, low, high, up, down, best):
+    """What candidates need that move all projections up, at most by `up`, or all down, and must gain more than `best`.
 
     Returns
     -------
@@ -50,24 +51,33 @@ def narrowed(place, above, below, low, high, down, up, best):
         The rows that are on at some of the thresholds that matter and off at others; none if no threshold does.
     fixed : int
         Effects of the rows that are on at all of them.
-    first, last : float32
-        Between these lie the thresholds that matter. Those up to a bin's width beyond have the right gain, too.
+    spans : (2, 2) float32
+        Between which two lie the thresholds that matter of steps up, and of steps down; NaN if there are none. Those up
+        to a bin's width beyond have the right gain, too.
     """
     bins = len(above) - 1
     width = (np.float64(high) - np.float64(low)) / bins
-    fewer, more = int(up / width) + 2, int(down / width) + 2  # bins from which a row can come: a bin for the rounding
-    begin, end = bins, -1
-    for b in range(bins):
-        top, bottom = min(bins, b + more + 1), max(0, b - fewer)
-        if above[top] + below[top] - below[bottom] > best:
-            begin, end = min(begin, b), b
+    lowest, highest = bins, -1
+    spans = np.full((2, 2), np.nan, dtype=np.float32)
+    for way in range(2):
+        reach = np.float64(down if way else up)
+        if reach == 0:
+            continue
+        far = int(reach / width) + 2  # bins from which a row can come: a bin for the rounding
+        fewer, more = (2, far) if way else (far, 2)
+        begin, end = bins, -1
+        for b in range(bins):
+            top, bottom = min(bins, b + more + 1), max(0, b - fewer)
+            if above[top] + below[top] - below[bottom] > best:
+                begin, end = min(begin, b), b
+        if end < 0:
+            continue
+        lowest, highest = min(lowest, begin - fewer - 1), max(highest, end + more + 1)
+        beyond = width + reach
+        spans[way, 0] = np.float64(low) + width * begin if begin else np.float64(low) - beyond
+        spans[way, 1] = np.float64(low) + width * (end + 1) if end < bins - 1 else np.float64(high) + beyond
     kept, k = np.empty(len(place) + 1, dtype=np.uint32), 0
-    if end < 0:
-        return kept[:0], np.int64(0), np.float32(0), np.float32(0)
-    lowest, highest = begin - fewer - 1, end + more + 1
     for r in range(len(place)):
         kept[k] = r
         k += (place[r] >= lowest) & (place[r] <= highest)
-    first = np.float64(low) + width * begin if begin else np.float64(low) - down - width
-    last = np.float64(low) + width * (end + 1) if end < bins - 1 else np.float64(high) + up + width
-    return kept[:k], above[min(bins, highest + 1)], np.float32(first), np.float32(last)
+    return kept[:k], above[max(0, min(bins, highest + 1))], spans

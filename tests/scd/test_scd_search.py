@@ -124,12 +124,36 @@ def test_rows_that_no_step_carries_across_a_threshold_that_matters_are_left_out(
     p = np.linspace(0, 1, 2000, dtype=np.float32)
     effects = np.where(p > 0.5, 1, -1)
     place, above, below = histogram(p, effects, p[0], p[-1], 256)
-    down, up = (0.0, 0.01) if sign > 0 else (0.01, 0.0)
-    kept, fixed, first, last = narrowed(place, above, below, p[0], p[-1], down, up, 990)
+    up, down = (0.01, 0.0) if sign > 0 else (0.0, 0.01)
+    kept, fixed, spans = narrowed(place, above, below, p[0], p[-1], up, down, 990)
+    first, last = spans[0 if sign > 0 else 1]
     assert 0.45 < first < 0.5 < last < 0.55
+    assert np.isnan(spans[1 if sign > 0 else 0]).all()
     assert 0.4 < p[kept].min() < 0.5 < p[kept].max() < 0.6
     assert fixed == effects[p > p[kept].max()].sum()
-    assert not len(narrowed(place, above, below, p[0], p[-1], down, up, 1100)[0])
+    both, _, spans = narrowed(place, above, below, p[0], p[-1], 0.01, 0.01, 990)
+    assert set(kept) <= set(both)
+    assert len(both) < 1.2 * len(kept)
+    assert (spans[0] > spans[1]).all()
+    assert not len(narrowed(place, above, below, p[0], p[-1], up, down, 1100)[0])
+
+
+def _two_steps_a_feature(*case):
+    case = _one_step_a_feature(*case)
+    features, steps = case["features"][:, 1:].repeat_interleave(2, 1), case["steps"][:, 1:].repeat_interleave(2, 1)
+    steps[:, 1::2] *= -1
+    case["features"] = torch.cat([case["features"][:, :1], features], 1)
+    case["steps"] = torch.cat([case["steps"][:, :1], steps], 1)
+    return case
+
+
+@pytest.mark.parametrize("scale", [0.0003, 0.02, 0.3, 4.0])
+@pytest.mark.parametrize("kind", KINDS)
+def test_steps_both_ways_equal_to_the_reference(kind, scale):
+    for n in (1, 2, 3, 40, 700, 2500):
+        for seed in range(8 if n < 700 else 4):
+            case = _two_steps_a_feature(kind, seed, n, scale)
+            assert same(cpu.search(**case), reference.search(**case)), (n, seed)
 
 
 @pytest.mark.parametrize("kernel", [cpu, reference])
