@@ -209,21 +209,42 @@ def _look_inside(rows, everything, on, b, size, shift, gains, at):
     """Raise `gains` (32,) to those of thresholds in bin `b`; `at` becomes the least value above such a threshold."""
     pa, ea, starts, word = rows
     low, high = min(max(b - shift, 0), len(on) - 1), min(max(b + 1 - shift, 0), len(on) - 1)
-    m = starts[b + 1] - starts[b]
-    value = np.concatenate((pa[starts[b] : starts[b + 1]], pa[starts[low] : starts[high]] + size))
+    left, moved = pa[starts[b] : starts[b + 1]], pa[starts[low] : starts[high]] + size
+    total = everything[b + 1] - on[b + 1] + on[high]
+    if _all_equal(left) and _all_equal(moved):  # few hidden nodes have few sums
+        values = np.concatenate((left[:1], moved[:1]))
+        for value in np.unique(values)[::-1]:
+            if len(left) and value == left[0]:
+                total += everything[b] - everything[b + 1] - on[b] + on[b + 1]
+            if len(moved) and value == moved[0]:
+                total += on[low] - on[high]
+            _raise(gains, at, total, value)
+        return
+    value, m = np.concatenate((left, moved)), len(left)
     order = ascending(value)[::-1]
     inside, effect = np.empty(len(value), dtype=np.uint32), np.empty(len(value), dtype=ea.dtype)
     for k in range(len(value)):
-        moved = order[k] >= m
-        r = order[k] - m + starts[low] if moved else order[k] + starts[b]
-        inside[k], effect[k] = word[r] ^ np.uint32(moved - 1), ea[r]  # the bits of the inputs that leave the row here
-    total, first = everything[b + 1] - on[b + 1] + on[high], 0
+        is_moved = order[k] >= m
+        r = order[k] - m + starts[low] if is_moved else order[k] + starts[b]
+        inside[k], effect[k] = word[r] ^ np.uint32(is_moved - 1), ea[r]  # the inputs that leave the row here, as bits
+    first = 0
     for k in range(len(value)):
-        least = value[order[k]]
-        if k + 1 < len(value) and value[order[k + 1]] == least:
-            continue
-        add_where_on(inside, effect, first, k + 1, total)
-        first = k + 1
-        for lane in range(LANES):
-            if total[lane] > gains[lane] or (total[lane] == gains[lane] and least < at[lane]):
-                gains[lane], at[lane] = total[lane], least
+        if k + 1 == len(value) or value[order[k + 1]] < value[order[k]]:
+            add_where_on(inside, effect, first, k + 1, total)
+            _raise(gains, at, total, value[order[k]])
+            first = k + 1
+
+
+@njit(nogil=True, cache=True)
+def _all_equal(values):
+    if len(values) == 0:
+        return True
+    low, high = extremes(values)
+    return low == high
+
+
+@njit(nogil=True, cache=True)
+def _raise(gains, at, total, value):
+    for lane in range(LANES):
+        if total[lane] > gains[lane] or (total[lane] == gains[lane] and value < at[lane]):
+            gains[lane], at[lane] = total[lane], value
