@@ -44,7 +44,7 @@ def loss_bounds(odds, odds_at, value, words, features, steps, positive):
     Returns
     -------
     lower : (C,) float64
-        No threshold takes a candidate below this.
+        No threshold takes a candidate below this; infinite for one that is as good as the first.
     reached : float
         The best candidate's best threshold takes it at least this low.
     """
@@ -73,16 +73,19 @@ def loss_bounds(odds, odds_at, value, words, features, steps, positive):
             logs[c] += math.log(product)
             slopes[c] += more
             curves[c] += bend
-    on = np.zeros((len(words), LANES), dtype=np.int32)
+    on, ones = np.zeros((2, len(words), LANES), dtype=np.int32), np.ones(m, dtype=np.int32)
     for block in range(len(words)):
-        add_where_on(words[block], np.ones(positive, dtype=np.int32), 0, positive, on[block])
+        add_where_on(words[block], ones, 0, positive, on[0, block])
+        add_where_on(words[block], ones, positive, m, on[1, block])
     rounding = _ROUNDING * m * math.exp(largest)  # a ratio may be as small as exp(-largest), its error is not
     for c in range(candidates):
-        loss = value + logs[c] - steps[c] * on[features[c] // LANES, features[c] % LANES]
+        where = (features[c] // LANES, features[c] % LANES)
+        loss = value + logs[c] - steps[c] * on[0][where]
         slope = abs(positive - first - slopes[c])
         least, _ = _falls(max(slope - rounding, 0.0), second + curves[c] + rounding)
         _, most = _falls(slope + rounding, second + curves[c] - rounding)
-        lower[c] = loss - most - rounding
+        same_for_all = steps[c] == 0 or on[0][where] + on[1][where] in (0, m)  # what the threshold undoes
+        lower[c] = np.inf if same_for_all else loss - most - rounding
         reached = min(reached, loss - least + rounding)
     return lower, reached
 

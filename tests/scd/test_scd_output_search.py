@@ -58,6 +58,15 @@ def test_cross_entropy_search_of_many_rows_and_more_nodes_than_a_word_has_bits(s
         torch.testing.assert_close(fast[2], slow[2], rtol=1e-9, atol=1e-9)
 
 
+def test_a_step_that_the_threshold_undoes_is_no_better_than_none():
+    """On an input that is off in all rows of the batch, or on: the first of these candidates is the unchanged one."""
+    for seed in range(30):
+        sums, inputs, features, steps, labels, rows = _case(seed, n=200, h=2)
+        inputs[:, 0], inputs[:, 1] = 0, 1
+        inputs[:, 0][~rows] = 1
+        assert _search(cpu, (sums, inputs, features, steps, labels, rows))[0].tolist() == [0, 0, 0]
+
+
 def test_cross_entropy_search_of_whole_sums_equal_to_the_reference():
     """Sums and steps of binary weights are integers, which the kernel counts instead of listing."""
     for seed in range(20):
