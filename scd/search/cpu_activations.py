@@ -66,7 +66,7 @@ def _search_vote(sums, words, features, steps, effects, zero):
     gains[:] = 0
     for k in range(len(sizes)):
         for block in range(len(words)):
-            for b in _doubtful(everything, positive, on[block], shifts[k], best):
+            for b in _doubtful(everything, positive, on[block], shifts[k], best, wanted[k, block]):
                 rows = (pa, ea, starts, words[block])
                 _look_inside(rows, everything, on[block], b, sizes[k], shifts[k], gains[k, block], at[k, block])
                 best = max(best, _greatest_of(gains[k, block], wanted[k, block]))
@@ -175,20 +175,20 @@ def _greatest_of(gains, wanted):
 
 
 @njit(nogil=True, cache=True)
-def _doubtful(everything, positive, on, shift, best):
-    """The bins in which some step may gain `best`."""
+def _doubtful(everything, positive, on, shift, best, wanted):
+    """The bins in which a step on one of the `wanted` (32,) inputs may gain `best`."""
     found, size, bins = np.empty(len(on), dtype=np.int64), 0, len(on) - 1
     for first in range(0, bins, _BINS_TOGETHER):
         last = min(first + _BINS_TOGETHER, bins)
-        if _some_may(everything, positive, on, shift, best, first, last):
+        if _some_may(everything, positive, on, shift, best, wanted, first, last):
             for b in range(first, last):
                 found[size] = b
-                size += _some_may(everything, positive, on, shift, best, b, b + 1)
+                size += _some_may(everything, positive, on, shift, best, wanted, b, b + 1)
     return found[:size]
 
 
 @njit(nogil=True, cache=True)
-def _some_may(everything, positive, on, shift, best, first, last):
+def _some_may(everything, positive, on, shift, best, wanted, first, last):
     """Whether what a step gains at the edge above one of these bins and the positive effects in it come to `best`.
 
     The difference never exceeds the sum of all effects; far below 0 it may overflow, and a bin is looked into in vain.
@@ -196,12 +196,14 @@ def _some_may(everything, positive, on, shift, best, first, last):
     number, most, bins = on.dtype.type, np.full(LANES, -1, dtype=on.dtype), len(on) - 1
     for b in range(first, last):
         low, high = min(max(b - shift, 0), bins), min(max(b + 1 - shift, 0), bins)
-        more = positive[b] - positive[b + 1] + positive[low] - positive[high]
+        more = positive[b] - positive[b + 1]
+        if shift != 0:  # else the rows that move are of those that are here
+            more += positive[low] - positive[high]
         here, before, total = on[b + 1], on[high], number(everything[b + 1] + more - best)
         for lane in range(LANES):
             gain = number(total - here[lane] + before[lane])
             most[lane] = gain if gain > most[lane] else most[lane]
-    return most.max() >= 0
+    return ((most >= 0) & wanted).any()
 
 
 @njit(nogil=True, cache=True)
