@@ -201,7 +201,7 @@ class Descent:
             now.hidden[votes, nodes] /= norm[:, None]
             threshold = threshold / norm
         now.thresholds[votes, nodes] = threshold
-        self.changed[votes, nodes] = True
+        self.changed.scatter_(1, nodes[:, None], True)
         self.kernel.take_step(
             self.projections, self.active, self.sums, nodes, unit,
             self.columns, self.divisor, feature, step, norm, threshold,
