@@ -59,9 +59,11 @@ def right_rows(on: torch.Tensor, negatives: int) -> torch.Tensor:
     return torch.stack([negative, positive], dim=1)
 
 
-def zero_one_output_effects(batch: torch.Tensor, negatives: int, weights: tuple[int, int]) -> torch.Tensor:
-    """(V, n) int64: what predicting 1 instead of 0 is worth at the output node; 0 outside `batch` (V, n) bool."""
-    effects = batch.to(torch.int64)
+def zero_one_output_effects(
+    batch: torch.Tensor, negatives: int, weights: tuple[int, int], dtype: torch.dtype = torch.int64
+) -> torch.Tensor:
+    """(V, n): what predicting 1 instead of 0 is worth at the output node; 0 outside `batch` (V, n) bool."""
+    effects = batch.to(dtype)
     effects[:, :negatives] *= -weights[0]
     effects[:, negatives:] *= weights[1]
     return effects

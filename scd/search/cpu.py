@@ -10,7 +10,7 @@ from numba import njit, prange
 
 from scd.devices import threads_for
 from scd.networks import GRID
-from scd.objective import FIXED_POINT
+from scd.objective import FIXED_POINT, zero_one_output_effects
 from scd.search import Best, Window, cpu_bits, cpu_node
 
 _INT32 = 2**31  # what numbers of half the memory stay below
@@ -51,14 +51,14 @@ def search(
 ) -> Best:
     """See :class:`scd.search.Search`."""
     x = columns.numpy()[None] if columns.ndim == 2 else columns.numpy()
-    node = (projections.numpy(), x, np.float32(divisor), features.numpy(), steps.numpy(), effects.numpy())
+    node = (projections.numpy(), x, np.float32(divisor), features.numpy(), steps.numpy(), _shortest(effects))
     found = _nothing_found(len(projections))
     with threads_for(len(projections)):
         if window is None:
             from scd.search.cpu_histogram import search_votes
 
             greatest = 255 / divisor if columns.dtype == torch.uint8 else np.inf
-            search_votes(*node, _zero_for(effects), np.float32(greatest), *found)
+            search_votes(*node, np.float32(greatest), *found)
         else:
             from scd.search.cpu_window import search_window_votes  # compiled only where it is used
 
@@ -70,18 +70,19 @@ def _nothing_found(votes: int) -> tuple[Any, ...]:
     return np.zeros(votes, dtype=np.int64), np.zeros(votes, dtype=np.float32), np.zeros(votes, dtype=np.int64)
 
 
-def _zero_for(effects: torch.Tensor) -> Any:
-    """(1,) of the shorter type in which no sum of these effects overflows: half the memory, twice as many at a time."""
+def _shortest(effects: torch.Tensor) -> Any:
+    """The effects in the shortest type in which no sum of them overflows: half the memory, twice as many at a time."""
     narrow = effects.dtype == torch.int32 or cpu_node.greatest_total(effects.numpy()) < _INT32
-    return np.zeros(1, dtype=np.int32 if narrow else np.int64)
+    return effects.numpy().astype(np.int32 if narrow else np.int64, copy=False)
 
 
 def activations(projections: torch.Tensor, thresholds: torch.Tensor) -> torch.Tensor:
     """See :func:`scd.search.reference.activations`; (V, ceil(h / 32), n) int32, the words of ``cpu_bits.py``."""
     votes, hidden, n = projections.shape
-    words = torch.empty(votes, -(-hidden // cpu_bits.LANES), n, dtype=torch.int32)
-    with threads_for(votes):
-        cpu_bits.pack(projections.numpy(), thresholds.numpy(), _words(words))
+    words = torch.zeros(votes, -(-hidden // cpu_bits.LANES), n, dtype=torch.int32)
+    for k in range(hidden):
+        on = (projections[:, k] > thresholds[:, k, None]).to(torch.int32)
+        words[:, k // cpu_bits.LANES] |= on << k % cpu_bits.LANES
     return words
 
 
@@ -98,17 +99,22 @@ def search_output(
     window: Window | None = None,
 ) -> Best:
     """See :func:`scd.search.reference.search_output`."""
-    if window is not None:
-        columns = np.stack([cpu_bits.unpack(words) for words in _words(active)])
-        return search(sums.float(), torch.from_numpy(columns), features, steps.float(), effects, window)
-    found = _nothing_found(len(sums))
-    with threads_for(len(sums)):
-        from scd.search.cpu_activations import search_activation_votes
+    best = Best(*(torch.from_numpy(each) for each in _nothing_found(len(sums))))
+    left = torch.ones(len(sums), dtype=torch.bool)
+    if window is None:
+        with threads_for(len(sums)):
+            from scd.search.cpu_activations import NO_BINS, search_activation_votes
 
-        search_activation_votes(
-            sums.numpy(), _words(active), features.numpy(), steps.numpy(), effects.numpy(), _zero_for(effects), *found
-        )
-    return Best(*(torch.from_numpy(each) for each in found))
+            node = (sums.numpy(), _words(active), features.numpy(), steps.numpy(), _shortest(effects))
+            search_activation_votes(*node, *(each.numpy() for each in best))
+        left = best.candidate == NO_BINS
+        if not left.any():
+            return best
+    columns = torch.from_numpy(np.stack([cpu_bits.unpack(words) for words in _words(active[left])]))
+    found = search(sums[left].float(), columns, features[left], steps[left].float(), effects[left], window)
+    for ours, theirs in zip(best, found, strict=True):
+        ours[left] = theirs
+    return best
 
 
 def search_logistic(
@@ -137,15 +143,12 @@ def search_logistic(
 
 def output_effects(batch: torch.Tensor, negatives: int, weights: tuple[int, int]) -> torch.Tensor:
     """See :func:`scd.objective.zero_one_output_effects`."""
-    out = _empty_effects(batch.shape, max(weights))
-    with threads_for(len(out)):
-        cpu_node.output_effects(batch.numpy(), negatives, weights, out.numpy())
-    return out
+    return zero_one_output_effects(batch, negatives, weights, _effects_type(max(weights), batch.shape[1]))
 
 
-def _empty_effects(shape: tuple[int, ...], greatest: float) -> torch.Tensor:
-    """Effects of at most this magnitude: in 32 bits if these hold any sum of them."""
-    return torch.empty(shape, dtype=torch.int32 if greatest * shape[1] < _INT32 else torch.int64)
+def _effects_type(greatest: float, rows: int) -> torch.dtype:
+    """Of effects of at most this magnitude: 32 bits if these hold any sum of them."""
+    return torch.int32 if greatest * rows < _INT32 else torch.int64
 
 
 def hidden_effects(
@@ -160,7 +163,7 @@ def hidden_effects(
 ) -> torch.Tensor:
     """See :func:`scd.search.reference.hidden_effects`."""
     greatest = FIXED_POINT * float(unit.abs().max()) + 1 if weights is None else max(weights)
-    out = _empty_effects(sums.shape, greatest)
+    out = torch.empty(sums.shape, dtype=_effects_type(greatest, sums.shape[1]))
     node = (sums.numpy(), _words(active), nodes.numpy(), unit.numpy(), threshold.numpy(), batch.numpy(), negatives)
     with threads_for(len(sums)):
         if weights is None:

@@ -12,27 +12,27 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, prange
 
-from scd.search.cpu_bits import LANES, add_where_on, bit_of, unpack
-from scd.search.cpu_histogram import search_vote
+from scd.search.cpu_bits import LANES, add_where_on, bit_of
 from scd.search.cpu_sorting import ascending
 from scd.search.cpu_thresholds import extremes, threshold_below
 
+NO_BINS = -1  # the candidate of a vote whose steps do not move all sums by whole bins
 _ROWS_PER_BIN = 8  # on average
 _FEWEST_BINS = 64
 _BINS_TOGETHER = 16
 
 
 @njit(parallel=True, nogil=True, cache=True)
-def search_activation_votes(sums, words, features, steps, effects, zero, candidate, threshold, gain):
-    """Search every vote: `words` (V, w, n) of :mod:`scd.search.cpu_bits`, `zero` (1,) of a type no sum overflows."""
+def search_activation_votes(sums, words, features, steps, effects, candidate, threshold, gain):
+    """Search every vote: `words` (V, w, n) of :mod:`scd.search.cpu_bits`; no sum of `effects` overflows their type."""
     for v in prange(len(sums)):
-        found = _search_vote(sums[v], words[v], features[v], steps[v].astype(np.float32), effects[v], zero)
+        found = _search_vote(sums[v], words[v], features[v], steps[v].astype(np.float32), effects[v])
         candidate[v], threshold[v], gain[v] = found
 
 
 @njit(nogil=True, cache=True)
-def _search_vote(sums, words, features, steps, effects, zero):
-    active, q, e = _with_effects(sums, effects, zero)
+def _search_vote(sums, words, features, steps, effects):
+    active, q, e = _with_effects(sums, effects)
     m = len(q)
     if m == 0:
         return 0, np.float32(np.nan), np.int64(0)
@@ -41,23 +41,21 @@ def _search_vote(sums, words, features, steps, effects, zero):
     place = np.empty(m, dtype=np.uint32)
     for r in range(m):
         place[r] = np.int32((np.float64(q[r]) - low) * scale)
-    shifts, fits = np.rint(sizes.astype(np.float64) * scale).astype(np.int64), True
+    shifts = np.rint(sizes.astype(np.float64) * scale).astype(np.int64)
     for k in range(len(sizes)):
-        fits &= _moves_by(q, place, low, scale, sizes[k], shifts[k])
-    if not fits:
-        p, inputs = sums.astype(np.float32), unpack(words)
-        return search_vote(p, inputs, np.float32(1), features, steps, effects, zero, np.float32(1))
+        if not _moves_by(q, place, low, scale, sizes[k], shifts[k]):
+            return NO_BINS, np.float32(np.nan), np.int64(0)
     order, pa, ea, starts = _by_bin(place, bins, active, q, e)
     words = words[:, order]
     everything, positive = _from_each_bin_on(ea, starts)
-    on = np.zeros((len(words), bins + 1, LANES), dtype=zero.dtype)
+    on = np.zeros((len(words), bins + 1, LANES), dtype=effects.dtype)
     for block in range(len(words)):
         _where_on(words[block], ea, starts, on[block])
     wanted = np.zeros((len(sizes), len(words), LANES), dtype=np.bool_)
     kinds = np.searchsorted(sizes, steps)
     for c in range(len(features)):
         wanted[kinds[c], features[c] // LANES, features[c] % LANES] = True
-    best, gains = np.int64(0), np.zeros(wanted.shape, dtype=zero.dtype)
+    best, gains = np.int64(0), np.zeros(wanted.shape, dtype=effects.dtype)
     at = np.full(wanted.shape, np.inf, dtype=np.float32)  # all off
     for k in range(len(sizes)):
         for block in range(len(words)):
@@ -82,14 +80,14 @@ def _search_vote(sums, words, features, steps, effects, zero):
 
 
 @njit(nogil=True, cache=True)
-def _with_effects(sums, effects, zero):
+def _with_effects(sums, effects):
     """The rows that have effects, their projections and their effects."""
     m, active = np.uint32(0), np.empty(len(sums), dtype=np.uint32)  # unsigned indices are not tested for being negative
     for i in range(np.uint32(len(sums))):
         active[m] = i
         m = np.uint32(m + np.uint32(effects[i] != 0))
     active = active[:m]
-    q, e = np.empty(m, dtype=np.float32), np.empty(m, dtype=zero.dtype)
+    q, e = np.empty(m, dtype=np.float32), np.empty(m, dtype=effects.dtype)
     for r in range(m):
         q[r], e[r] = sums[active[r]], effects[active[r]]
     return active, q, e
@@ -214,24 +212,29 @@ def _look_inside(rows, everything, on, b, size, shift, gains, at):
     left, moved = pa[starts[b] : starts[b + 1]], pa[starts[low] : starts[high]] + size
     total = everything[b + 1] - on[b + 1] + on[high]
     if _all_equal(left) and _all_equal(moved):  # few hidden nodes have few sums
-        values = np.concatenate((left[:1], moved[:1]))
-        for value in np.unique(values)[::-1]:
-            if len(left) and value == left[0]:
+        equal = len(left) > 0 and len(moved) > 0 and left[0] == moved[0]
+        left_first = len(left) > 0 and (len(moved) == 0 or left[0] > moved[0])
+        for turn in range(2):  # the greater value first
+            if len(left) and left_first == (turn == 0):
                 total += everything[b] - everything[b + 1] - on[b] + on[b + 1]
-            if len(moved) and value == moved[0]:
+                _raise(gains, at, total, left[0])
+            elif len(moved) and left_first == (turn == 1):
                 total += on[low] - on[high]
-            _raise(gains, at, total, value)
+                if not equal:
+                    _raise(gains, at, total, moved[0])
         return
-    value, m = np.concatenate((left, moved)), len(left)
+    m, both = len(left), len(left) + len(moved)
+    value = np.empty(both, dtype=np.float32)
+    value[:m], value[m:] = left, moved
     order = ascending(value)[::-1]
-    inside, effect = np.empty(len(value), dtype=np.uint32), np.empty(len(value), dtype=ea.dtype)
-    for k in range(len(value)):
+    inside, effect = np.empty(both, dtype=np.uint32), np.empty(both, dtype=ea.dtype)
+    for k in range(both):
         is_moved = order[k] >= m
         r = order[k] - m + starts[low] if is_moved else order[k] + starts[b]
         inside[k], effect[k] = word[r] ^ np.uint32(is_moved - 1), ea[r]  # the inputs that leave the row here, as bits
     first = 0
-    for k in range(len(value)):
-        if k + 1 == len(value) or value[order[k + 1]] < value[order[k]]:
+    for k in range(both):
+        if k + 1 == both or value[order[k + 1]] < value[order[k]]:
             add_where_on(inside, effect, first, k + 1, total)
             _raise(gains, at, total, value[order[k]])
             first = k + 1

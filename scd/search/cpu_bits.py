@@ -9,22 +9,11 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, prange, types
+from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
 LANES = 32  # bits of a word
-
-
-@njit(parallel=True, nogil=True, cache=True)
-def pack(projections, thresholds, words):
-    """Fill `words` (V, ceil(h / 32), n): which of the `projections` (V, h, n) lie above the `thresholds` (V, h)."""
-    for v in prange(len(words)):
-        words[v] = 0
-        for k in range(projections.shape[1]):
-            word, p, t, bit = words[v, k // LANES], projections[v, k], thresholds[v, k], bit_of(k)
-            for i in range(len(p)):
-                word[i] |= bit if p[i] > t else np.uint32(0)
 
 
 @njit(nogil=True, cache=True)

@@ -23,20 +23,19 @@ _ROWS_PER_BIN = 8  # on average; more bins cost scans, fewer cost sorting (measu
 
 
 @njit(parallel=True, nogil=True, cache=True)
-def search_votes(p, columns, divisor, features, steps, effects, zero, greatest, candidate, threshold, gain):
+def search_votes(p, columns, divisor, features, steps, effects, greatest, candidate, threshold, gain):
     """Search every vote.
 
-    `zero` is an array (1,) of the integer type in which no sum of effects overflows. Features lie between 0 and
-    `greatest`; infinite: anywhere.
+    No sum of `effects` overflows their type. Features lie between 0 and `greatest`; infinite: anywhere.
     """
     for v in prange(len(p)):
         x = columns[v] if len(columns) > 1 else columns[0]
-        found = search_vote(p[v], x, divisor, features[v], steps[v], effects[v], zero, greatest)
+        found = _search_vote(p[v], x, divisor, features[v], steps[v], effects[v], greatest)
         candidate[v], threshold[v], gain[v] = found
 
 
 @njit(nogil=True, cache=True)
-def search_vote(p, columns, divisor, features, steps, effects, zero, greatest):
+def _search_vote(p, columns, divisor, features, steps, effects, greatest):
     n = len(p)
     active = np.empty(n, dtype=np.uint32)  # unsigned indices are not tested for being negative
     m = 0
@@ -52,7 +51,7 @@ def search_vote(p, columns, divisor, features, steps, effects, zero, greatest):
         return 0, np.float32(np.nan), np.int64(0)
     active = active[:m]
     pa = np.empty(m, dtype=np.float32)
-    ea = np.empty(m, dtype=zero.dtype)
+    ea = np.empty(m, dtype=effects.dtype)
     for r in range(m):
         pa[r] = p[active[r]]
         ea[r] = effects[active[r]]

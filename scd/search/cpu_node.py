@@ -54,18 +54,6 @@ def output_sums(words, weights, out):
 
 
 @njit(parallel=True, nogil=True, cache=True)
-def output_effects(batch, negatives, weights, out):
-    """See :func:`scd.objective.zero_one_output_effects`."""
-    number = out.dtype.type
-    for v in prange(len(out)):
-        inside, e = batch[v], out[v]
-        for i in range(negatives):
-            e[i] = number(inside[i]) * number(-weights[0])
-        for i in range(negatives, len(e)):
-            e[i] = number(inside[i]) * number(weights[1])
-
-
-@njit(parallel=True, nogil=True, cache=True)
 def zero_one(sums, words, nodes, unit, threshold, batch, negatives, weights, out):
     """See :func:`scd.objective.zero_one_effects`."""
     for v in prange(len(sums)):
