@@ -57,7 +57,7 @@ def _output_case(kind, seed, n, inputs, on_grid, window=None):
 @pytest.mark.parametrize("on_grid", [True, False])
 def test_activations_as_inputs_equal_to_the_reference(kind, inputs, on_grid):
     for n in (1, 2, 40, 700):
-        for seed in range(8):
+        for seed in range(8 if n < 700 else 4):
             case = _output_case(kind, seed, n, inputs, on_grid)
             ours = {**case, "active": form_of(cpu, case["active"])}
             expected = reference.search_output(**case)
@@ -151,7 +151,7 @@ def _two_steps_a_feature(*case):
 @pytest.mark.parametrize("kind", KINDS)
 def test_steps_both_ways_equal_to_the_reference(kind, scale):
     for n in (1, 2, 3, 40, 700, 2500):
-        for seed in range(8 if n < 700 else 4):
+        for seed in range(8 if n < 700 else 3):
             case = _two_steps_a_feature(kind, seed, n, scale)
             assert same(cpu.search(**case), reference.search(**case)), (n, seed)
 
