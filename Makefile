@@ -37,7 +37,7 @@ bench: $(VENV)/.test
 	$(PY) -m scripts.bench $(ARGS)
 
 bench-check: $(VENV)/.test
-	$(PY) -m scripts.bench_check $(OLD) $(NEW)
+	$(PY) -m scripts.bench.compare $(OLD) $(NEW)
 
 tables: $(VENV)/.core
 	$(PY) -m scripts.tables --outputs $(OUTPUTS) $(ARGS)
@@ -46,7 +46,7 @@ publish: $(VENV)/.core # records, tables, figures and report into docs/results, 
 	$(PY) -m scripts.publish --outputs $(OUTPUTS) $(ARGS)
 
 text-pages: $(VENV)/.core # a page of originals and adversarials for each finished attack on texts
-	$(PY) -m scripts.text_page --outputs $(OUTPUTS) $(ARGS)
+	$(PY) -m scripts.report.text_pages --outputs $(OUTPUTS) $(ARGS)
 
 status: $(VENV)/.core # what the store holds, what is unfinished and how to go on
 	$(PY) -m scripts.status --outputs $(OUTPUTS) $(ARGS)

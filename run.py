@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import hydra
 
-from pipeline.resolvers import register_resolvers
+from pipeline.config.resolvers import register_resolvers
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig

@@ -7,8 +7,8 @@
 from typing import TYPE_CHECKING, Any
 
 from attacks.oracle import LabelOracle, QueryBudgetExceeded
-from attacks.record import AttackResult
-from attacks.text_record import TextResult
+from attacks.result import AttackResult
+from attacks.text.result import TextResult
 
 if TYPE_CHECKING:
     from attacks.boundary import BoundaryAttack

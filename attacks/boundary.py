@@ -3,14 +3,14 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from attacks.boundary_moves import Mover, Moves
-from attacks.boundary_search import BoundarySearch
-from attacks.checks import Task, check_int, check_number
-from attacks.decision import RestartedAttack, project_and_collect
-from attacks.record import AttackResult
-from attacks.runs import Runs, Selection
-from attacks.starts import Candidates, run_keys
-from attacks.state import Journal
+from attacks.base import RestartedAttack, project_and_collect
+from attacks.engine.bisection import BoundarySearch
+from attacks.engine.boundary_moves import Mover, Moves
+from attacks.engine.checkpoint import Journal
+from attacks.engine.initial_points import Candidates, run_keys
+from attacks.engine.run_state import Runs, Selection
+from attacks.engine.validation import Task, check_int, check_number
+from attacks.result import AttackResult
 
 _RESERVE = 24  # queries kept back from the iterations for the last projection
 _LARGEST = 1e6  # of delta and epsilon: where everything is adversarial they would grow to infinity

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from attacks.art_runs import ARTRuns
 from attacks.boundary import BoundaryAttack
+from attacks.engine.art import ARTRuns
 
 
 class BoundaryAttackART(ARTRuns, BoundaryAttack):

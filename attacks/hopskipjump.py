@@ -4,15 +4,15 @@ import math
 
 import numpy as np
 
-from attacks.boundary_search import BoundarySearch
-from attacks.checks import Task, check_choice, check_int, check_number
-from attacks.decision import RestartedAttack, project_and_collect
-from attacks.direction import estimate_directions
-from attacks.record import AttackResult
-from attacks.runs import Runs
-from attacks.starts import Candidates, run_keys
-from attacks.state import Journal
-from attacks.step import step
+from attacks.base import RestartedAttack, project_and_collect
+from attacks.engine.bisection import BoundarySearch
+from attacks.engine.checkpoint import Journal
+from attacks.engine.gradient_estimate import estimate_directions
+from attacks.engine.initial_points import Candidates, run_keys
+from attacks.engine.run_state import Runs
+from attacks.engine.step import step
+from attacks.engine.validation import Task, check_choice, check_int, check_number
+from attacks.result import AttackResult
 
 _RESERVE = 24  # queries kept back from a direction estimate for the step and the searches after it
 

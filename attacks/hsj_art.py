@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from attacks.art_runs import ARTRuns
-from attacks.checks import refuse
+from attacks.engine.art import ARTRuns
+from attacks.engine.validation import refuse
 from attacks.hopskipjump import HopSkipJump
 
 

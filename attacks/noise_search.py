@@ -7,15 +7,15 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from attacks import geometry
-from attacks.boundary_search import BoundarySearch
-from attacks.checks import Task, check_bool, check_choice, check_int, check_number
-from attacks.decision import DecisionAttack, mean_best
-from attacks.noise import fill_noise
-from attacks.record import AttackResult
-from attacks.runs import Runs, Selection, collect
-from attacks.starts import Candidates, begin_runs, run_keys
-from attacks.state import Journal
+from attacks.base import DecisionAttack, mean_best
+from attacks.engine import numba_kernels
+from attacks.engine.bisection import BoundarySearch
+from attacks.engine.checkpoint import Journal
+from attacks.engine.initial_points import Candidates, begin_runs, run_keys
+from attacks.engine.rng import fill_noise
+from attacks.engine.run_state import Runs, Selection, collect
+from attacks.engine.validation import Task, check_bool, check_choice, check_int, check_number
+from attacks.result import AttackResult
 
 _KINDS = {"uniform": 1, "gaussian": 2}  # the numbers of `fill_noise`
 _OWN = ("norm_first_hit", "counts")  # arrays of the snapshot besides those of the runs
@@ -145,9 +145,9 @@ class NoiseSearch(DecisionAttack):
             fill_noise(keys, owner, number, _KINDS[self.kind], begin, end, rows, length)
             scale = (norm / np.maximum(length[begin:end], 1e-30)).astype(np.float32)
             part = slice(begin, end)
-            geometry.perturb(rows[part], task.x, example[part], scale, low, high, 0, end - begin)
+            numba_kernels.perturb(rows[part], task.x, example[part], scale, low, high, 0, end - begin)
 
-        geometry.in_threads(work, len(rows), rows.size)
+        numba_kernels.in_threads(work, len(rows), rows.size)
         return rows
 
 
@@ -155,8 +155,8 @@ def _keep_closest(search: BoundarySearch, rows: NDArray[np.float32], owner: Sele
     """Keep the closest of the adversarial rows, those at the positions `found`, for each run where it is a new best."""
     runs, example = search.runs, search.runs.example[owner]
     l2, linf = np.empty(len(found)), np.empty(len(found))
-    geometry.in_threads(
-        lambda begin, end: geometry.distances(search.task.x, example, rows, found, l2, linf, begin, end),
+    numba_kernels.in_threads(
+        lambda begin, end: numba_kernels.distances(search.task.x, example, rows, found, l2, linf, begin, end),
         len(found),
         len(found) * rows.shape[1],
     )

@@ -5,14 +5,14 @@ import math
 import numpy as np
 from tqdm import tqdm
 
-from attacks.boundary_search import BoundarySearch
-from attacks.checks import Task, check_number
-from attacks.decision import DecisionAttack, mean_best, project_and_collect
-from attacks.ray_search import Rays, RaySearch
-from attacks.record import AttackResult
-from attacks.runs import Runs
-from attacks.starts import Candidates, begin_runs
-from attacks.state import Journal
+from attacks.base import DecisionAttack, mean_best, project_and_collect
+from attacks.engine.bisection import BoundarySearch
+from attacks.engine.checkpoint import Journal
+from attacks.engine.initial_points import Candidates, begin_runs
+from attacks.engine.ray_search import Rays, RaySearch
+from attacks.engine.run_state import Runs
+from attacks.engine.validation import Task, check_number
+from attacks.result import AttackResult
 
 _RESERVE = 16  # queries kept back from the search for the last projection
 _ROUND = 200  # questions between two rows of the trace and two snapshots

@@ -7,7 +7,10 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from tqdm import tqdm
 
-from attacks.checks import (
+from attacks.engine.checkpoint import Journal, fingerprint
+from attacks.engine.substitute_network import OPTIMIZERS, SubstituteNetwork, resolve_device, torch_generator
+from attacks.engine.substitute_rounds import HeldOut, Progress, collect_substitute, noise_accuracies
+from attacks.engine.validation import (
     Described,
     Task,
     check_bool,
@@ -20,10 +23,7 @@ from attacks.checks import (
     refuse,
 )
 from attacks.oracle import LABEL, LabelFunction, LabelOracle, rows_within
-from attacks.record import AttackResult
-from attacks.state import Journal, fingerprint
-from attacks.substitute_network import OPTIMIZERS, SubstituteNetwork, resolve_device, torch_generator
-from attacks.substitute_rounds import HeldOut, Progress, collect_substitute, noise_accuracies
+from attacks.result import AttackResult
 
 _GRID = (0.0, 1 / 64, 1 / 32, 1 / 16, 3 / 32, 1 / 8, 3 / 16, 1 / 4)
 

@@ -5,14 +5,14 @@ import math
 import numpy as np
 from tqdm import tqdm
 
-from attacks.boundary_search import BoundarySearch
-from attacks.checks import Task, check_int, check_number
-from attacks.decision import RestartedAttack, mean_best, project_and_collect
-from attacks.record import AttackResult
-from attacks.runs import Runs
-from attacks.starts import START_TOLERANCE, Candidates
-from attacks.state import Journal
-from attacks.walk import Pace, Walk
+from attacks.base import RestartedAttack, mean_best, project_and_collect
+from attacks.engine.bisection import BoundarySearch
+from attacks.engine.checkpoint import Journal
+from attacks.engine.initial_points import START_TOLERANCE, Candidates
+from attacks.engine.run_state import Runs
+from attacks.engine.validation import Task, check_int, check_number
+from attacks.engine.walk import Pace, Walk
+from attacks.result import AttackResult
 
 _RESERVE = 24  # queries of every run kept back for its last projection
 _ROUNDS = 256  # questions between two snapshots of the state and two movements of the bar

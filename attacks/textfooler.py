@@ -8,18 +8,18 @@ from typing import Any
 from numpy.typing import ArrayLike
 from tqdm import tqdm
 
-from attacks.checks import check_bool, check_choice, check_int, check_memory, check_number
+from attacks.engine.checkpoint import Snapshots, fingerprint
+from attacks.engine.validation import check_bool, check_choice, check_int, check_memory, check_number
 from attacks.oracle import TEXT_SCORE
-from attacks.part_of_speech import SpacyTagger, WordClasses, spacy_version
-from attacks.sentence_similarity import Similarity, encoder_version, universal_sentence_encoder
-from attacks.state import Snapshots, fingerprint
-from attacks.stop_words import stop_words as words_of
-from attacks.synonyms import Synonyms, checksum, find_synonyms, load_synonyms
-from attacks.text_documents import called, described, read_documents, read_part
-from attacks.text_oracle import ScoreFunction, ScoreOracle
-from attacks.text_progress import ENDED, Progress, collect
-from attacks.text_record import TextResult, pack
-from attacks.text_search import Rules, TextSearch
+from attacks.text.checkpoint import ENDED, Progress, collect
+from attacks.text.constraints import SpacyTagger, WordClasses, spacy_version
+from attacks.text.documents import called, described, read_documents, read_part
+from attacks.text.oracle import ScoreFunction, ScoreOracle
+from attacks.text.result import TextResult, pack
+from attacks.text.similarity import Similarity, encoder_version, universal_sentence_encoder
+from attacks.text.stop_words import stop_words as words_of
+from attacks.text.synonyms import Synonyms, checksum, find_synonyms, load_synonyms
+from attacks.text.word_search import Rules, TextSearch
 
 _CANNOT_CHANGE_RESULT = ("data_dir", "outputs_dir", "memory_budget", "verbose")
 
@@ -82,7 +82,7 @@ class TextFooler:
         Also keep a replacement whose score equals the original's: not in the authors' program, a stronger attack where
         the score has few values.
     synonyms : str
-        "auto", or the path of vectors or neighbour lists, see `attacks.synonyms`.
+        "auto", or the path of vectors or neighbour lists, see `attacks.text.synonyms`.
     query_budget : int or None
         Most queries per document; candidates beyond it are left out, the farthest first.
     data_dir, outputs_dir : str

@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
-from attacks.checks import Described, check_bool, check_int, check_memory, check_numbers, read_task, refuse
+from attacks.engine.checkpoint import Journal, fingerprint
+from attacks.engine.transfer_counts import Pairs, collect_transfer, wrong_beyond, wrong_members
+from attacks.engine.validation import Described, check_bool, check_int, check_memory, check_numbers, read_task, refuse
 from attacks.hopskipjump import HopSkipJump
 from attacks.oracle import MEMBERS, MemberFunction, MemberOracle
-from attacks.record import AttackResult
-from attacks.state import Journal, fingerprint
-from attacks.transfer_counts import Pairs, collect_transfer, wrong_beyond, wrong_members
+from attacks.result import AttackResult
 
 
 class Transfer:

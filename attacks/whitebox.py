@@ -8,8 +8,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 from tqdm import tqdm
 
-from attacks.boundary_search import BoundarySearch
-from attacks.checks import (
+from attacks.base import mean_best, project_and_collect
+from attacks.engine.bisection import BoundarySearch
+from attacks.engine.checkpoint import Journal, fingerprint
+from attacks.engine.initial_points import Candidates, begin_runs, nearest_rows
+from attacks.engine.run_state import Runs
+from attacks.engine.validation import (
     Described,
     Task,
     check_bool,
@@ -21,13 +25,9 @@ from attacks.checks import (
     read_task,
     refuse,
 )
-from attacks.decision import mean_best, project_and_collect
+from attacks.engine.whitebox_walk import Walk, begin_walk, paces
 from attacks.oracle import GRADIENT, GradientOracle, LabelFunction, LabelOracle, SmoothFunction, rows_within
-from attacks.record import AttackResult
-from attacks.runs import Runs
-from attacks.starts import Candidates, begin_runs, nearest_rows
-from attacks.state import Journal, fingerprint
-from attacks.whitebox_walk import Walk, begin_walk, paces
+from attacks.result import AttackResult
 
 _STARTS = ("original", "noise", "nearest")
 _TRACE_EVERY = 10  # iterations

@@ -13,8 +13,8 @@ from joblib import effective_n_jobs
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from baselines.bnn_vote import Settings, prepare, require_packages, train_vote
-from baselines.parallel import train_in_parallel
+from baselines.workers.bnn_vote import Settings, prepare, require_packages, train_vote
+from baselines.workers.pool import train_in_parallel
 from scd.devices import resolve_device
 from scd.ensemble import Progress, VoteEnsemble
 from scd.forward import StackedVotes
@@ -58,7 +58,7 @@ class BNNVotes(VoteEnsemble):
     ----------
     classes_, n_features_in_, votes_, root_seed_ : see :class:`scd.ensemble.VoteEnsemble`
         A vote's arrays: ``hidden`` (h, d) int8 of ±1, ``thresholds`` (h,) float32, ``output`` (h,) int8 and
-        ``output_threshold`` () int64, made of Keras's weights by :func:`baselines.bnn_vote.fold`.
+        ``output_threshold`` () int64, made of Keras's weights by :func:`baselines.workers.bnn_vote.fold`.
 
     Notes
     -----

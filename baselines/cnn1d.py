@@ -7,8 +7,8 @@ from typing import ClassVar
 import torch
 import torch.nn.functional as F
 
-from baselines.convolutional import ConvolutionalVotes
-from baselines.vote_layers import VoteConv, VoteLinear, VoteNetwork, as_maps, as_vote_rows
+from baselines.torch_ensemble.convolutional import ConvolutionalVotes
+from baselines.torch_ensemble.layers import VoteConv, VoteLinear, VoteNetwork, as_maps, as_vote_rows
 
 
 class CNN1DVotes(ConvolutionalVotes):
@@ -17,7 +17,7 @@ class CNN1DVotes(ConvolutionalVotes):
     Convolution to 64 maps, 1×16; ReLU; max-pooling 4; to 128 maps, 1×16; ReLU; max-pooling 4; to 256 maps, 1×16; ReLU;
     max-pooling 2; one linear layer to 2 units.
 
-    Parameters and attributes: see :class:`baselines.convolutional.ConvolutionalVotes`.
+    Parameters and attributes: see :class:`baselines.torch_ensemble.convolutional.ConvolutionalVotes`.
 
     Notes
     -----

@@ -12,7 +12,7 @@ from sklearn.base import clone
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.utils._param_validation import Interval, RealNotInt, StrOptions
 
-from baselines.parallel import train_in_parallel, vote_seed
+from baselines.workers.pool import train_in_parallel, vote_seed
 from scd.ensemble import Progress, VoteEnsemble
 from scd.storage import Vote
 

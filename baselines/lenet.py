@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
-from baselines.convolutional import ConvolutionalVotes
-from baselines.vote_layers import VoteConv, VoteLinear, VoteNetwork, as_maps, as_vote_rows
+from baselines.torch_ensemble.convolutional import ConvolutionalVotes
+from baselines.torch_ensemble.layers import VoteConv, VoteLinear, VoteNetwork, as_maps, as_vote_rows
 
 
 class LeNetVotes(ConvolutionalVotes):
@@ -16,7 +16,7 @@ class LeNetVotes(ConvolutionalVotes):
     layers of 120, 84 and 2 units with ReLU between. Convolutions start Kaiming-normal by fan-out, linear layers
     Xavier-normal, biases 0. Pooling rounds odd sizes up, so that images of any size will do.
 
-    Parameters and attributes: see :class:`baselines.convolutional.ConvolutionalVotes`.
+    Parameters and attributes: see :class:`baselines.torch_ensemble.convolutional.ConvolutionalVotes`.
 
     Notes
     -----

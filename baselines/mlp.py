@@ -14,8 +14,8 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from baselines.mlp_vote import train_vote
-from baselines.parallel import train_in_parallel
+from baselines.workers.mlp_vote import train_vote
+from baselines.workers.pool import train_in_parallel
 from scd.devices import resolve_device
 from scd.ensemble import Progress, VoteEnsemble
 from scd.forward import StackedVotes

@@ -9,8 +9,8 @@ import torch
 from sklearn.utils._param_validation import Interval
 from torch import nn
 
-from baselines.convolutional import ConvolutionalVotes
-from baselines.vote_layers import VoteNetwork, as_maps
+from baselines.torch_ensemble.convolutional import ConvolutionalVotes
+from baselines.torch_ensemble.layers import VoteNetwork, as_maps
 
 
 class ResNet50Votes(ConvolutionalVotes):
@@ -20,9 +20,9 @@ class ResNet50Votes(ConvolutionalVotes):
     stride 2, and the last layer has 2 units. Convolutions start Kaiming-normal by fan-out, the linear layer uniform in
     ±1/√2048, its bias too, batch normalisations as the identity: torchvision's way.
 
-    Parameters and attributes: see :class:`baselines.convolutional.ConvolutionalVotes`. `batch_size` is 2 or more, since
-    batch normalisation needs two rows. A vote under training takes 1 GB with batches of 64 images of 32×32, so
-    `memory_budget` decides how many cores are used and, on CUDA, how many votes step at the same time.
+    Parameters and attributes: see :class:`baselines.torch_ensemble.convolutional.ConvolutionalVotes`. `batch_size` is 2
+    or more, since batch normalisation needs two rows. A vote under training takes 1 GB with batches of 64 images of
+    32×32, so `memory_budget` decides how many cores are used and, on CUDA, how many votes step at the same time.
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {

@@ -12,10 +12,10 @@ from typing import Any, ClassVar
 import numpy as np
 from sklearn.utils._param_validation import Interval
 
-from baselines.convolutional import ConvolutionalVotes
-from baselines.torch_forward import StackedNetworks
-from baselines.vote_layers import VoteNetwork
-from baselines.wordcnn_network import WordCNN
+from baselines.torch_ensemble.convolutional import ConvolutionalVotes
+from baselines.torch_ensemble.forward import StackedNetworks
+from baselines.torch_ensemble.layers import VoteNetwork
+from baselines.torch_ensemble.wordcnn_network import WordCNN
 from scd.devices import resolve_device
 from scd.ensemble import Progress
 from scd.memory import parse_bytes
@@ -35,7 +35,7 @@ class WordCNNVotes(ConvolutionalVotes):
     Parameters
     ----------
     n_votes, epochs, batch_size, learning_rate, votes_at_once, precision, device, memory_budget, voting, warm_start, \
-random_state, verbose : see :class:`baselines.convolutional.ConvolutionalVotes`
+random_state, verbose : see :class:`baselines.torch_ensemble.convolutional.ConvolutionalVotes`
     vectors : (1 + V, d) float32 array or None
         Word vectors; row 0 is zeros. A row of the data holds the numbers of a document's words in it, and zeros behind
         the last word. Files do not hold them: give them to a loaded ensemble by ``set_params(vectors=...)``.
@@ -55,7 +55,7 @@ random_state, verbose : see :class:`baselines.convolutional.ConvolutionalVotes`
     TextFooler's authors, who do not train the vectors and scale them to unit length, as the data sets here do.
     Different: they choose the epoch on the test set, drop out numbers of the words' vectors too, and give a word
     without a vector a random one, where it is zeros here. On the CPU a pass goes through a table of the words that
-    occur (:mod:`baselines.wordcnn_kernel`), on CUDA through convolutions; the two differ by roundings.
+    occur (:mod:`baselines.torch_ensemble.wordcnn_kernel`), on CUDA through convolutions; the two differ by roundings.
     """
 
     takes: ClassVar[str] = "words"

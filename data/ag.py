@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from data.beat_files import check_fixed_classes
-from data.folder import HOW_TO_SET, check_data_folder
-from data.glove import load_vectors
-from data.text_dataset import TextDataset, from_documents
-from data.text_files import Labelled, label_of, labelled, rows_of_csv, rows_of_table
-from data.textfooler_documents import attacked_first
+from data.loading.beats import check_fixed_classes
+from data.loading.folder import HOW_TO_SET, check_data_folder
+from data.text.dataset import TextDataset, from_documents
+from data.text.files import Labelled, label_of, labelled, rows_of_csv, rows_of_table
+from data.text.glove import load_vectors
+from data.text.textfooler_split import attacked_first
 
 CLASS_NAMES = ("World", "Sports")
 SOURCE = "https://github.com/mhjabreel/CharCnn_Keras/tree/master/data/ag_news_csv"
@@ -32,7 +32,7 @@ def load(
     classes : two str
         Always ("World", "Sports"): label 0 and label 1.
     vectors : str
-        Word vectors: see :func:`data.glove.load_vectors`.
+        Word vectors: see :func:`data.text.glove.load_vectors`.
     data_dir : str
         Folder with ``ag_news_csv/train.csv`` and ``test.csv`` (label 1 to 4, title, description), or with
         ``text/ag.tsv.gz`` (columns split, source, label 0 to 3, text).

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from data.celeba_files import ATTRIBUTES, NAMES, PAGE, Face, faces, open_images
 from data.dataset import Dataset
-from data.folder import check_data_folder
-from data.image_files import centre_crop, resize, stack_images
-from data.options import check_whole
-from data.prepared import Arrays, load_or_make
-from data.promises import check_pixels
+from data.loading.cache import Arrays, load_or_make
+from data.loading.celeba_files import ATTRIBUTES, NAMES, PAGE, Face, faces, open_images
+from data.loading.folder import check_data_folder
+from data.loading.images import centre_crop, resize, stack_images
+from data.loading.options import check_whole
+from data.loading.promises import check_pixels
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -62,7 +62,7 @@ def load(
     seed : int
         Seed of the draw. A constant, not the experiment's seed: the test set does not change between experiments.
     data_dir : str
-        Folder with the prepared file or ``celeba/`` (see `data.celeba_files`) (``paths.data``).
+        Folder with the prepared file or ``celeba/`` (see `data.loading.celeba_files`) (``paths.data``).
     outputs_dir : str
         Second place for the prepared file, when `data_dir` cannot be written (``paths.outputs``).
 

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from data.validation import check_clip, check_labels, check_training_labels, check_values
+from data.loading.validation import check_clip, check_labels, check_training_labels, check_values
 
 Split = Literal["train", "test"]
 PIXEL_MAX = np.float32(255)

@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from data.class_pair import check_pair
 from data.dataset import Dataset, class_counts
-from data.folder import check_data_folder
-from data.gtsrb_files import PAGE, TRAIN, Sign, official_parts, signs_for_testing, signs_for_training
-from data.image_files import resize, stack_images
-from data.options import check_switch, check_whole
-from data.prepared import Arrays, load_or_make
-from data.promises import check_pixels, note_subset
+from data.loading.cache import Arrays, load_or_make
+from data.loading.class_pair import check_pair
+from data.loading.folder import check_data_folder
+from data.loading.gtsrb_files import PAGE, TRAIN, Sign, official_parts, signs_for_testing, signs_for_training
+from data.loading.images import resize, stack_images
+from data.loading.options import check_switch, check_whole
+from data.loading.promises import check_pixels, note_subset
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -63,7 +63,7 @@ def load(
         about a tenth around it. Columns X2 and Y2 are taken as the first pixels outside, which makes the borders equal.
     data_dir : str
         Folder with the prepared file, or with ``gtsrb/`` as torchvision or the official archives lay it out (see
-        `data.gtsrb_files`); where the download goes (``paths.data``).
+        `data.loading.gtsrb_files`); where the download goes (``paths.data``).
     outputs_dir : str
         Second place for the prepared file, when `data_dir` cannot be written (``paths.outputs``).
 

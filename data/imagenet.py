@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from data.class_pair import check_pair
 from data.dataset import Dataset
-from data.folder import HOW_TO_SET, check_data_folder
-from data.image_files import centre_crop, list_images, resize_shorter_side, stack_images
-from data.prepared import Arrays, load_or_make
-from data.promises import check_pixels
+from data.loading.cache import Arrays, load_or_make
+from data.loading.class_pair import check_pair
+from data.loading.folder import HOW_TO_SET, check_data_folder
+from data.loading.images import centre_crop, list_images, resize_shorter_side, stack_images
+from data.loading.promises import check_pixels
 
 if TYPE_CHECKING:
     from PIL.Image import Image

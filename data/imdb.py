@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from data.beat_files import check_fixed_classes
-from data.folder import HOW_TO_SET, check_data_folder
-from data.glove import load_vectors
-from data.prepared_text import load_or_tokenise
-from data.text_dataset import TextDataset, from_documents
-from data.text_files import Labelled, label_of, labelled, rows_of_table
-from data.textfooler_documents import attacked_first
+from data.loading.beats import check_fixed_classes
+from data.loading.folder import HOW_TO_SET, check_data_folder
+from data.text.dataset import TextDataset, from_documents
+from data.text.files import Labelled, label_of, labelled, rows_of_table
+from data.text.glove import load_vectors
+from data.text.prepared_text import load_or_tokenise
+from data.text.textfooler_split import attacked_first
 
 CLASS_NAMES = ("negative", "positive")
 SOURCE = "https://ai.stanford.edu/~amaas/data/sentiment/aclImdb_v1.tar.gz"
@@ -34,7 +34,7 @@ def load(
     classes : two str
         Always ("negative", "positive"): label 0 and label 1.
     vectors : str
-        Word vectors: see :func:`data.glove.load_vectors`.
+        Word vectors: see :func:`data.text.glove.load_vectors`.
     data_dir : str
         Folder with ``aclImdb/{train,test}/{neg,pos}/*.txt``, or with ``text/imdb.tsv.xz`` (columns split, label, id,
         rating, text), or with ``prepared/imdb.npz``, which is made from them.

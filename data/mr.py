@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from data.beat_files import check_fixed_classes
-from data.folder import HOW_TO_SET, check_data_folder
-from data.glove import load_vectors
-from data.text_dataset import TextDataset, from_documents
-from data.text_files import Labelled, label_of, labelled, lines_of, rows_of_table, select
-from data.textfooler_documents import attacked_documents, keys_of, missing, positions
+from data.loading.beats import check_fixed_classes
+from data.loading.folder import HOW_TO_SET, check_data_folder
+from data.text.dataset import TextDataset, from_documents
+from data.text.files import Labelled, label_of, labelled, lines_of, rows_of_table, select
+from data.text.glove import load_vectors
+from data.text.textfooler_split import attacked_documents, keys_of, missing, positions
 
 CLASS_NAMES = ("negative", "positive")
 SOURCE = "https://www.cs.cornell.edu/people/pabo/movie-review-data/rt-polaritydata.tar.gz"
@@ -38,11 +38,11 @@ def load(
     classes : two str
         Always ("negative", "positive"): label 0 and label 1.
     vectors : str
-        Word vectors: see :func:`data.glove.load_vectors`.
+        Word vectors: see :func:`data.text.glove.load_vectors`.
     data_dir : str
         Folder with ``rt-polaritydata/rt-polarity.neg`` and ``.pos`` (a sentence a line, windows-1252), or with
         ``text/mr.tsv.gz`` (columns label, text); and with the documents of
-        :func:`data.textfooler_documents.attacked_documents`.
+        :func:`data.text.textfooler_split.attacked_documents`.
     outputs_dir : str
         Where what was read of the vectors is kept, when `data_dir` cannot be written.
 

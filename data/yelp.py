@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from data.beat_files import check_fixed_classes
-from data.folder import HOW_TO_SET, check_data_folder
-from data.glove import load_vectors
-from data.prepared_text import load_or_tokenise
-from data.text_dataset import TextDataset, from_documents
-from data.text_files import Labelled, label_of, labelled, rows_of_csv, rows_of_table
-from data.textfooler_documents import attacked_documents, attacked_first
+from data.loading.beats import check_fixed_classes
+from data.loading.folder import HOW_TO_SET, check_data_folder
+from data.text.dataset import TextDataset, from_documents
+from data.text.files import Labelled, label_of, labelled, rows_of_csv, rows_of_table
+from data.text.glove import load_vectors
+from data.text.prepared_text import load_or_tokenise
+from data.text.textfooler_split import attacked_documents, attacked_first
 
 CLASS_NAMES = ("negative", "positive")
 SOURCE = "https://huggingface.co/datasets/fancyzhx/yelp_polarity"
@@ -38,7 +38,7 @@ def load(
     classes : two str
         Always ("negative", "positive"): label 0 and label 1.
     vectors : str
-        Word vectors: see :func:`data.glove.load_vectors`.
+        Word vectors: see :func:`data.text.glove.load_vectors`.
     data_dir : str
         Folder with ``yelp_review_polarity_csv/train.csv`` and ``test.csv`` (label 1 or 2, text), or with
         ``text/yelp_sentences.tsv.xz`` (columns split, label, text), or with what is made from them,

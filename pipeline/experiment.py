@@ -11,9 +11,9 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from pipeline.configcheck import Config, build_attack, build_model, check, check_ready, resolve
+from pipeline.config.check import Config, build_attack, build_model, check, check_ready, resolve
 from pipeline.errors import UserError
-from pipeline.runs import RunRecord, in_sweep
+from pipeline.run_log import RunRecord, in_sweep
 from pipeline.store import outputs_folder
 from pipeline.sweeps import note_outcome
 
@@ -96,8 +96,8 @@ def run(config: Config, others: list[Config] | None = None) -> dict[str, Any]:
     check_ready(config)
     outputs = outputs_folder(config["paths"]["outputs"])
     record = RunRecord(outputs, config)
-    from pipeline.attack import check_ability, notes_of  # heavy: torch, pandas
-    from pipeline.datasets import load_dataset
+    from pipeline.stages.attack import check_ability, notes_of  # heavy: torch, pandas
+    from pipeline.stages.data import load_dataset
 
     dataset = load_dataset(config)
     notes = list(dataset.provenance.get("notes", []))
@@ -116,10 +116,10 @@ def run(config: Config, others: list[Config] | None = None) -> dict[str, Any]:
 
 def _stages(config: Config, others: list[Config], dataset: Any, outputs: Path, record: RunRecord) -> dict[str, Any]:
     """Fit, evaluate and attack; which fit and attack it came to."""
-    from pipeline.attack import attack
-    from pipeline.evaluate import evaluate
-    from pipeline.fit import fit
-    from pipeline.report import evaluation_lines, summary_lines, table_lines
+    from pipeline.console import evaluation_lines, summary_lines, table_lines
+    from pipeline.stages.attack import attack
+    from pipeline.stages.evaluate import evaluate
+    from pipeline.stages.fit import fit
 
     fitted = fit(config, dataset, outputs)
     made: dict[str, Any] = {"fit": fitted.folder.name, "attack": None}

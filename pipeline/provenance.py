@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from pipeline.runs import command
+from pipeline.run_log import command
 from scd.devices import resolve_device
 
 PACKAGES = (

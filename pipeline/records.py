@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.configcheck import Config
-from pipeline.evaluate import Evaluation
-from pipeline.statistics import bootstrap
+from pipeline.config.check import Config
+from pipeline.stages.evaluate import Evaluation
 from pipeline.store import write_bytes, write_json, write_yaml
+from scd.statistics import bootstrap
 
 ALREADY_WRONG = "already misclassified"
 TRAINED_ON = "used to train the substitute"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
 
-from pipeline.runs import in_sweep
+from pipeline.run_log import in_sweep
 from pipeline.store import read_json, write_json
 
 

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.configcheck import Config
-from pipeline.evaluate import Evaluation
+from pipeline.config.check import Config
 from pipeline.records import ALREADY_WRONG, write_csv, write_facts
+from pipeline.stages.evaluate import Evaluation
 from pipeline.store import write_bytes
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scd.compiled import keep_apart
+from scd.numba_cache import keep_apart
 
 if TYPE_CHECKING:
     from scd.classifier import SCDClassifier

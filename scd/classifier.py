@@ -11,13 +11,13 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 from tqdm import tqdm
 
-from scd.columns import as_columns
 from scd.descent import Descent
 from scd.devices import one_torch_thread, resolve_device
+from scd.engine.feature_columns import as_columns
+from scd.engine.parameters import Networks, Settings
 from scd.ensemble import Progress, VoteEnsemble
 from scd.forward import StackedVotes
 from scd.memory import parse_bytes
-from scd.networks import Networks, Settings
 from scd.search import backend, default_backend
 from scd.smooth import smooth_share
 from scd.storage import Vote

@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from scd.draws import Draws
-from scd.networks import GRID, Networks, Settings, initial_networks
+from scd.engine.cuda_graphs import Recorded, in_place
+from scd.engine.parameters import GRID, Networks, Settings, initial_networks
+from scd.engine.sampling import Draws
 from scd.objective import SelectionScore, right_rows
-from scd.recording import Recorded, in_place
 from scd.search import Window
 from scd.seeds import generator_for
 

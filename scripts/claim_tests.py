@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from pipeline.statistics import bootstrap
-from scripts.cells import Store, largest, where
-from scripts.collect import examples
-from scripts.table_distances import protocol, runs_on_the_same_points
+from scd.statistics import bootstrap
+from scripts.results import examples
+from scripts.tables.cells import Store, largest, where
+from scripts.tables.distances import protocol, runs_on_the_same_points
 
 HOLDS, FAILS, OPEN, UNTESTED = "holds", "fails", "open", "not tested"
 

@@ -8,8 +8,7 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-from pipeline.resolvers import at_most
-from scripts.cells import Store, largest, where
+from pipeline.config.resolvers import at_most
 from scripts.claim_tests import (
     FAILS,
     HOLDS,
@@ -29,11 +28,12 @@ from scripts.claims_text import (
     keeps_most_accuracy_by_votes,
     keeps_most_accuracy_soft,
 )
-from scripts.collect import examples
-from scripts.figure_substitute import figure2
-from scripts.figure_votes import figure1
-from scripts.table_distances import of_table_5
-from scripts.table_transfer import LITERAL, table6
+from scripts.figures.substitute import figure2
+from scripts.figures.votes import figure1
+from scripts.results import examples
+from scripts.tables.cells import Store, largest, where
+from scripts.tables.distances import of_table_5
+from scripts.tables.transfer import LITERAL, table6
 
 SIGN = ("scd01", "scdce", "scdcebnn")
 RIVALS = ("mlp", "bnn", "resnet50", "lenet", "rf")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from scripts.cells import Store
 from scripts.claim_tests import Verdict, greater, paired, untested
-from scripts.collect import examples
-from scripts.table_text import MAIN, SIGN, find_run
+from scripts.results import examples
+from scripts.tables.cells import Store
+from scripts.tables.text import MAIN, SIGN, find_run
 
 DATASET = "mr"
 """The set of Table 7 whose documents are all those of the paper."""

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.runs import BEGUN, FAILED, RECORD
+from pipeline.run_log import BEGUN, FAILED, RECORD
 from pipeline.store import file_sha256, is_locked, read_json, sealed
-from scripts.collect import read_yaml
+from scripts.results import read_yaml
 
 FINISHED, RUNNING, STOPPED, FAILED_RUN, DAMAGED = "finished", "running", "stopped", "failed", "damaged"
 

@@ -14,12 +14,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipeline.components import locate
+from pipeline.config.build import locate
 from pipeline.errors import UserError
-from pipeline.runs import BEGUN, RECORD
+from pipeline.run_log import BEGUN, RECORD
 from pipeline.store import is_locked, read_json
-from scripts.collect import read_yaml
 from scripts.inventory import DAMAGED, attacks, damaged_votes, fits, references, shown_size, size
+from scripts.results import read_yaml
 
 _DAY = 86_400.0  # seconds
 

@@ -18,7 +18,7 @@ from typing import Any
 import yaml
 
 from pipeline.store import read_json, seal, sealed, write_bytes, write_json, write_yaml
-from scripts.tables import render
+from scripts.tables.write import render
 
 OURS_TO_SHOW = "digits"
 """The data set whose pictures may be published: it comes with scikit-learn, under its licence."""

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from scripts.inventory import shown_time
-from scripts.tables import main as tables
+from scripts.tables.write import main as tables
 
 ROOT = Path(__file__).resolve().parent.parent
 ORDER = (

@@ -41,8 +41,8 @@ def test_command_composes_and_passes_the_check(command):
     """Placeholders in <angle brackets> stand for any word; of a sweep over a list the first element is taken."""
     from hydra import compose, initialize_config_dir
 
-    from pipeline.configcheck import check, resolve
-    from pipeline.resolvers import register_resolvers
+    from pipeline.config.check import check, resolve
+    from pipeline.config.resolvers import register_resolvers
 
     register_resolvers()
     words = [word for word in shlex.split(re.sub(r"<\w+>", "digits", command)) if word not in FLAGS]

@@ -15,7 +15,7 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-from pipeline.runs import command_of
+from pipeline.run_log import command_of
 from pipeline.sweeps import outcome, outcome_file
 
 Jobs = dict[int, list[str]]

@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from half_space import HalfSpace, same_result
+
+from tests.attacks.half_space import HalfSpace, same_result
 
 
 def outside_ball(rows):

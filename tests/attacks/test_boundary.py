@@ -2,15 +2,15 @@
 
 import re
 
-import attack_laws as laws
 import numpy as np
 import pytest
-from half_space import HalfSpace, best_of_each_run
-from sign_network_2d import SignNetwork2D, points_in
 
+import tests.attacks.attack_laws as laws
 from attacks.boundary import BoundaryAttack
-from attacks.boundary_moves import Mover, Moves
-from attacks.boundary_search import FINAL_TOLERANCE
+from attacks.engine.bisection import FINAL_TOLERANCE
+from attacks.engine.boundary_moves import Mover, Moves
+from tests.attacks.half_space import HalfSpace, best_of_each_run
+from tests.attacks.sign_network_2d import SignNetwork2D, points_in
 
 QUICK = {"max_iter": 4, "restarts": 2, "sample_size": 5, "num_trial": 3}
 

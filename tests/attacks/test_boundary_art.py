@@ -2,15 +2,15 @@
 
 import random
 
-import attack_laws as laws
 import numpy as np
 import pytest
-from half_space import HalfSpace, best_of_each_run, same_result
 
+import tests.attacks.attack_laws as laws
 from attacks.boundary import BoundaryAttack
 from attacks.boundary_art import BoundaryAttackART
-from attacks.boundary_moves import Mover
-from attacks.noise import fill_noise
+from attacks.engine.boundary_moves import Mover
+from attacks.engine.rng import fill_noise
+from tests.attacks.half_space import HalfSpace, best_of_each_run, same_result
 
 
 @pytest.fixture

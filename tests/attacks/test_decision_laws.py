@@ -3,12 +3,13 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-import attack_laws as laws
 import numpy as np
 import pytest
-from half_space import same_result
 
-from attacks import CGBA, BoundaryAttack, HopSkipJump, NoiseSearch, RayS, SurFree, geometry
+import tests.attacks.attack_laws as laws
+from attacks import CGBA, BoundaryAttack, HopSkipJump, NoiseSearch, RayS, SurFree
+from attacks.engine import numba_kernels
+from tests.attacks.half_space import same_result
 
 
 @dataclass(frozen=True)
@@ -99,8 +100,8 @@ def test_a_run_does_not_depend_on_the_threads(case, monkeypatch):
         return case()(laws.outside_ball, laws.points(4), np.zeros(4, int))
 
     alone = result()
-    monkeypatch.setattr(geometry, "_SMALL_WORK", 0)
-    monkeypatch.setattr(geometry, "_workers", lambda: 3)
+    monkeypatch.setattr(numba_kernels, "_SMALL_WORK", 0)
+    monkeypatch.setattr(numba_kernels, "_workers", lambda: 3)
     assert same_result(alone, result())
 
 

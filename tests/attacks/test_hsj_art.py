@@ -5,9 +5,9 @@ import sys
 
 import numpy as np
 import pytest
-from half_space import HalfSpace, best_of_each_run, same_result
 
 from attacks import HopSkipJump, HopSkipJumpART
+from tests.attacks.half_space import HalfSpace, best_of_each_run, same_result
 
 
 @pytest.fixture

@@ -4,11 +4,11 @@ import re
 
 import numpy as np
 import pytest
-from half_space import HalfSpace
-from sign_network_2d import SignNetwork2D, points_in
 
-from attacks.boundary_search import FINAL_TOLERANCE
+from attacks.engine.bisection import FINAL_TOLERANCE
 from attacks.noise_search import NoiseSearch
+from tests.attacks.half_space import HalfSpace
+from tests.attacks.sign_network_2d import SignNetwork2D, points_in
 
 QUICK = {"levels": 8, "draws": 20}
 CENTRE = np.full((1, 12), 0.5)

@@ -3,14 +3,14 @@
 import math
 import re
 
-import attack_laws as laws
 import numpy as np
 import pytest
-from half_space import HalfSpace
-from sign_network_2d import SignNetwork2D, points_in
 
-from attacks.boundary_search import FINAL_TOLERANCE
+import tests.attacks.attack_laws as laws
+from attacks.engine.bisection import FINAL_TOLERANCE
 from attacks.rays import RayS
+from tests.attacks.half_space import HalfSpace
+from tests.attacks.sign_network_2d import SignNetwork2D, points_in
 
 
 def one_after_the_other(labels, x, y, questions, tolerance=1e-3):

@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from sign_network_2d import SignNetwork2D, points_in
+
+from tests.attacks.sign_network_2d import SignNetwork2D, points_in
 
 
 def area(vertices):

@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from half_space import same_result
 
+from attacks.engine.substitute_network import SubstituteNetwork
 from attacks.substitute import Substitute
-from attacks.substitute_network import SubstituteNetwork
+from tests.attacks.half_space import same_result
 
 QUICK = {"rounds": 2, "epochs": 2, "first_rows": 20, "most_rows": 40, "hidden_nodes": 8, "noise_draws": 2}
 D = 12

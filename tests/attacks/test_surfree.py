@@ -3,15 +3,15 @@
 import math
 import re
 
-import attack_laws as laws
 import numpy as np
 import pytest
-from half_space import HalfSpace, best_of_each_run
-from sign_network_2d import SignNetwork2D, points_in
 
+import tests.attacks.attack_laws as laws
 from attacks import HopSkipJump
-from attacks.boundary_search import FINAL_TOLERANCE
+from attacks.engine.bisection import FINAL_TOLERANCE
 from attacks.surfree import SurFree
+from tests.attacks.half_space import HalfSpace, best_of_each_run
+from tests.attacks.sign_network_2d import SignNetwork2D, points_in
 
 QUICK = {"max_iter": 12, "restarts": 2}
 

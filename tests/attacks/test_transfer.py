@@ -5,13 +5,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from half_space import same_result
 
 from attacks import HopSkipJump
+from attacks.engine.transfer_counts import mean_interval
 from attacks.oracle import rows_within
-from attacks.record import AttackResult
+from attacks.result import AttackResult
 from attacks.transfer import Transfer
-from attacks.transfer_counts import mean_interval
+from tests.attacks.half_space import same_result
 
 QUICK = {"max_iter": 4, "init_eval": 20}
 D = 8

@@ -2,19 +2,19 @@
 
 import re
 
-import attack_laws as laws
 import numpy as np
 import pytest
 import torch
-from half_space import HalfSpace
-from sign_network_2d import SignNetwork2D, points_in
 
+import tests.attacks.attack_laws as laws
 from attacks import HopSkipJump
+from attacks.engine.whitebox_walk import paces
 from attacks.oracle import GradientOracle
 from attacks.whitebox import WhiteBox
-from attacks.whitebox_walk import paces
 from scd.forward import StackedVotes
 from scd.smooth import smooth_share
+from tests.attacks.half_space import HalfSpace
+from tests.attacks.sign_network_2d import SignNetwork2D, points_in
 
 QUICK = {"max_iter": 40, "refinements": 1, "restarts": 2}
 
@@ -250,8 +250,8 @@ def test_labels_other_than_0_and_1_are_refused():
 def test_a_model_without_gradient_is_refused_in_one_sentence():
     from baselines.forest import ForestVotes
     from baselines.mlp import MLPVotes
-    from pipeline.attack import check_ability
     from pipeline.errors import UserError
+    from pipeline.stages.attack import check_ability
     from scd import SCDClassifier
 
     sentence = "attack=whitebox needs a model that answers with its gradient; ForestVotes does not."

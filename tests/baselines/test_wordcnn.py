@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from baselines.torch_selection import BestEpochs
+from baselines.torch_ensemble.selection import BestEpochs
+from baselines.torch_ensemble.wordcnn_network import WIDTHS, WordCNN
 from baselines.wordcnn import WordCNNVotes
-from baselines.wordcnn_network import WIDTHS, WordCNN
 
 DIMENSION, WORDS = 5, 40
 
@@ -69,7 +69,7 @@ def test_the_network_is_its_definition(fitted, problem, table):
 @pytest.mark.parametrize("own", [False, True], ids=["shared rows", "rows of each vote"])
 def test_the_pass_by_words_is_the_convolution(table, own, monkeypatch):
     """Sums and the gradients of all weights, in blocks of maps too, with gaps, an empty document and a full one."""
-    monkeypatch.setattr("baselines.wordcnn_kernel._TABLE_BYTES", 1)  # the least block, of 16 maps
+    monkeypatch.setattr("baselines.torch_ensemble.wordcnn_kernel._TABLE_BYTES", 1)  # the least block, of 16 maps
     network = WordCNN(2, lambda: table, DIMENSION, 20, 0.0)
     for vote in range(2):
         network.initialise(vote, torch.Generator().manual_seed(vote))
@@ -122,8 +122,8 @@ def test_votes_do_not_depend_on_each_other_or_on_growth(fitted, problem, setting
 
 def test_a_killed_training_goes_on_to_the_same_votes(fitted, problem, settings, tmp_path, monkeypatch):
     """Also the chosen epoch and the draws of dropout."""
-    monkeypatch.setattr("baselines.torch_checkpoint._LEAST_SECONDS", 0.0)
-    monkeypatch.setattr("baselines.torch_checkpoint._LEAST_MULTIPLE", 0.0)
+    monkeypatch.setattr("baselines.torch_ensemble.checkpoint._LEAST_SECONDS", 0.0)
+    monkeypatch.setattr("baselines.torch_ensemble.checkpoint._LEAST_MULTIPLE", 0.0)
     model, path, seen = WordCNNVotes(**settings), tmp_path / "unfinished.npz", []
 
     def interrupted(done, total, score):

@@ -47,8 +47,8 @@ def composed(*words: str) -> dict[str, Any]:
     """The configuration that ``python run.py`` makes of these words."""
     from hydra import compose, initialize_config_dir
 
-    from pipeline.configcheck import resolve
-    from pipeline.resolvers import register_resolvers
+    from pipeline.config.check import resolve
+    from pipeline.config.resolvers import register_resolvers
 
     register_resolvers()
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
@@ -64,16 +64,16 @@ def run(config: dict[str, Any]) -> dict[str, Any]:
 
 def fit_key(config: dict[str, Any], checksum: str) -> str:
     """The key of a fit of data with this checksum."""
-    from pipeline.configcheck import build_model
-    from pipeline.fit import fit_key
+    from pipeline.config.check import build_model
+    from pipeline.stages.fit import fit_key
 
     return fit_key(config, SimpleNamespace(checksum=checksum), build_model(config))
 
 
 def attack_key(config: dict[str, Any], facts: dict[str, Any], clip: tuple[float, float], index: np.ndarray) -> str:
     """The key of an attack on a fit that is not there: `facts` has its key, its votes and the models that judge."""
-    from pipeline.attack import _key
-    from pipeline.configcheck import build_attack
+    from pipeline.config.check import build_attack
+    from pipeline.stages.attack import _key
 
     def fitted(fit: str, votes: int, voting: str) -> Any:
         return SimpleNamespace(key=fit, n_votes=votes, voting=voting)
@@ -107,7 +107,7 @@ def published_number(key: str) -> float:
 
 def tables(outputs: Path) -> dict[str, pd.DataFrame]:
     """The tables of the smoke runs in `outputs`: a row a cell."""
-    from scripts.tables import make_tables, read_store
+    from scripts.tables.write import make_tables, read_store
 
     store, left_out = read_store(outputs, "smoke")
     return {made.name: made.cells for made in make_tables(store, "smoke", left_out)}

@@ -34,7 +34,7 @@ EXTRAS = {"hsj_art": "art", "boundary_art": "art", "bnn": "larq"}  # configs tha
 @pytest.mark.parametrize("dataset", options("dataset"))
 @pytest.mark.parametrize("scale", options("scale"))
 def test_every_data_set_composes_with_every_scale(compose_config, dataset, scale):
-    from pipeline.configcheck import check
+    from pipeline.config.check import check
 
     attack = "none" if dataset in TEXTS else "hsj"
     config = compose_config(f"dataset={dataset}", f"scale={scale}", "model=scd01", f"attack={attack}")
@@ -134,7 +134,7 @@ def test_every_attack_runs(compose_config, tmp_path, attack):
 
 @pytest.mark.parametrize("model", options("model"))
 def test_every_model_says_what_is_wrong_with_its_number_of_votes(compose_config, model):
-    from pipeline.configcheck import check
+    from pipeline.config.check import check
     from pipeline.errors import UserError
 
     dataset = ("dataset=mr", "attack=none") if model == "wordcnn" else ()

@@ -11,9 +11,9 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
-from pipeline.configcheck import check, resolve
-from pipeline.resolvers import register_resolvers
-from scripts.collect import paper_values
+from pipeline.config.check import check, resolve
+from pipeline.config.resolvers import register_resolvers
+from scripts.results import paper_values
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from data.prepared import Arrays, load_or_make
+from data.loading.cache import Arrays, load_or_make
 
 BATCHES = "cifar-10-batches-py"
 REFUSED = "http://127.0.0.1:9/cifar-10-python.tar.gz"  # nobody listens there: the same as no network

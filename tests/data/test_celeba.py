@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 
 from data import Dataset, celeba
-from data.celeba_files import NAMES
-from data.image_files import centre_crop, resize
+from data.loading.celeba_files import NAMES
+from data.loading.images import centre_crop, resize
 
 BLACK, BROWN = NAMES.index("Black_Hair"), NAMES.index("Brown_Hair")
 HAIR = {"black": (1, -1), "brown": (-1, 1), "both": (1, 1), "neither": (-1, -1)}

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data import Dataset, gtsrb, gtsrb_files
-from data.image_files import resize
+from data import Dataset, gtsrb
+from data.loading import gtsrb_files
+from data.loading.images import resize
 
 HEAD = "Filename;Width;Height;Roi.X1;Roi.Y1;Roi.X2;Roi.Y2;ClassId"
 CLASSES = (2, 3, 8)

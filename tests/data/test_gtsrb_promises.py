@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from data import gtsrb, gtsrb_files
+from data import gtsrb
+from data.loading import gtsrb_files
 
 
 def test_official_counts() -> None:

@@ -1,15 +1,10 @@
-"""Data of the scd tests; puts this folder's own modules on their path and keeps tests from waiting for busy cores."""
-
-import sys
-from pathlib import Path
+"""Data of the scd tests; keeps tests from waiting for busy cores."""
 
 import numba
 import numpy as np
 import pytest
 import torch
 from sklearn.datasets import load_digits
-
-sys.path.insert(0, str(Path(__file__).parent))
 
 
 @pytest.fixture(autouse=True)

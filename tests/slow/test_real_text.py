@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from attacks import TextFooler
-from attacks.part_of_speech import SpacyTagger, WordClasses, same_class, spacy_version
-from attacks.sentence_similarity import Similarity, encoder_version, joined, universal_sentence_encoder, window
-from attacks.synonyms import LISTS
+from attacks.text.constraints import SpacyTagger, WordClasses, same_class, spacy_version
+from attacks.text.similarity import Similarity, encoder_version, joined, universal_sentence_encoder, window
+from attacks.text.synonyms import LISTS
 
 TEXT = Path(os.environ.get("SCD_DATA", "~/.cache/scd")).expanduser() / "text"
 DOCUMENTS, REVIEWS = TEXT / "textfooler_1000.tsv.gz", TEXT / "mr.tsv.gz"

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from data.textfooler_documents import attacked_documents, keys_of
+from data.text.textfooler_split import attacked_documents, keys_of
 
 FOLDER = Path(os.environ.get("SCD_DATA", Path.home() / ".cache" / "scd")).expanduser()
 

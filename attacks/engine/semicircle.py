@@ -1,0 +1,205 @@
+"""Half circles from a run's point to its original: the paths of the attacks that search in a plane.
+
+Let r be the distance of the point p from its original x, u = (p - x) / r, and v a unit vector orthogonal to u, the
+tangent. The points x + r cos(a) (cos(a) u + sin(a) v) lie, for angles a from -90 to 90 degrees, on the circle that has
+the segment from x to p as a diameter: a = 0 is p, both ends are x, and the distance to x is r cos(a). Where the
+boundary is a plane through p, the nearest of its points in the plane of u and v lies on this circle (Thales).
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from attacks.engine import numba_kernels
+from attacks.engine.bisection import BoundarySearch
+from attacks.engine.run_state import Selection
+
+Floats = NDArray[np.float64]
+Rows = NDArray[np.float32]
+
+_LANES = 32  # sums kept side by side: the order of additions is fixed, and they still fill the vector units
+
+
+class Arcs:
+    """The half circles of all runs of an attack, one for each, beginning at the runs' present points.
+
+    Parameters
+    ----------
+    search : BoundarySearch
+    tangent : ndarray of float32, shape (n_runs, d)
+        Unit vectors; written by `turn`, and by whoever chooses the next directions.
+    """
+
+    def __init__(self, search: BoundarySearch, tangent: Rows) -> None:
+        self.search, self.tangent = search, tangent
+
+    def turn(self, who: Selection, past: Rows | None = None, n_past: Selection | None = None) -> None:
+        """Make the tangents of the runs `who` orthogonal to the way from the original to the point, and of length 1.
+
+        A tangent of which nothing is left becomes 0, and its arc the straight line.
+
+        Parameters
+        ----------
+        who : ndarray of int64, shape (k,)
+        past : ndarray of float32, shape (n_runs, m, d), optional
+            Orthonormal rows that the tangents shall be orthogonal to as well.
+        n_past : ndarray of int64, shape (n_runs,), optional
+            How many rows of `past` count for each run.
+        """
+        task, runs, d = self.search.task, self.search.runs, self.tangent.shape[1]
+        if past is None or n_past is None:
+            past, n_past = np.zeros((len(runs), 0, d), dtype=np.float32), np.zeros(len(runs), dtype=np.int64)
+        numba_kernels.in_threads(
+            lambda begin, end: make_tangents(
+                task.x, runs.example, runs.point, past, n_past, who, self.tangent, begin, end
+            ),
+            len(who),
+            len(who) * d * (1 + past.shape[1]),
+        )
+
+    def ask(self, who: Selection, angle: Floats) -> NDArray[np.bool_]:
+        """Ask the points at `angle` (radians) of the arcs of the runs `who`; whether each is adversarial."""
+
+        def fill(out: Rows, begin: int, end: int) -> None:
+            self._make(out, who[begin:end], angle[begin:end])
+
+        return self.search.ask(who, fill)
+
+    def land(self, who: Selection, angle: Floats) -> None:
+        """Move the runs `who` to the points at `angle` of their arcs, which must be known to be adversarial."""
+        rows = np.empty((len(who), self.tangent.shape[1]), dtype=np.float32)
+        self._make(rows, who, angle)
+        self.search.runs.point[who] = rows
+        self.search.keep_best(who, np.zeros(len(who)))
+
+    def bisect(self, who: Selection, tolerance: Floats, reserve: int) -> Floats:
+        """Bisect the arcs from the point (adversarial) to the original, all runs together.
+
+        Parameters
+        ----------
+        who : ndarray of int64, shape (k,)
+        tolerance : ndarray of float64, shape (k,)
+            Widths of the last brackets, in radians.
+        reserve : int
+            Queries that every run keeps.
+
+        Returns
+        -------
+        angle : ndarray of float64, shape (k,)
+            Adversarial ends of the brackets, in radians.
+        """
+        good, bad = np.zeros(len(who)), np.full(len(who), math.pi / 2)
+        while True:
+            active = np.flatnonzero((bad - good > tolerance) & (self.search.left(who) > reserve))
+            if not len(active):
+                return good
+            middle = (good[active] + bad[active]) / 2.0
+            adversarial = self.ask(who[active], middle)
+            good[active] = np.where(adversarial, middle, good[active])
+            bad[active] = np.where(adversarial, bad[active], middle)
+
+    def _make(self, out: Rows, who: Selection, angle: Floats) -> None:
+        task, runs, tangent = self.search.task, self.search.runs, self.tangent
+        numba_kernels.in_threads(
+            lambda begin, end: arc_rows(
+                task.x, runs.example, runs.point, tangent, who, angle, task.low, task.high, out, begin, end
+            ),
+            len(who),
+            out.size,
+        )
+
+
+@njit(nogil=True, cache=True)
+def arc_rows(
+    x: Rows, example: Selection, points: Rows, tangent: Rows, rows: Selection, angle: Floats,
+    low: float, high: float, out: Rows, begin: int, end: int,
+) -> None:  # fmt: skip
+    """Fill out[k], for k in begin..end-1, with the point at angle[k] of the arc of run rows[k], clipped to the box.
+
+    Parameters
+    ----------
+    x : ndarray of float32, shape (n_examples, d)
+    example : ndarray of int64, shape (n_runs,)
+    points, tangent : ndarray of float32, shape (n_runs, d)
+    rows : ndarray of int64, shape (n_rows,)
+    angle : ndarray of float64, shape (n_rows,)
+        In radians.
+    low, high : float
+    out : ndarray of float32, shape (n_rows, d)
+    """
+    for k in range(begin, end):
+        original, point, along = x[example[rows[k]]], points[rows[k]], tangent[rows[k]]
+        squares = np.float64(0.0)
+        for c in range(out.shape[1]):
+            difference = np.float64(point[c]) - np.float64(original[c])
+            squares += difference * difference
+        inwards = math.cos(angle[k]) ** 2
+        aside = math.sqrt(squares) * math.cos(angle[k]) * math.sin(angle[k])
+        for c in range(out.shape[1]):
+            near = np.float64(original[c])
+            value = near + inwards * (np.float64(point[c]) - near) + aside * np.float64(along[c])
+            out[k, c] = min(max(value, low), high)
+
+
+@njit(nogil=True, cache=True)
+def make_tangents(
+    x: Rows, example: Selection, points: Rows, past: Rows, n_past: Selection, rows: Selection, tangent: Rows,
+    begin: int, end: int,
+) -> None:  # fmt: skip
+    """Orthogonalise tangent[rows[k]] in place, for k in begin..end-1, as `Arcs.turn` says (Gram and Schmidt)."""
+    d = tangent.shape[1]
+    u, v = np.empty(d), np.empty(d)
+    for k in range(begin, end):
+        r = rows[k]
+        original, point, m = x[example[r]], points[r], n_past[r]
+        for c in range(d):
+            u[c] = np.float64(point[c]) - np.float64(original[c])
+            v[c] = np.float64(tangent[r, c])
+        before = _dot(v, v)
+        # what of u lies in the span of `past` must go first, or taking u out of v would put past directions back
+        _remove(past[r], m, u)
+        _remove(past[r], m, v)
+        for _ in range(2):  # once more, for what rounding has left
+            squares = _dot(u, u)
+            if squares > 0:
+                _add_multiple(v, u, -_dot(v, u) / squares)
+        after = _dot(v, v)
+        scale = 1.0 / math.sqrt(after) if after > 1e-12 * before else 0.0
+        for c in range(d):
+            tangent[r, c] = scale * v[c]
+
+
+@njit(nogil=True, cache=True)
+def _remove(basis: Rows, m: int, vector: Floats) -> None:
+    """Take the first m orthonormal rows of `basis` out of `vector`; twice if little is left of it."""
+    for _ in range(2):
+        before = _dot(vector, vector)
+        for j in range(m):
+            _add_multiple(vector, basis[j], -_dot(vector, basis[j]))
+        if _dot(vector, vector) > 0.25 * before:
+            return
+
+
+@njit(nogil=True, cache=True)
+def _dot(a: Floats, b: NDArray[Any]) -> float:
+    d = len(a)
+    sums = np.zeros(_LANES)
+    whole = d - d % _LANES
+    for start in range(0, whole, _LANES):
+        for i in range(_LANES):
+            sums[i] += a[start + i] * b[start + i]
+    total = 0.0
+    for i in range(_LANES):
+        total += sums[i]
+    for c in range(whole, d):
+        total += a[c] * b[c]
+    return total
+
+
+@njit(nogil=True, cache=True)
+def _add_multiple(a: Floats, b: NDArray[Any], factor: float) -> None:
+    for c in range(len(a)):
+        a[c] += factor * b[c]

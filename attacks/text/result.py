@@ -1,0 +1,122 @@
+"""What an attack on texts returns: one record for all attacked documents."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Document = list[str]
+"""A document is its tokens."""
+
+NO_SYNONYM = "no synonym left"
+"""Why an attack failed where no word that may be replaced has a synonym; the other reasons are those of images."""
+
+_COLUMNS = (
+    "index", "label", "success", "queries", "reason", "similarity", "words", "words_changed",
+    "score_before", "score_after",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class TextResult:
+    """Outcome of an attack on n documents. A failed document has no adversarial, similarity or score after.
+
+    Attributes
+    ----------
+    index : ndarray of int64, shape (n,)
+        Numbers of the documents, as the caller gave them.
+    label : ndarray of int64, shape (n,)
+        True labels, 0 or 1.
+    success : ndarray of bool, shape (n,)
+        Whether an adversarial was found.
+    queries : ndarray of int64, shape (n,)
+        Scores asked for the document: its own, those without one of its words, those of the candidates.
+    reason : ndarray of str, shape (n,)
+        Empty, or why it failed: `NO_SYNONYM` or one of the constants of `attacks.result`.
+    similarity : ndarray of float64, shape (n,)
+        Similarity of the whole adversarial to the whole original, ``1 - arccos(cosine)`` of their encodings (1 for
+        equal texts); NaN where the attack failed or without an encoder.
+    words, words_changed : ndarray of int64, shape (n,)
+        Tokens of the original, and how many of them the adversarial replaces (0 where the attack failed).
+    score_before, score_after : ndarray of float64, shape (n,)
+        The model's score of class 1, in [0, 1], for the original and the adversarial; NaN where the attack failed.
+    original : list of list of str
+        The tokens of each document.
+    adversarial : list of (list of str or None)
+        The adversarial's tokens, as many as the original's; None where the attack failed.
+    """
+
+    index: NDArray[np.int64]
+    label: NDArray[np.int64]
+    success: NDArray[np.bool_]
+    queries: NDArray[np.int64]
+    reason: NDArray[np.str_]
+    similarity: NDArray[np.float64]
+    words: NDArray[np.int64]
+    words_changed: NDArray[np.int64]
+    score_before: NDArray[np.float64]
+    score_after: NDArray[np.float64]
+    original: list[Document]
+    adversarial: list[Document | None]
+
+    @property
+    def changed(self) -> list[list[int]]:
+        """Positions of the replaced tokens of each document, in ascending order; none where the attack failed."""
+        pairs = zip(self.original, self.adversarial, strict=True)
+        return [[] if there is None else changed_positions(here, there) for here, there in pairs]
+
+    def documents(self) -> Iterator[dict[str, Any]]:
+        """Yield a dict of plain values per document, for a line of JSON; None stands for NaN.
+
+        Its keys: index, label, original, adversarial, changed, queries, similarity, success, reason, score_before,
+        score_after.
+        """
+        changed = self.changed
+        for i in range(len(self.index)):
+            yield {
+                "index": int(self.index[i]),
+                "label": int(self.label[i]),
+                "success": bool(self.success[i]),
+                "reason": str(self.reason[i]),
+                "queries": int(self.queries[i]),
+                "similarity": _number(self.similarity[i]),
+                "score_before": _number(self.score_before[i]),
+                "score_after": _number(self.score_after[i]),
+                "changed": changed[i],
+                "original": self.original[i],
+                "adversarial": self.adversarial[i],
+            }
+
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
+        """Return the record as a flat dict of arrays, for a file without pickle."""
+        flat: dict[str, NDArray[Any]] = {name: getattr(self, name) for name in _COLUMNS}
+        return {**flat, "original": pack(self.original), "adversarial": pack(self.adversarial)}
+
+    @classmethod
+    def from_arrays(cls, flat: dict[str, NDArray[Any]]) -> "TextResult":
+        """Rebuild the record from what `to_arrays` returned."""
+        columns: dict[str, Any] = {name: flat[name] for name in _COLUMNS}
+        return cls(**columns, original=unpack(flat["original"]), adversarial=unpack(flat["adversarial"]))
+
+
+def changed_positions(original: Document, other: Document) -> list[int]:
+    """Positions, in ascending order, at which two documents of one length differ."""
+    return [k for k, (here, there) in enumerate(zip(original, other, strict=True)) if here != there]
+
+
+def pack(documents: Sequence[Any]) -> NDArray[np.uint8]:
+    """Documents, or any lists and plain values, as an array of bytes: strings of any length and no pickle."""
+    return np.frombuffer(json.dumps(list(documents)).encode(), dtype=np.uint8)
+
+
+def unpack(packed: NDArray[np.uint8]) -> list[Any]:
+    """What `pack` was given."""
+    found: list[Any] = json.loads(packed.tobytes().decode())
+    return found
+
+
+def _number(value: np.floating[Any]) -> float | None:
+    return None if np.isnan(value) else float(value)

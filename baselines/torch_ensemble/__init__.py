@@ -1,0 +1,1 @@
+"""Votes that torch trains, many at a time."""

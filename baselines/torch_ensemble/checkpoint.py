@@ -1,0 +1,85 @@
+"""What a killed training goes on from: one npz file without pickle, written whole or not at all."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from scd.storage import Vote, load_votes, save_votes
+
+_LEAST_SECONDS = 10.0  # between two saves
+_LEAST_MULTIPLE = 20.0  # of a save's own seconds between two saves: at most a twentieth of the time goes into them
+
+
+@dataclass
+class Progressed:
+    """Where a training is.
+
+    Parameters
+    ----------
+    finished : dict
+        Trained votes by number.
+    training : dict
+        State of the votes that are being trained together, by number: the arrays that
+        :mod:`baselines.torch_ensemble.training` goes on from.
+    epoch : int
+        Epochs that these have done.
+    """
+
+    finished: dict[int, Vote] = field(default_factory=dict)
+    training: dict[int, Vote] = field(default_factory=dict)
+    epoch: int = 0
+
+
+class Checkpoint:
+    """The file of one training.
+
+    Parameters
+    ----------
+    path : path
+    belongs_to : dict
+        What decides the votes, for JSON: another training's file is not used.
+    """
+
+    def __init__(self, path: Path, belongs_to: dict[str, Any]) -> None:
+        self.path, self.belongs_to = path, belongs_to
+        self._saved_at, self._took = time.monotonic(), 0.0
+
+    def read(self) -> Progressed:
+        """Where the training was, or its beginning; warns of a file that cannot be used."""
+        if not self.path.exists():
+            return Progressed()
+        try:
+            arrays, meta = load_votes(self.path)
+            if meta.get("belongs_to") == self.belongs_to:
+                states = dict(zip(meta["finished"] + meta["training"], arrays, strict=True))
+                return Progressed(
+                    finished={v: states[v] for v in meta["finished"]},
+                    training={v: states[v] for v in meta["training"]},
+                    epoch=meta["epoch"],
+                )
+            reason = "it belongs to other data, votes or settings"
+        except ValueError as error:
+            reason = str(error)
+        warnings.warn(f"The state of training in {self.path} is not used: {reason}.", stacklevel=2)
+        return Progressed()
+
+    def due(self) -> bool:
+        """Whether the last save is long enough ago."""
+        return time.monotonic() - self._saved_at >= max(_LEAST_SECONDS, _LEAST_MULTIPLE * self._took)
+
+    def save(self, now: Progressed) -> None:
+        """Write where the training is."""
+        began = time.monotonic()
+        meta = {"finished": list(now.finished), "training": list(now.training), "epoch": now.epoch}
+        states = [*now.finished.values(), *now.training.values()]
+        save_votes(self.path, states, {"belongs_to": self.belongs_to, **meta})
+        self._saved_at = time.monotonic()
+        self._took = self._saved_at - began
+
+    def remove(self) -> None:
+        """Delete the file: the training is over."""
+        self.path.unlink(missing_ok=True)

@@ -1,0 +1,276 @@
+"""One training loop for all networks of torch: Adam on cross-entropy, several votes at a time.
+
+On the CPU each vote that is trained has a network and a single-threaded worker of its own; on CUDA the votes of a group
+are one network or, where a network holds a single vote, networks that step at the same time. A vote draws from seeds
+made of the root seed and its number alone, one for its weights and one for each epoch's order of the rows. On the CPU
+its result is therefore the same to the bit whatever is trained beside it and however many workers there are. On CUDA it
+is so to rounding only: cuDNN and cuBLAS choose their algorithms by the shapes of the whole group, and some of cuDNN's
+add up gradients in no fixed order, so that even a repeated run differs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from itertools import repeat
+from typing import TYPE_CHECKING
+
+import joblib
+import numpy as np
+import torch
+import torch.nn.functional as F
+from tqdm import tqdm
+
+from baselines.torch_ensemble.checkpoint import Checkpoint, Progressed
+from baselines.torch_ensemble.layers import VoteNetwork
+from baselines.torch_ensemble.precision import cuda_precision
+from baselines.torch_ensemble.selection import BestEpochs
+from scd.devices import one_torch_thread
+from scd.engine.cuda_graphs import Recorded
+from scd.seeds import generator_for, seed_for
+from scd.storage import Vote
+
+if TYPE_CHECKING:
+    from scd.ensemble import Progress
+
+MakeNetwork = Callable[[int], VoteNetwork]
+"""Makes the uninitialised network of so many votes."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """How votes are trained; see :class:`baselines.torch_ensemble.convolutional.ConvolutionalVotes`."""
+
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    votes_at_once: int | None
+    precision: str
+    device: str
+    memory: int
+    verbose: bool
+
+
+def train_votes(
+    make: MakeNetwork,
+    X: torch.Tensor,
+    y: torch.Tensor,
+    votes: range,
+    root_seed: int,
+    training: Training,
+    progress: Progress | None = None,
+    checkpoint: Checkpoint | None = None,
+    validation: tuple[torch.Tensor, torch.Tensor] | None = None,
+) -> list[Vote]:
+    """Train the votes with these numbers.
+
+    Parameters
+    ----------
+    make : callable
+    X : (n, ...) tensor
+        Rows of any shape and type that the network takes.
+    y : (n,) int64 tensor
+        Labels 0 or 1.
+    votes : range
+    root_seed : int
+    training : Training
+    progress : callable, optional
+        Called with (epochs done, epochs in all, NaN), counting every vote's.
+    checkpoint : Checkpoint, optional
+        Where the state is kept; removed at the end.
+    validation : ((m, ...) tensor, (m,) int64 tensor), optional
+        Rows and labels that choose each vote's epoch: :class:`baselines.torch_ensemble.selection.BestEpochs`.
+
+    Returns
+    -------
+    list of dict
+        Each vote's arrays by name, in the order of `votes`.
+    """
+    with torch.device("meta"):
+        kind = make(1)
+    together = _votes_at_once(kind, X, training)
+    X, y = X.to(training.device), y.to(training.device)
+    if validation is not None:
+        validation = validation[0].to(training.device), validation[1].to(training.device)
+    now = checkpoint.read() if checkpoint else Progressed()
+    left = [v for v in votes if v not in now.finished and v not in now.training]
+    groups = [left[i : i + together] for i in range(0, len(left), together)]
+    if now.training:
+        groups.insert(0, list(now.training))
+    total = len(votes) * training.epochs
+    done = len(now.finished) * training.epochs + len(now.training) * now.epoch
+    on_cpu = training.device == "cpu"
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(cuda_precision(training.device, training.precision))
+        if on_cpu:
+            stack.enter_context(one_torch_thread())  # which the workers inherit
+            workers = stack.enter_context(ThreadPoolExecutor(max(map(len, groups), default=1)))
+        bar = tqdm(total=total, initial=done, disable=not training.verbose, desc="epochs", leave=False)
+        stack.enter_context(bar)
+        for group in groups:
+            parts = [[vote] for vote in group] if on_cpu or not kind.side_by_side else [group]
+            learners = [_Learner(make, part, root_seed, X, y, training, now, validation) for part in parts]
+            train = partial(_in_workers, workers, learners) if on_cpu else _Abreast(learners).train
+            for epoch in range(now.epoch, training.epochs):
+                train(epoch)
+                if checkpoint and checkpoint.due():
+                    states = {v: s for learner in learners for v, s in learner.states().items()}
+                    checkpoint.save(Progressed(now.finished, states, epoch + 1))
+                done += len(group)
+                bar.update(len(group))
+                if progress is not None:
+                    progress(done, total, math.nan)
+            trained = {v: vote for learner in learners for v, vote in learner.trained().items()}
+            now = Progressed({**now.finished, **trained})
+    if checkpoint:
+        checkpoint.remove()
+    return [now.finished[v] for v in votes]
+
+
+def _votes_at_once(network: VoteNetwork, X: torch.Tensor, training: Training) -> int:
+    if training.votes_at_once is not None:
+        return training.votes_at_once
+    weights = sum(p.numel() * p.element_size() for p in network.parameters())
+    # activations make room for their gradients; beside the weights there are their gradients and two moments
+    per_vote = training.batch_size * network.saved_bytes(X, training.device) + 4 * weights
+    fit = max(1, training.memory // per_vote)
+    return min(fit, joblib.cpu_count()) if training.device == "cpu" else fit
+
+
+def _in_workers(workers: ThreadPoolExecutor, learners: list[_Learner], epoch: int) -> None:
+    list(workers.map(_Learner.train, learners, repeat(epoch)))
+
+
+def batches(rows: int, size: int) -> list[tuple[int, int]]:
+    """Where each batch of an epoch starts and stops; the last is what is left.
+
+    A single row left over joins the batch before it, since batch normalisation needs two.
+    """
+    starts = list(range(0, rows, size))
+    if size > 1 and len(starts) > 1 and rows - starts[-1] == 1:
+        starts.pop()
+    return list(zip(starts, [*starts[1:], rows], strict=True))
+
+
+class _Learner:
+    """One network under training, of one vote or of several side by side."""
+
+    def __init__(
+        self,
+        make: MakeNetwork,
+        votes: list[int],
+        root_seed: int,
+        X: torch.Tensor,
+        y: torch.Tensor,
+        training: Training,
+        now: Progressed,
+        validation: tuple[torch.Tensor, torch.Tensor] | None = None,
+    ) -> None:
+        self.votes, self.root_seed, self.X, self.y = votes, root_seed, X, y
+        self.batches = batches(len(X), training.batch_size)
+        self.network = make(len(votes))
+        for place, vote in enumerate(votes):
+            weights = torch.Generator().manual_seed(seed_for(root_seed, "weights", vote))
+            self.network.initialise(place, weights)
+        self.network.to(training.device).train()
+        on_card = self.X.device.type == "cuda"
+        self.optimizer = torch.optim.Adam(
+            self.network.parameters(), lr=training.learning_rate, fused=True, capturable=on_card
+        )
+        self._start_moments(now.epoch * len(self.batches))
+        self.best = None if validation is None else BestEpochs(self.network, *validation)
+        state = self._state()
+        for place, vote in enumerate(votes):
+            for name, array in now.training.get(vote, {}).items():
+                state[name][place].copy_(torch.from_numpy(array))
+
+    def _start_moments(self, steps: int) -> None:
+        """Adam's own state, which torch would make at the first step only."""
+        state = {
+            i: {"step": torch.tensor(float(steps)), "exp_avg": torch.zeros_like(p), "exp_avg_sq": torch.zeros_like(p)}
+            for i, p in enumerate(self.network.parameters())
+        }
+        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": state})
+
+    def train(self, epoch: int) -> None:
+        """Take every row once, each vote in an order of its own."""
+        order = self.start(epoch)
+        for start, stop in self.batches:
+            self.step(order[start:stop].flatten())
+        self.end()
+
+    def start(self, epoch: int) -> torch.Tensor:
+        """(n, V) the order of the rows in this epoch."""
+        orders = [generator_for(self.root_seed, "order", vote, epoch).permutation(len(self.X)) for vote in self.votes]
+        if self.network.random_training:
+            seeds = [seed_for(self.root_seed, "draws", vote, epoch) for vote in self.votes]
+            self.network.generators = [torch.Generator(self.X.device).manual_seed(seed) for seed in seeds]
+        return torch.from_numpy(np.stack(orders, axis=1)).to(self.X.device)
+
+    def end(self) -> None:
+        """Let the validation rows judge the epoch."""
+        if self.best is not None:
+            self.best.look_at(self.network)
+
+    def step(self, rows: torch.Tensor) -> None:
+        """Descend on the rows of the first vote, the second, ..., the first, ..."""
+        size = len(rows) // len(self.votes)
+        x = self.X.index_select(0, rows).unflatten(0, (size, len(self.votes)))
+        logits = self.network(x).flatten(0, 1)
+        loss = F.cross_entropy(logits, self.y.index_select(0, rows), reduction="sum") / size
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+
+    def trained(self) -> dict[int, Vote]:
+        """Each vote's arrays, by its number."""
+        return self._by_vote(self.network.arrays() if self.best is None else self.best.arrays)
+
+    def states(self) -> dict[int, Vote]:
+        """Each vote's arrays and Adam's moments of them, by its number."""
+        return self._by_vote(self._state())
+
+    def _state(self) -> dict[str, torch.Tensor]:
+        state = {f"weights/{name}": tensor for name, tensor in self.network.arrays().items()}
+        for name, parameter in self.network.named_parameters():
+            for moment in ("exp_avg", "exp_avg_sq"):
+                state[f"{moment}/{name}"] = self.network.votes_first(self.optimizer.state[parameter][moment])
+        if self.best is not None:
+            state |= {"best/right": self.best.right, **{f"best/{name}": t for name, t in self.best.arrays.items()}}
+        return state
+
+    def _by_vote(self, tensors: dict[str, torch.Tensor]) -> dict[int, Vote]:
+        arrays = {name: tensor.cpu().numpy() for name, tensor in tensors.items()}
+        return {v: {name: array[i].copy() for name, array in arrays.items()} for i, v in enumerate(self.votes)}
+
+
+class _Abreast:
+    """Networks on CUDA that step at the same time, in a stream each."""
+
+    def __init__(self, learners: list[_Learner]) -> None:
+        self.learners = learners
+        self.streams = [torch.cuda.Stream() for _ in learners]
+        # a network that draws takes its generators anew each epoch, which a recording would not see
+        draws = any(learner.network.random_training for learner in learners)
+        self.step: Callable[..., None] = (lambda _, *rows: self._step(*rows)) if draws else Recorded(self._step)
+
+    def train(self, epoch: int) -> None:
+        """Take every row once."""
+        orders = [learner.start(epoch) for learner in self.learners]
+        for start, stop in self.learners[0].batches:
+            self.step(stop - start, *(order[start:stop].flatten() for order in orders))
+        for learner in self.learners:
+            learner.end()
+
+    def _step(self, *rows: torch.Tensor) -> None:
+        here = torch.cuda.current_stream()
+        for learner, stream, its_rows in zip(self.learners, self.streams, rows, strict=True):
+            stream.wait_stream(here)
+            with torch.cuda.stream(stream):
+                learner.step(its_rows)
+        for stream in self.streams:
+            here.wait_stream(stream)

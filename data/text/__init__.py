@@ -1,0 +1,1 @@
+"""What sets of documents share: files, tokens, word vectors."""

@@ -1,0 +1,106 @@
+"""The lines a run prints for a person."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from pipeline.stages.evaluate import Evaluation
+from pipeline.stages.fit import Fitted
+
+
+def evaluation_lines(evaluation: Evaluation, fitted: Fitted) -> list[str]:
+    """Clean accuracy and fit time."""
+    known = "" if fitted.trained_now else " (votes from the store)"
+    return [
+        "",
+        f"  {evaluation.model} on {evaluation.dataset}, {evaluation.n_votes} votes{known}",
+        _row("clean accuracy, ensemble", f"{100 * evaluation.accuracy_ensemble:.2f} %"),
+        _row(
+            "clean accuracy, single vote",
+            f"{100 * evaluation.accuracy_single:.2f} % ± {100 * evaluation.accuracy_single_std:.2f}",
+        ),
+        _row("fit time, one vote alone", _time(evaluation.one_vote_seconds)),
+        _row("fit time, all votes", _time(evaluation.fit_seconds)),
+    ]
+
+
+def summary_lines(summary: dict[str, Any], reused: bool) -> list[str]:
+    """What an attack found."""
+    s = summary
+    attacked = int(s["points"]) - int(s["already_wrong"])
+    lines = [
+        "",
+        f"  {s['attack']} on {int(s['points'])} points{' (from the store)' if reused else ''}",
+        _row("success rate", f"{_percent(s['success_rate'])} ({int(s['succeeded'])} of {attacked})"),
+    ]
+    if s["already_wrong"]:
+        lines.append(_row("already misclassified", f"{int(s['already_wrong'])}, left out"))
+    if "adversarial_accuracy" in s:
+        lines += _text_lines(s)
+    elif s["norm"] == "linf":
+        lines.append(_row("mean minimum Linf", _number(s["linf_mean"])))
+        lines.append(_row("mean L2 of the same", _interval(s, "l2_mean")))
+    else:
+        lines.append(_row("mean minimum L2", _interval(s, "l2_mean")))
+        lines.append(_row("median minimum L2", _interval(s, "l2_median")))
+        lines.append(_row("mean Linf of the same", _number(s["linf_mean"])))
+    lines += [
+        _row("queries per point", "-" if s["queries_mean"] is None else f"{s['queries_mean']:,.0f}"),
+        _row("attack time", _time(s["attack_seconds"])),
+        "",
+    ]
+    return lines
+
+
+def _text_lines(s: dict[str, Any]) -> list[str]:
+    return [
+        _row("adversarial accuracy", f"{100 * s['adversarial_accuracy']:.1f} %"),
+        _row("mean similarity", _number(s["similarity_mean"])),
+        _row("words changed", _percent(s["words_changed_mean"])),
+    ]
+
+
+def table_lines(folder: Path) -> list[str]:
+    """What the further tables of a transfer or substitute attack come to; empty for the others."""
+    lines = []
+    if (folder / "transfer.csv").is_file():
+        for row in pd.read_csv(folder / "transfer.csv").to_dict("records"):
+            name = f"transfer, {100 * row['overshoot']:.0f} % overshoot"
+            low, high = _number(row["p_main_low"]), _number(row["p_main_high"])
+            value = f"{row['p_main']:.4f}  (95 % interval {low} to {high}; literal count {row['p_paper_literal']:.4f})"
+            lines.append(_row(name, value))
+    if (folder / "curve.csv").is_file():
+        curve = pd.read_csv(folder / "curve.csv")
+        for row in curve[curve["round"] == curve["round"].max()].to_dict("records"):
+            value = f"{100 * row['accuracy']:.2f} %  (noise alone {100 * row['noise_accuracy']:.2f} %)"
+            lines.append(_row(f"accuracy, epsilon {row['epsilon']:.4g}", value))
+    return lines
+
+
+def _row(name: str, value: str) -> str:
+    return f"    {name:<29}{value}"
+
+
+def _interval(s: dict[str, Any], name: str) -> str:
+    if s[name] is None:
+        return "- (no adversarial found)"
+    low, high = s[f"{name}_low"], s[f"{name}_high"]
+    inside = "" if low is None else f"  (95 % interval {_number(low)} to {_number(high)})"
+    return _number(s[name]) + inside
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.0f} %"
+
+
+def _time(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.2f} s"
+    return f"{seconds / 60:.1f} min"

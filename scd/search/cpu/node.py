@@ -1,0 +1,143 @@
+"""What surrounds the search of a hidden node, compiled: the effects of its rows before, its new outputs after.
+
+Each vote is read once and nothing is kept in between; in torch every operation would go through all votes' memory.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit, prange
+
+from scd.engine.parameters import GRID
+from scd.objective import FIXED_POINT
+from scd.search.cpu.bits import LANES, bit_of
+
+BLOCK = 256  # rows worked on at a time, whose intermediate numbers stay in the L1 cache
+_ROUND = 1.5 * 2.0**52  # added to a float64, this leaves a whole number, in the lowest bits
+_LOG2_E = 1 / math.log(2)
+_LN2 = float.fromhex("0x1.62e42feep-1")  # its product with a whole number below 2**20 is exact
+_LN2_REST = float.fromhex("0x1.a39ef35793c76p-33")
+_EXP = np.array([1 / math.factorial(k) for k in range(15, -1, -1)])
+_ATANH = np.array([1 / (2 * k + 1) for k in range(15, -1, -1)])  # of the square; to 2**-55 for arguments below 1/3
+
+
+@njit(parallel=True, nogil=True, cache=True)
+def greatest_total(effects):
+    """The greatest sum, over the votes, of the magnitudes of a vote's effects."""
+    totals = np.zeros(len(effects), dtype=np.int64)
+    for v in prange(len(effects)):
+        e, total = effects[v], np.int64(0)
+        for i in range(len(e)):
+            total += abs(e[i])
+        totals[v] = total
+    return totals.max()
+
+
+@njit(parallel=True, nogil=True, cache=True)
+def output_sums(words, weights, out):
+    """See :func:`scd.search.reference.output_sums`: `weights` are whole numbers of ``1 / GRID``, so these are added."""
+    number, n = weights.dtype.type, out.shape[1]
+    for v in prange(len(out)):
+        total = np.empty(BLOCK, dtype=weights.dtype)
+        for first in range(0, n, BLOCK):
+            m = min(BLOCK, n - first)
+            total[:] = 0
+            for k in range(weights.shape[1]):
+                word, weight, bit = words[v, k // LANES, first : first + m], weights[v, k], bit_of(k)
+                for i in range(m):
+                    total[i] += weight if word[i] & bit else number(0)
+            sums = out[v, first : first + m]
+            for i in range(m):
+                sums[i] = total[i] / GRID
+
+
+@njit(parallel=True, nogil=True, cache=True)
+def zero_one(sums, words, nodes, unit, threshold, batch, negatives, weights, out):
+    """See :func:`scd.objective.zero_one_effects`."""
+    for v in prange(len(sums)):
+        s, a, inside, e, u, t = sums[v], words[v, nodes[v] // LANES], batch[v], out[v], unit[v], threshold[v]
+        bit = bit_of(nodes[v])
+        for label in range(2):
+            first, last = (negatives, len(s)) if label else (0, negatives)
+            weight = weights[1] if label else -weights[0]
+            for i in range(np.uint64(first), np.uint64(last)):
+                off = s[i] - (u if a[i] & bit else 0.0) - t
+                e[i] = (np.int64(off + u > 0) - np.int64(off > 0)) * inside[i] * weight
+
+
+@njit(parallel=True, nogil=True, cache=True)
+def cross_entropy(sums, words, nodes, unit, threshold, batch, negatives, out):
+    """See :func:`scd.objective.cross_entropy_effects`: the same but where a rounding of 1e-15 decides."""
+    for v in prange(len(sums)):
+        word, bit = words[v, nodes[v] // LANES], bit_of(nodes[v])
+        _cross_entropy_of(sums[v], word, bit, unit[v], threshold[v], batch[v], negatives, out[v])
+
+
+@njit(nogil=True, cache=True)
+def _cross_entropy_of(sums, word, bit, unit, threshold, batch, negatives, out):
+    off, on, change = np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK)
+    x, y, z, square = np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK)
+    for first in range(0, len(sums), BLOCK):
+        m = min(BLOCK, len(sums) - first)
+        part = slice(first, first + m)
+        s, a, inside, e = sums[part], word[part], batch[part], out[part]
+        for i in range(m):
+            off[i] = s[i] - (unit if a[i] & bit else 0.0) - threshold
+            on[i] = off[i] + unit
+            x[i], y[i] = -abs(off[i]), -abs(on[i])
+        exponentials(x)
+        exponentials(y)
+        for i in range(m):
+            z[i] = (x[i] - y[i]) / (2 + x[i] + y[i])
+            square[i] = z[i] * z[i]
+        _polynomial(_ATANH, square, x)
+        for i in range(m):
+            # softplus(off) - softplus(on); log((1 + x) / (1 + y)) = 2 atanh(z)
+            change[i] = max(off[i], 0.0) - max(on[i], 0.0) + 2 * z[i] * x[i]
+        for i in range(max(negatives - first, 0), m):
+            change[i] += on[i] - off[i]
+        for i in range(m):
+            e[i] = np.int64(change[i] * (FIXED_POINT * inside[i]) + _ROUND - _ROUND)
+
+
+@njit(nogil=True, cache=True)
+def exponentials(x):
+    """``exp(x)`` of BLOCK float64 numbers below 700, in their place; that of -700 for those below."""
+    powers, rest = np.empty(BLOCK), np.empty(BLOCK)
+    bits = powers.view(np.int64)
+    for i in range(BLOCK):
+        least = max(x[i], -700.0)
+        powers[i] = least * _LOG2_E + _ROUND
+        power = powers[i] - _ROUND
+        rest[i] = least - power * _LN2 - power * _LN2_REST
+    _polynomial(_EXP, rest, x)
+    for i in range(BLOCK):
+        bits[i] = (bits[i] + 1023) << 52
+    for i in range(BLOCK):
+        x[i] *= powers[i]
+
+
+@njit(nogil=True, cache=True)
+def _polynomial(coefficients, x, out):
+    """The polynomial of these 16 coefficients, the highest first: four terms a loop, each of which takes vectors."""
+    for i in range(BLOCK):
+        out[i] = 0
+    for k in range(0, 16, 4):
+        a, b, c, d = coefficients[k], coefficients[k + 1], coefficients[k + 2], coefficients[k + 3]
+        for i in range(BLOCK):
+            out[i] = (((out[i] * x[i] + a) * x[i] + b) * x[i] + c) * x[i] + d
+
+
+@njit(parallel=True, nogil=True, cache=True)
+def take_step(projections, words, sums, nodes, unit, columns, divisor, features, steps, norms, thresholds):
+    """See :func:`scd.search.reference.take_step`."""
+    for v in prange(len(nodes)):
+        p, a, s, x = projections[v, nodes[v]], words[v, nodes[v] // LANES], sums[v], columns[features[v]]
+        u, step, norm, t, bit = unit[v], steps[v], norms[v], thresholds[v], bit_of(nodes[v])
+        for i in range(len(p)):
+            p[i] = (p[i] + step * (np.float32(x[i]) / divisor)) / norm
+        for i in range(len(p)):
+            s[i] += (u if p[i] > t else 0.0) - (u if a[i] & bit else 0.0)
+            a[i] = (a[i] & ~bit) | (bit if p[i] > t else np.uint32(0))

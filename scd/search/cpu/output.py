@@ -1,0 +1,255 @@
+"""The output node's search over all thresholds, compiled: its inputs are activations, 0 or 1.
+
+A step on an input shifts the rows in which it is on and leaves the others. Projections are put into bins of which a
+whole number is as wide as the step, so that a shifted row lies that many bins further. One pass from the last bin to
+the first adds up the effects of the rows in which each input is on, for 32 inputs at a time; from these sums come the
+gains of all steps, up and down, at all edges of bins. Where the positive effects in a bin could lift the gain at its
+edge to the greatest of these, the rows in it are sorted: a few bins of a few steps. The result is that of sorting all.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit, prange
+
+from scd.search.cpu.bits import LANES, add_where_on, bit_of
+from scd.search.cpu.sorting import ascending
+from scd.search.cpu.thresholds import extremes, threshold_below
+
+NO_BINS = -1  # the candidate of a vote whose steps do not move all sums by whole bins
+_ROWS_PER_BIN = 8  # on average
+_FEWEST_BINS = 64
+_BINS_TOGETHER = 16
+
+
+@njit(parallel=True, nogil=True, cache=True)
+def search_activation_votes(sums, words, features, steps, effects, candidate, threshold, gain):
+    """Search every vote: `words` (V, w, n) of :mod:`scd.search.cpu.bits`; no sum of `effects` overflows their type."""
+    for v in prange(len(sums)):
+        found = _search_vote(sums[v], words[v], features[v], steps[v].astype(np.float32), effects[v])
+        candidate[v], threshold[v], gain[v] = found
+
+
+@njit(nogil=True, cache=True)
+def _search_vote(sums, words, features, steps, effects):
+    active, q, e = _with_effects(sums, effects)
+    m = len(q)
+    if m == 0:
+        return 0, np.float32(np.nan), np.int64(0)
+    sizes = np.unique(steps)
+    low, scale, bins = _grid(q, sizes)
+    place = np.empty(m, dtype=np.uint32)
+    for r in range(m):
+        place[r] = np.int32((np.float64(q[r]) - low) * scale)
+    shifts = np.rint(sizes.astype(np.float64) * scale).astype(np.int64)
+    for k in range(len(sizes)):
+        if not _moves_by(q, place, low, scale, sizes[k], shifts[k]):
+            return NO_BINS, np.float32(np.nan), np.int64(0)
+    order, pa, ea, starts = _by_bin(place, bins, active, q, e)
+    words = words[:, order]
+    everything, positive = _from_each_bin_on(ea, starts)
+    on = np.zeros((len(words), bins + 1, LANES), dtype=effects.dtype)
+    for block in range(len(words)):
+        _where_on(words[block], ea, starts, on[block])
+    wanted = np.zeros((len(sizes), len(words), LANES), dtype=np.bool_)
+    kinds = np.searchsorted(sizes, steps)
+    for c in range(len(features)):
+        wanted[kinds[c], features[c] // LANES, features[c] % LANES] = True
+    best, gains = np.int64(0), np.zeros(wanted.shape, dtype=effects.dtype)
+    at = np.full(wanted.shape, np.inf, dtype=np.float32)  # all off
+    for k in range(len(sizes)):
+        for block in range(len(words)):
+            _greatest_at_edges(everything, on[block], shifts[k], gains[k, block])
+            best = max(best, _greatest_of(gains[k, block], wanted[k, block]))
+    gains[:] = 0
+    for k in range(len(sizes)):
+        for block in range(len(words)):
+            for b in _doubtful(everything, positive, on[block], shifts[k], best, wanted[k, block]):
+                rows = (pa, ea, starts, words[block])
+                _look_inside(rows, everything, on[block], b, sizes[k], shifts[k], gains[k, block], at[k, block])
+                best = max(best, _greatest_of(gains[k, block], wanted[k, block]))
+    winner, gain, value = 0, np.int64(-1), np.float32(0)
+    for c in range(len(features)):
+        where = (kinds[c], features[c] // LANES, features[c] % LANES)
+        if gains[where] > gain:
+            winner, gain, value = c, np.int64(gains[where]), at[where]
+    word, bit = words[features[winner] // LANES], bit_of(features[winner])
+    for r in range(m):
+        pa[r] += steps[winner] if word[r] & bit else np.float32(0)
+    return winner, threshold_below(pa, value), gain
+
+
+@njit(nogil=True, cache=True)
+def _with_effects(sums, effects):
+    """The rows that have effects, their projections and their effects."""
+    m, active = np.uint32(0), np.empty(len(sums), dtype=np.uint32)  # unsigned indices are not tested for being negative
+    for i in range(np.uint32(len(sums))):
+        active[m] = i
+        m = np.uint32(m + np.uint32(effects[i] != 0))
+    active = active[:m]
+    q, e = np.empty(m, dtype=np.float32), np.empty(m, dtype=effects.dtype)
+    for r in range(m):
+        q[r], e[r] = sums[active[r]], effects[active[r]]
+    return active, q, e
+
+
+@njit(nogil=True, cache=True)
+def _grid(q, sizes):
+    """Least place, bins a unit and number of bins, for `q` moved by any of the ascending `sizes`."""
+    low, high = extremes(q)
+    down, up = max(-np.float64(sizes[0]), 0.0), max(np.float64(sizes[-1]), 0.0)
+    width = np.float64(high) - np.float64(low) + down + up
+    scale, size = max(len(q) // _ROWS_PER_BIN, _FEWEST_BINS) / width if width > 0 else 0.0, max(down, up)
+    if size > 0:
+        scale = np.floor(scale * size) / size
+    return np.float64(low) - down, scale, int(width * scale) + 2
+
+
+@njit(nogil=True, cache=True)
+def _moves_by(q, place, low, scale, size, shift):
+    """Whether a step of this size takes every value `shift` bins further; roundings may prevent it."""
+    wrong = 0
+    for r in range(len(q)):
+        wrong += np.int32((np.float64(q[r] + size) - low) * scale) != place[r] + shift
+    return wrong == 0
+
+
+@njit(nogil=True, cache=True)
+def _by_bin(place, bins, active, q, e):
+    """The rows, their projections and effects ordered by their bins, and where each bin starts (bins + 1)."""
+    starts, one = np.zeros(bins + 2, dtype=np.uint32), np.uint32(1)
+    for r in range(len(place)):
+        starts[place[r] + np.uint32(2)] += one
+    for b in range(2, bins + 2):
+        starts[b] += starts[b - 1]
+    order, pa, ea = np.empty_like(active), np.empty_like(q), np.empty_like(e)
+    for r in range(len(place)):
+        b = place[r] + one
+        k = starts[b]
+        order[k], pa[k], ea[k] = active[r], q[r], e[r]
+        starts[b] = np.uint32(k + one)
+    return order, pa, ea, starts[: bins + 1]
+
+
+@njit(nogil=True, cache=True)
+def _from_each_bin_on(ea, starts):
+    """(bins + 1,) the effects of the rows from each bin on, and the positive ones."""
+    bins = len(starts) - 1
+    everything, positive = np.zeros(bins + 1, dtype=ea.dtype), np.zeros(bins + 1, dtype=ea.dtype)
+    total, gained = everything[bins], positive[bins]
+    for b in range(bins - 1, -1, -1):
+        for r in range(starts[b], starts[b + 1]):
+            total += ea[r]
+            gained += max(ea[r], 0)
+        everything[b], positive[b] = total, gained
+    return everything, positive
+
+
+@njit(nogil=True, cache=True)
+def _where_on(word, ea, starts, on):
+    """Fill `on` (bins + 1, 32): the effects, from each bin on, of the rows in which each input is on."""
+    for b in range(len(on) - 2, -1, -1):
+        on[b] = on[b + 1]
+        add_where_on(word, ea, starts[b], starts[b + 1], on[b])
+
+
+@njit(nogil=True, cache=True)
+def _greatest_at_edges(everything, on, shift, best):
+    """Raise `best` (32,) to the greatest gain of a step on each input with the threshold at an edge."""
+    number, last = on.dtype.type, len(on) - 1
+    for edge in range(last):
+        here, before, total = on[edge], on[min(max(edge - shift, 0), last)], everything[edge]
+        for lane in range(LANES):
+            gain = number(total - here[lane] + before[lane])
+            best[lane] = gain if gain > best[lane] else best[lane]
+
+
+@njit(nogil=True, cache=True)
+def _greatest_of(gains, wanted):
+    best = np.int64(0)
+    for lane in range(LANES):
+        best = max(best, np.int64(gains[lane]) if wanted[lane] else 0)
+    return best
+
+
+@njit(nogil=True, cache=True)
+def _doubtful(everything, positive, on, shift, best, wanted):
+    """The bins in which a step on one of the `wanted` (32,) inputs may gain `best`."""
+    found, size, bins = np.empty(len(on), dtype=np.int64), 0, len(on) - 1
+    for first in range(0, bins, _BINS_TOGETHER):
+        last = min(first + _BINS_TOGETHER, bins)
+        if _some_may(everything, positive, on, shift, best, wanted, first, last):
+            for b in range(first, last):
+                found[size] = b
+                size += _some_may(everything, positive, on, shift, best, wanted, b, b + 1)
+    return found[:size]
+
+
+@njit(nogil=True, cache=True)
+def _some_may(everything, positive, on, shift, best, wanted, first, last):
+    """Whether what a step gains at the edge above one of these bins and the positive effects in it come to `best`.
+
+    The difference never exceeds the sum of all effects; far below 0 it may overflow, and a bin is looked into in vain.
+    """
+    number, most, bins = on.dtype.type, np.full(LANES, -1, dtype=on.dtype), len(on) - 1
+    for b in range(first, last):
+        low, high = min(max(b - shift, 0), bins), min(max(b + 1 - shift, 0), bins)
+        more = positive[b] - positive[b + 1]
+        if shift != 0:  # else the rows that move are of those that are here
+            more += positive[low] - positive[high]
+        here, before, total = on[b + 1], on[high], number(everything[b + 1] + more - best)
+        for lane in range(LANES):
+            gain = number(total - here[lane] + before[lane])
+            most[lane] = gain if gain > most[lane] else most[lane]
+    return ((most >= 0) & wanted).any()
+
+
+@njit(nogil=True, cache=True)
+def _look_inside(rows, everything, on, b, size, shift, gains, at):
+    """Raise `gains` (32,) to those of thresholds in bin `b`; `at` becomes the least value above such a threshold."""
+    pa, ea, starts, word = rows
+    low, high = min(max(b - shift, 0), len(on) - 1), min(max(b + 1 - shift, 0), len(on) - 1)
+    left, moved = pa[starts[b] : starts[b + 1]], pa[starts[low] : starts[high]] + size
+    total = everything[b + 1] - on[b + 1] + on[high]
+    if _all_equal(left) and _all_equal(moved):  # few hidden nodes have few sums
+        equal = len(left) > 0 and len(moved) > 0 and left[0] == moved[0]
+        left_first = len(left) > 0 and (len(moved) == 0 or left[0] > moved[0])
+        for turn in range(2):  # the greater value first
+            if len(left) and left_first == (turn == 0):
+                total += everything[b] - everything[b + 1] - on[b] + on[b + 1]
+                _raise(gains, at, total, left[0])
+            elif len(moved) and left_first == (turn == 1):
+                total += on[low] - on[high]
+                if not equal:
+                    _raise(gains, at, total, moved[0])
+        return
+    m, both = len(left), len(left) + len(moved)
+    value = np.empty(both, dtype=np.float32)
+    value[:m], value[m:] = left, moved
+    order = ascending(value)[::-1]
+    inside, effect = np.empty(both, dtype=np.uint32), np.empty(both, dtype=ea.dtype)
+    for k in range(both):
+        is_moved = order[k] >= m
+        r = order[k] - m + starts[low] if is_moved else order[k] + starts[b]
+        inside[k], effect[k] = word[r] ^ np.uint32(is_moved - 1), ea[r]  # the inputs that leave the row here, as bits
+    first = 0
+    for k in range(both):
+        if k + 1 == both or value[order[k + 1]] < value[order[k]]:
+            add_where_on(inside, effect, first, k + 1, total)
+            _raise(gains, at, total, value[order[k]])
+            first = k + 1
+
+
+@njit(nogil=True, cache=True)
+def _all_equal(values):
+    if len(values) == 0:
+        return True
+    low, high = extremes(values)
+    return low == high
+
+
+@njit(nogil=True, cache=True)
+def _raise(gains, at, total, value):
+    for lane in range(LANES):
+        if total[lane] > gains[lane] or (total[lane] == gains[lane] and value < at[lane]):
+            gains[lane], at[lane] = total[lane], value

@@ -1,0 +1,1 @@
+"""Speeds, measured against peers in the same run."""

@@ -1,0 +1,86 @@
+"""Distance against queries, for every attack and model: has a search ended, or only been stopped?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from scripts.figures.style import Drawn, axes, colour
+from scripts.results import read_trace
+from scripts.tables.cells import Store, command, largest
+from scripts.tables.distances import BLACK_BOX, IN_TABLE_2, protocol
+
+_PANELS = {**IN_TABLE_2, **BLACK_BOX, "whitebox": "White-box (not black-box)"}
+_STEPS = 60
+
+
+def convergence(store: Store) -> Drawn:
+    """A panel an attack, a line a model: mean over points of the best of all restarts after so many queries of each."""
+    title = "Convergence: mean best L2 against queries of a run, CIFAR-10 class 0 against 1"
+    curves = []
+    models = list(dict.fromkeys(store.attacks["model"])) if len(store.attacks) else []
+    for attack in _PANELS:
+        for model in models:
+            found = protocol(store, model, attack)
+            if len(found):
+                run = largest(found)
+                curve = mean_best(read_trace(Path(run["path"])))
+                curves.append(curve.assign(attack=attack, model=model, folder=run["folder"]))
+    data = pd.concat(curves, ignore_index=True) if curves else pd.DataFrame()
+    notes = [
+        "After so many queries of every run (a restart), the best of a point's runs, mean over points. Where the line "
+        "still falls at its right end the search has not converged: its distance says more about the attack than about "
+        "the model. Distances of attacks on different points do not compare.",
+    ]
+    if not len(data):
+        return Drawn(title, data, None, [*notes, f"Filled by: `{command('cifar10', 'scd01', 'hsj')}` and others"])
+    there = [attack for attack in _PANELS if attack in set(data["attack"])]
+    columns = min(3, len(there))
+    figure, panels = axes(-(-len(there) // columns), columns, 3.4, 2.7)
+    flat = [panel for row in panels for panel in row]
+    shown: dict[str, Any] = {}
+    for panel, attack in zip(flat, there, strict=False):
+        for model, rows in data[data["attack"] == attack].groupby("model", sort=False):
+            (shown[str(model)],) = panel.plot(rows["queries"], rows["l2"], lw=1.3, color=colour(str(model)))
+        panel.set(xscale="log", yscale="log", title=_PANELS[attack])
+        panel.set_xlabel("queries of a run")
+        for formatter in (panel.yaxis.set_major_formatter, panel.yaxis.set_minor_formatter):
+            formatter("{x:g}")
+        panel.tick_params(axis="y", which="both", labelsize=7)
+    for row in panels:
+        row[0].set_ylabel("mean best L2")
+    for panel in flat[len(there) :]:
+        panel.set_visible(False)
+    figure.legend(
+        list(shown.values()), list(shown), loc="outside upper center", ncols=min(8, len(shown)), frameon=False
+    )
+    return Drawn(title, data, figure, notes)
+
+
+def mean_best(trace: pd.DataFrame) -> pd.DataFrame:
+    """The mean over points of the least distance of a point's runs after so many queries of each.
+
+    Parameters
+    ----------
+    trace : DataFrame
+        Columns ``index`` (the point), ``restart``, ``queries`` (of that run so far), ``l2`` (its best so far).
+
+    Returns
+    -------
+    DataFrame
+        Columns ``queries`` (a geometric grid, from where every point has a first distance to the longest run) and
+        ``l2``.
+    """
+    runs = [(key, run["queries"].to_numpy(), run["l2"].to_numpy()) for key, run in trace.groupby(["index", "restart"])]
+    first = pd.Series([queries[0] for _, queries, _ in runs], index=[key[0] for key, _, _ in runs])
+    begin, end = first.groupby(level=0).min().max(), max(queries[-1] for _, queries, _ in runs)
+    grid = np.unique(np.geomspace(begin, end, _STEPS).round().astype(np.int64))
+    best: dict[int, np.ndarray] = {}
+    for (point, _), queries, l2 in runs:
+        at = np.searchsorted(queries, grid, side="right") - 1
+        values = np.where(at >= 0, np.minimum.accumulate(l2)[np.maximum(at, 0)], np.inf)
+        best[point] = np.minimum(best.get(point, np.inf), values)
+    return pd.DataFrame({"queries": grid, "l2": np.mean(list(best.values()), axis=0)})

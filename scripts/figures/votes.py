@@ -1,0 +1,65 @@
+"""Figure 1: distortion against the number of votes."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from scripts.figures.style import Drawn, axes, colour
+from scripts.results import examples
+from scripts.tables.cells import Store, command, largest, where
+
+MODELS = ("scd01", "scdce", "scdcebnn", "mlp", "bnn", "rf")
+
+
+def figure1(store: Store) -> Drawn:
+    """HopSkipJump on the first k votes of the same fit, on the same points, for each k that was run."""
+    title = "Figure 1: mean minimum L2 distortion against the number of votes, CIFAR-10 class 0 against 1"
+    runs = [rows for model in MODELS if len(rows := of_one_protocol(store, model))]
+    data = pd.concat(runs, ignore_index=True) if runs else pd.DataFrame()
+    words = f" points.rule=correct_for_all points.models=[{','.join(MODELS)}] model.use_votes=1,2,5,10,20,50,100"
+    notes = [
+        "The first k votes of one fit, attacked by HopSkipJump on the same points; bars are 95 % bootstrap intervals "
+        "over points. A point that k votes get wrong is left out of their mean; the CSV also has the mean with zeros.",
+    ]
+    lacking = [model for model in MODELS if not len(data) or (data["model"] == model).sum() < 2]
+    if lacking:
+        notes.append(f"Filled by: `{command('cifar10', lacking, 'hsj')}{words}`")
+    if not len(data):
+        return Drawn(title, data, None, notes)
+    figure, [[panel]] = axes(1, 1, 6.4, 3.8)
+    for model, rows in data.groupby("model", sort=False):
+        error = [rows["l2_mean"] - rows["l2_mean_low"], rows["l2_mean_high"] - rows["l2_mean"]]
+        panel.errorbar(
+            rows["n_votes"], rows["l2_mean"], yerr=pd.DataFrame(error).fillna(0.0).to_numpy(), marker="o", ms=4,
+            capsize=2, lw=1.4, elinewidth=0.8, color=colour(str(model)), label=str(model),
+        )  # fmt: skip
+    panel.set_xscale("log")
+    ticks = sorted(data["n_votes"].unique())
+    panel.set_xticks(ticks, [f"{k:.0f}" for k in ticks])
+    panel.minorticks_off()
+    panel.set(xlabel="votes", ylabel="mean minimum L2", ylim=(0, None))
+    panel.legend(ncols=2, frameon=False)
+    return Drawn(title, data, figure, notes)
+
+
+def of_one_protocol(store: Store, model: str) -> pd.DataFrame:
+    """HopSkipJump's runs of a model that share points, restarts and iterations with its run of most numbers of votes.
+
+    A row per number of votes, ascending.
+    """
+    of_hsj = {"attack": "hsj", "norm": "l2", "start": "noise", "voting": "hard"}
+    found = where(store.attacks, dataset="cifar10", model=model, **of_hsj)
+    if not len(found):
+        return found
+    found = found.assign(
+        same=[
+            (tuple(sorted(examples(path).index)), restarts, iterations)
+            for path, restarts, iterations in zip(found["path"], found["restarts"], found["max_iter"], strict=True)
+        ]
+    )
+    sizes = found.groupby("same")["n_votes"].nunique()
+    candidates = found[found["same"].isin(sizes[sizes == sizes.max()].index)]
+    chosen = found[found["same"] == largest(candidates)["same"]]
+    columns = ["model", "n_votes", "l2_mean", "l2_mean_low", "l2_mean_high", "l2_mean_with_zeros"]
+    columns += ["points", "already_wrong", "succeeded", "restarts", "max_iter", "folder"]
+    return chosen.drop_duplicates("n_votes", keep="last").sort_values("n_votes")[columns]

@@ -1,0 +1,30 @@
+"""The paper's figures, and those a sceptic asks for, from whatever runs exist; `make tables` draws them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from scripts.figures.convergence import convergence
+from scripts.figures.examples import IMAGES, figure3, images
+from scripts.figures.style import Drawn, write_figure
+from scripts.figures.substitute import figure2
+from scripts.figures.votes import figure1
+from scripts.tables.cells import Store
+
+FIGURES: dict[str, Callable[[Store], Drawn]] = {
+    "figure1": figure1,
+    "figure2": figure2,
+    "figure3": figure3,
+    "convergence": convergence,
+    **{f"images_{dataset}": partial(images, dataset=dataset) for dataset in IMAGES},
+}
+
+
+def write_figures(store: Store, folder: Path) -> dict[str, Drawn]:
+    """Draw what can be drawn into `folder` as SVG and CSV; returns all, also those for which nothing was run."""
+    drawn = {name: draw(store) for name, draw in FIGURES.items()}
+    for name, each in drawn.items():
+        write_figure(folder, name, each)
+    return drawn

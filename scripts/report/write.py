@@ -1,0 +1,138 @@
+"""One self-contained HTML page: claims, tables, figures, where each number came from and what is missing."""
+
+from __future__ import annotations
+
+import base64
+import re
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from pipeline.store import read_json, write_bytes
+from scripts.figures.style import Drawn, svg
+from scripts.tables.cells import Cell, Made
+
+SAME_ACCURACY = 2.0
+"""Accuracies, per cent, that differ from the paper's by no more are called the same."""
+
+PAGE = Path(__file__).with_name("page")
+
+
+def write_report(
+    outputs: Path, tables: list[Made], figures: dict[str, Drawn], claims: pd.DataFrame, scale: str
+) -> Path:
+    """Write ``report.html`` into `outputs` and return its path.
+
+    Parameters
+    ----------
+    outputs : Path
+        Where the runs lie: their provenance is read for the lines under each table.
+    tables, figures
+        As made; a figure of the paper that nothing was run for is listed with the command that fills it.
+    claims : DataFrame
+        Columns ``where``, ``claim``, ``verdict``, ``number``.
+    scale : str
+    """
+    page = Environment(loader=FileSystemLoader(PAGE), autoescape=True, undefined=StrictUndefined)
+    page.filters["inline"] = _inline
+    lacking = [name for name, drawn in figures.items() if drawn.figure is None and name.startswith("figure")]
+    html = page.get_template("report.html.j2").render(
+        style=Markup((PAGE / "report.css").read_text()),
+        scale=scale,
+        claims=claims.to_dict("records"),
+        tables=[_table(outputs, table) for table in tables],
+        figures=[_figure(name, drawn) for name, drawn in figures.items() if drawn.figure is not None],
+        lacking=[_figure(name, figures[name]) for name in lacking],
+    )
+    write_bytes(outputs / "report.html", html.encode())
+    return outputs / "report.html"
+
+
+def _table(outputs: Path, table: Made) -> dict[str, Any]:
+    cells = table.cells.to_dict("records")
+    rows, models = list(dict.fromkeys(c["row"] for c in cells)), list(dict.fromkeys(c["model"] for c in cells))
+    at = {(cell["row"], cell["model"]): {"lines": _lines(cell)} for cell in cells}
+    folders = dict.fromkeys(str(c["folder"]) for c in cells if isinstance(c.get("folder"), str))
+    return {
+        "name": table.name,
+        "title": table.title,
+        "models": models,
+        "rows": [(row, [at.get((row, model), {"lines": []}) for model in models]) for row in rows],
+        "notes": _notes(table.notes),
+        "sources": [_source(outputs, folder) for folder in folders],
+    }
+
+
+def _lines(cell: Cell) -> list[dict[str, str]]:
+    """A cell's lines, as in the Markdown table, and how its value stands to the paper's."""
+    lines = []
+    for text in cell["shown"].split("<br>"):
+        kind = next((kind for kind in ("paper", "ours") if text.startswith(kind)), "soft")
+        lines.append({"kind": kind, "text": text})
+    kind, words = compared(cell)
+    return [*lines, {"kind": f"mark {kind}", "text": words}] if kind else lines
+
+
+def compared(cell: Cell) -> tuple[str, str]:
+    """How a cell's value stands to the paper's: a kind ("agree", "more", "less", "" for no comparison) and words."""
+    in_table_1 = _number(cell, "paper_accuracy_percent"), _number(cell, "accuracy_percent")
+    paper, ours = in_table_1 if None not in in_table_1 else (_number(cell, "paper"), _number(cell, "ours"))
+    if paper is None or ours is None:
+        return "", ""
+    kind = "more" if ours > paper else "less"
+    if None not in in_table_1 or "accuracy" in str(cell["row"]).lower():
+        return ("agree", "agrees") if abs(ours - paper) <= SAME_ACCURACY else (kind, f"{ours - paper:+.1f} points")
+    low = _number(cell, "l2_mean_low" if "l2_mean_low" in cell else "low")
+    high = _number(cell, "l2_mean_high" if "l2_mean_high" in cell else "high")
+    if low is not None and high is not None and low <= paper <= high:
+        return "agree", "agrees: the paper's lies in our interval"
+    return kind, f"{ours / paper:.2g} times the paper's" if paper else f"{ours - paper:+.2g}"
+
+
+def _number(cell: Cell, name: str) -> float | None:
+    value = cell.get(name)
+    return None if value is None or isinstance(value, str) or pd.isna(value) else float(value)
+
+
+def _figure(name: str, drawn: Drawn) -> dict[str, Any]:
+    picture = base64.b64encode(svg(drawn.figure)).decode() if drawn.figure is not None else ""
+    return {"name": name, "title": drawn.title, "picture": picture, "notes": _notes(drawn.notes)}
+
+
+def _notes(notes: list[str]) -> list[dict[str, Any]]:
+    """Notes as written for Markdown: paragraphs, list items in small type, and blocks of commands."""
+    found: list[dict[str, Any]] = []
+    text = "\n".join(notes)
+    for number, part in enumerate(text.split("```")):
+        if number % 2:
+            found.append({"commands": part.strip()})
+            continue
+        for line in part.splitlines():
+            if line and not line.endswith("filled by:"):
+                small = line.startswith("- ")
+                found.append({"commands": "", "small": small, "text": line.removeprefix("- ")})
+    return found
+
+
+def _source(outputs: Path, folder: str) -> dict[str, str]:
+    """Command, commit, device and time of the run that left `folder`."""
+    facts = read_json(outputs / "attacks" / folder / "provenance.json")
+    if not isinstance(facts, dict):
+        shard = read_json(next(iter(sorted((outputs / "fits" / folder).glob("votes_*.json"))), outputs / "absent"))
+        facts = {**shard.get("provenance", {}), "seconds": None} if isinstance(shard, dict) else {}
+    git, seconds = facts.get("git") or {}, facts.get("seconds")
+    return {
+        "command": facts.get("command", "–"),
+        "commit": str(git.get("commit") or "–")[:10] + (" and changes" if git.get("dirty") else ""),
+        "device": facts.get("device", "–"),
+        "seconds": f"{seconds:,.0f}" if seconds else "–",
+        "folder": folder,
+    }
+
+
+def _inline(text: str) -> Markup:
+    """Escaped text with `code` marked."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))

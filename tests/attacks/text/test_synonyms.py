@@ -1,0 +1,128 @@
+"""Synonyms from vectors and from given lists; what is wrong with a file is one sentence."""
+
+import gzip
+import json
+
+import numpy as np
+import pytest
+
+from attacks.text import neighbours as neighbours_module
+from attacks.text import synonyms as synonyms_module
+from attacks.text.neighbours import nearest_neighbours, read_vectors
+from attacks.text.synonyms import LISTS, VECTORS, find_synonyms, load_synonyms
+
+
+def vectors_file(folder, n=30, d=5, seed=0):
+    rng = np.random.default_rng(seed)
+    vectors = rng.normal(size=(n, d)).astype(np.float32)
+    path = folder / VECTORS
+    path.write_text("".join(f"w{k} {' '.join(map(repr, map(float, row)))}\n" for k, row in enumerate(vectors)))
+    return path, vectors
+
+
+@pytest.mark.parametrize("most", [1, 4, 29, 50])
+def test_neighbours_are_those_of_all_pairs(most, monkeypatch):
+    monkeypatch.setattr(neighbours_module, "_ROWS", 7)
+    vectors = np.random.default_rng(1).normal(size=(30, 5)).astype(np.float32)
+    ids, cosines = nearest_neighbours(vectors, most)
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    for k in range(30):
+        cosine = unit @ unit[k]
+        order = [j for j in np.argsort(-cosine) if j != k][:most]
+        assert ids[k].tolist() == order
+        assert cosines[k] == pytest.approx(cosine[order], abs=1e-6)
+
+
+def test_of_equal_neighbours_the_first_come_first():
+    ids, cosines = nearest_neighbours(np.ones((5, 3), dtype=np.float32), 2)
+    assert ids.tolist() == [[1, 2], [0, 2], [0, 1], [0, 1], [0, 1]]
+    assert np.allclose(cosines, 1)
+
+
+def test_synonyms_of_vectors_have_the_cosine_and_come_nearest_first(tmp_path):
+    path, vectors = vectors_file(tmp_path)
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    found = load_synonyms(path, 5, 0.3, tmp_path)
+    for k in range(30):
+        cosine = unit @ unit[k]
+        expected = [f"w{j}" for j in np.argsort(-cosine) if j != k and cosine[j] >= 0.3][:5]
+        assert found.of(f"w{k}") == expected
+    assert found.of("W1") == found.of("w1")
+    assert found.of("absent") == []
+    assert "cosine at least 0.3" in found.note
+
+
+def test_neighbours_are_searched_once_and_kept_for_any_threshold(tmp_path, monkeypatch):
+    path, _ = vectors_file(tmp_path)
+    first = load_synonyms(path, 5, 0.3, tmp_path)
+    (kept,) = (tmp_path / "prepared").iterdir()
+    monkeypatch.setattr(synonyms_module, "nearest_neighbours", None)
+    assert load_synonyms(path, 5, 0.3, tmp_path).neighbours == first.neighbours
+    stricter = load_synonyms(path, 5, 0.6, tmp_path).neighbours
+    assert all(words == first.neighbours[word][: len(words)] for word, words in stricter.items())
+    monkeypatch.undo()
+    kept.write_bytes(kept.read_bytes()[:-50])
+    with pytest.warns(RuntimeWarning, match=r"The prepared file .* is damaged .*; it is made again"):
+        assert load_synonyms(path, 5, 0.3, tmp_path).neighbours == first.neighbours
+
+
+def test_other_vectors_are_searched_anew(tmp_path):
+    path, _ = vectors_file(tmp_path)
+    first = load_synonyms(path, 5, 0.0, tmp_path)
+    path, _ = vectors_file(tmp_path, seed=1)
+    assert load_synonyms(path, 5, 0.0, tmp_path).neighbours != first.neighbours
+
+
+def test_given_lists_are_taken_as_they_are_up_to_the_number_asked_for(tmp_path):
+    path = tmp_path / LISTS
+    path.write_bytes(gzip.compress(json.dumps({"good": ["fine", "good", "nice"], "lone": []}).encode()))
+    found = load_synonyms(path, 1, 0.99, tmp_path)
+    assert found.neighbours == {"good": ["fine"]}
+    assert "without cosines" in found.note
+    assert load_synonyms(path, 50, 0.99, tmp_path).of("good") == ["fine", "nice"]
+
+
+def test_auto_prefers_vectors_and_names_what_is_missing(tmp_path):
+    (tmp_path / "text").mkdir()
+    with pytest.raises(FileNotFoundError, match=r"counter-fitted-vectors.txt \(from https://github.com/nmrksic"):
+        find_synonyms("auto", tmp_path)
+    (tmp_path / "text" / LISTS).write_bytes(b"")
+    assert find_synonyms("auto", tmp_path).name == LISTS
+    vectors_file(tmp_path / "text")
+    assert find_synonyms("auto", tmp_path).name == VECTORS
+    with pytest.raises(FileNotFoundError, match="does not exist"):
+        find_synonyms(str(tmp_path / "absent.txt"), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"a 1 2\nb 1\n", "Line 2 of the vectors .* a word and 2 numbers"),
+        (b"a 1 2\nb 1 x\n", "Line 2"),
+        (b"a\n", "Line 1 .* a word and some numbers"),
+        (b"a 1 2\nb nan 1\n", "Line 2"),
+        (b"a 1 2\n\xff 1 2\n", "must be UTF-8"),
+        (b"a 1 2\n", "at least two words. Got 1"),
+    ],
+)
+def test_damaged_vectors_are_one_sentence(tmp_path, content, sentence):
+    path = tmp_path / VECTORS
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=sentence):
+        read_vectors(path)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"not gzip",
+        gzip.compress(b"[1", mtime=0)[:-3],
+        gzip.compress(b"[1]", mtime=0),
+        gzip.compress(b'{"a": 1}', mtime=0),
+    ],
+)
+def test_damaged_lists_are_one_sentence(tmp_path, content):
+    path = tmp_path / LISTS
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"The synonyms in .*(cannot be read|must be a JSON object)"):
+        load_synonyms(path, 5, 0.5, tmp_path)

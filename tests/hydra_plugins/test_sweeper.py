@@ -1,0 +1,126 @@
+"""Laws of a sweep whatever engine runs it: every job gets its turn, and none that did not succeed goes unsaid."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hydra.core.utils import JobReturn, JobStatus
+
+from hydra_plugins.scd_sweeps.sweeper import _Tolerating
+from pipeline.run_log import command_of
+from pipeline.sweeps import outcome_file
+
+
+class Engine:
+    """An engine that dies with everything it holds when it meets a deadly job, as a pool of processes does.
+
+    Jobs end in order; the one after the deadly one has begun when it strikes.
+    """
+
+    def __init__(self, folder: Path, deadly: set[str], loses: bool = True) -> None:
+        self.folder, self.deadly, self.loses = folder, deadly, loses
+        self.done: list[str] = []
+        self.calls: list[list[str]] = []
+
+    def _leave(self, number: int, code: int | None, error: str = "") -> None:
+        outcome_file(self.folder, number).write_text(json.dumps({"code": code, "error": error}))
+
+    def launch(self, job_overrides, initial_job_idx):
+        self.calls.append([job[0] for job in job_overrides])
+        returned = []
+        for number, (word,) in enumerate(job_overrides, start=initial_job_idx):
+            self._leave(number, None)
+            if word in self.deadly and self.loses:
+                if number - initial_job_idx + 1 < len(job_overrides):
+                    self._leave(number + 1, None)
+                raise RuntimeError("a worker was killed\nand more")
+            if word in self.deadly:
+                returned.append(JobReturn(status=JobStatus.FAILED, _return_value=RuntimeError("a worker was killed")))
+                continue
+            self.done.append(word)
+            self._leave(number, 2 if word.startswith("bad") else 0, "no such thing" if word.startswith("bad") else "")
+            returned.append(JobReturn(status=JobStatus.COMPLETED))
+        return returned
+
+
+def swept(tmp_path, words, deadly=(), alone=False, loses=True):
+    engine = Engine(tmp_path, set(deadly), loses)
+    sweep = _Tolerating(engine, tmp_path, alone, at_once=1)
+    sweep.launch([[word] for word in words], initial_job_idx=0)
+    return engine, sweep
+
+
+def test_all_succeed(tmp_path, capsys):
+    engine, sweep = swept(tmp_path, ["a=1", "a=2", "a=3"])
+    assert sweep.report() == 0
+    assert engine.calls == [["a=1", "a=2", "a=3"]]
+    assert capsys.readouterr().out == "\n3 of 3 jobs succeeded.\n"
+    assert not list(tmp_path.glob("job_*"))
+
+
+@pytest.mark.parametrize("alone", [False, True])
+def test_a_killed_job_takes_no_other_with_it(tmp_path, capsys, alone):
+    words = ["a=1", "a=2", "deadly=1", "a=3", "a=4", "bad=1", "a=5"]
+    engine, sweep = swept(tmp_path, words, deadly={"deadly=1"}, alone=alone)
+    assert sorted(engine.done) == sorted(set(words) - {"deadly=1"}), "each other job ran to its end exactly once"
+    assert sweep.report() == 1, "killed is worse than refused"
+    said = capsys.readouterr()
+    assert "5 of 7 jobs succeeded." in said.out
+    assert (
+        "job 3: the job was killed or lost (RuntimeError: a worker was killed)\n    python run.py deadly=1" in said.err
+    )
+    assert "job 6: no such thing\n    python run.py bad=1" in said.err
+
+
+def test_what_was_refused_before_any_work_has_its_own_status(tmp_path):
+    assert swept(tmp_path, ["a=1", "bad=1"])[1].report() == 2
+
+
+def test_jobs_at_work_when_the_engine_died_are_run_last_and_one_by_one(tmp_path):
+    engine, _ = swept(tmp_path, ["a=1", "deadly=1", "a=2", "a=3"], deadly={"deadly=1"})
+    assert engine.calls == [["a=1", "deadly=1", "a=2", "a=3"], ["a=3"], ["deadly=1"], ["a=2"]]
+
+
+def test_an_engine_that_names_its_dead(tmp_path, capsys):
+    engine, sweep = swept(tmp_path, ["a=1", "deadly=1", "a=2"], deadly={"deadly=1"}, loses=False)
+    assert (engine.done, len(engine.calls)) == (["a=1", "a=2"], 1)
+    assert sweep.report() == 1
+    assert "job 2: the job was killed or lost (RuntimeError: a worker was killed)" in capsys.readouterr().err
+
+
+def test_an_engine_that_never_starts_is_said_of_every_job(tmp_path, capsys):
+    class Absent:
+        def launch(self, job_overrides, initial_job_idx):
+            raise ModuleNotFoundError("cluster=ray needs Ray")
+
+    sweep = _Tolerating(Absent(), tmp_path, alone=False, at_once=None)
+    sweep.launch([["a=1"], ["a=2"]], initial_job_idx=0)
+    assert sweep.report() == 1
+    said = capsys.readouterr()
+    assert "0 of 2 jobs succeeded" in said.out
+    never = "job 1, 2: the job was never begun (ModuleNotFoundError: cluster=ray needs Ray)"
+    assert f"{never}\n    python run.py a=1\n    python run.py a=2\n" in said.err, (
+        "one error, said once, of both commands"
+    )
+
+
+def test_outcomes_of_an_earlier_launch_do_not_count(tmp_path):
+    outcome_file(tmp_path, 0).write_text('{"code": 0, "error": ""}')
+    _, sweep = swept(tmp_path, ["deadly=1"], deadly={"deadly=1"})
+    assert sweep.report() == 1
+
+
+@pytest.mark.parametrize(
+    ("overrides", "command"),
+    [
+        (["model=rf", "points.models=[rf,mlp]"], "python run.py model=rf 'points.models=[rf,mlp]'"),
+        (
+            ["+experiment=table2", "model=rf", "+cluster=slurm"],
+            "python run.py +experiment=table2 model=rf hydra.mode=RUN",
+        ),
+    ],
+)
+def test_the_command_of_a_job_is_that_of_a_single_run_without_the_cluster(overrides, command):
+    assert command_of(overrides) == command

@@ -1,0 +1,150 @@
+"""Checks of the Triton kernels, run in a process of its own: TensorFlow and Triton cannot share one.
+
+``python triton_checks.py equal`` under ``TRITON_INTERPRET=1``; ``python triton_checks.py compile`` without it.
+"""
+
+import sys
+import warnings
+
+import numpy as np
+import torch
+
+from scd.search import cuda, reference
+from tests.scd.search.search_cases import KINDS, make_case, same
+
+
+def equal_to_the_reference() -> None:
+    """Candidate, threshold and gain on every kind of input; several blocks of rows, pairs and votes."""
+    cuda._PAIRS, cuda._ROWS, cuda._REFINED = 128, 128, {"ROWS": 128}
+    for kind in KINDS:
+        for n in (1, 3, 300):
+            case = make_case(kind, 5, n=n, votes=2, d=2)
+            assert same(cuda.search(**case), reference.search(**case)), (kind, n)
+    for bins in (4, 64):  # many rows in a bin; effects of which 32 bits hold no sum
+        cuda._BINS = bins
+        for large in (1, (1 << 40) + 1):
+            case = make_case("random", 2, n=200, votes=2, d=3)
+            case["effects"] *= large
+            assert same(cuda.search(**case), reference.search(**case)), (bins, large)
+    case = make_case("random", 1, n=60, votes=3, d=2)
+    cuda._SCRATCH_BYTES = 1  # a vote at a time
+    assert same(cuda.search(**case), reference.search(**case))
+    window = make_case("tied", 1, n=30, votes=2, d=2, window=3)
+    assert same(cuda.search(**window), reference.search(**window))
+
+
+def bytes_and_activations() -> None:
+    """Bytes with a divisor, and inputs of each vote's own, as at the output node."""
+    case, rng = make_case("tied", 3, n=150, votes=2, d=3), np.random.default_rng(0)
+    for columns, divisor in (
+        (rng.integers(0, 256, (3, 150), dtype=np.uint8), 255.0),
+        (rng.integers(0, 2, (2, 3, 150), dtype=np.uint8), 1.0),
+    ):
+        given = {**case, "columns": torch.from_numpy(columns), "divisor": divisor}
+        assert same(cuda.search(**given), reference.search(**given)), divisor
+
+
+def cross_entropy() -> None:
+    """The least loss, and the loss at the threshold that is returned."""
+    from tests.scd.search.test_output import _case, _loss
+
+    for spread, tied in ((1.0, False), (30.0, True)):
+        case = _case(0, votes=2, spread=spread, tied=tied)
+        ours, theirs = cuda.search_logistic(*case), reference.search_logistic(*case)
+        torch.testing.assert_close(ours[2], theirs[2], rtol=1e-6, atol=1e-6)
+        for v in range(2):
+            at = [_loss(case, v, found[0][v], found[1][v]) for found in (ours, theirs)]
+            torch.testing.assert_close(at[0], at[1], rtol=1e-6, atol=1e-6)
+
+
+def counted() -> None:
+    """Sums of binary weights, which are counted: candidate, threshold and loss of the reference."""
+    rng = np.random.default_rng(0)
+    cuda._COUNTED = {"PART": 64, "ROWS": 32}
+    for h, n in ((1, 30), (3, 150), (20, 150)):
+        inputs, output = rng.integers(0, 2, (2, h, n), dtype=np.uint8), rng.choice([-1.0, 1.0], (2, h))
+        sums = np.einsum("vhn,vh->vn", inputs, output)
+        features = np.tile(np.r_[0, :h], (2, 1))
+        steps = np.c_[np.zeros(2), -2 * output]
+        labels = (rng.random(n) < 0.4).astype(np.int64)
+        labels[:2] = 0, 1
+        batch = rng.random((2, n)) < 0.75
+        batch[:, :2] = True
+        case = [torch.from_numpy(x) for x in (sums, inputs, features, steps, labels, batch)]
+        ours, theirs = cuda.search_logistic(*case, whole=True), reference.search_logistic(*case)
+        assert torch.equal(ours[0], theirs[0]), h
+        torch.testing.assert_close(ours[1], theirs[1], rtol=1e-9, atol=1e-6)
+        torch.testing.assert_close(ours[2], theirs[2], rtol=1e-9, atol=1e-9)
+
+
+def walks() -> None:
+    """A walk with these kernels is the walk with the reference."""
+    from tests.scd.test_descent import walk
+
+    rng = np.random.default_rng(0)
+    rows = (rng.integers(0, 17, (60, 6)) / 16).astype(np.float32), np.arange(60) % 2
+    for loss, weights in (("01", "real"), ("01", "binary"), ("ce", "real"), ("ce", "binary")):
+        small = {"loss": loss, "weights": weights, "n_iter": 3}
+        small |= {"hidden_nodes": 2, "features_per_step": 3, "votes": range(2)}
+        first, second = (walk(rows, kernel, **small).run() for kernel in ("cuda", "reference"))
+        for name in ("hidden", "thresholds", "output", "output_threshold"):
+            ours, theirs = getattr(first, name), getattr(second, name)
+            # where all sums are one number there is no midpoint, and the optimum is found to a rounding
+            assert torch.equal(ours, theirs) or (loss == "ce" and torch.allclose(ours, theirs, rtol=0, atol=1e-6)), name
+
+
+def compile_for_a_card() -> None:
+    """The kernels compile for compute capability 9.0, and float32 is never fused to multiply-add or divided roughly."""
+    import triton
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource
+
+    from scd.search.cuda import counts, histogram, logistic
+
+    search = dict.fromkeys(("p", "steps", "lows", "scales"), "*fp32") | dict.fromkeys(("rows", "count"), "*i32")
+    search |= dict.fromkeys(("features", "effects", "shifts"), "*i64") | {"columns": "*u8", "divisor": "fp32"}
+    search |= {"histogram": "*i32"}
+    search |= dict.fromkeys(("own_columns", "n", "candidates"), "i32")
+    bounds = search | {"bounds": "*i64", "size": "i32"}
+    refine = search | dict.fromkeys(("bounds", "histogram", "scratch", "candidate", "gain"), "*i64")
+    refine |= {"sizes": "i32", "size": "i32", "values": "*fp32", "threshold": "*fp32"}
+    output = dict.fromkeys(("sums", "steps", "threshold", "loss"), "*fp64") | {"features": "*i64", "candidate": "*i64"}
+    output |= dict.fromkeys(("inputs", "labels", "rows"), "*u8") | dict.fromkeys(
+        ("own_inputs", "n", "candidates"), "i32"
+    )
+    output |= {"counts": "*fp32", "h": "i32"}
+    sizes = {"BINS": cuda._BINS, "ROWS": cuda._ROWS, "PAIRS": cuda._PAIRS, "CANDIDATES": 512, "VALUES": 64, "NODES": 32}
+    for kernel, types in (
+        (histogram.fill, search),
+        (histogram.bound, bounds),
+        (histogram.refine, refine),
+        (logistic.solve, output),
+        (logistic.to_midpoint, output),
+        (counts.count, output),
+        (counts.solve, output),
+        (counts.to_midpoint, output),
+    ):
+        mine = sizes | (cuda._REFINED if kernel is histogram.refine else {})
+        mine |= cuda._COUNTED if kernel is counts.count else {}
+        constants = {name: mine[name] for name in kernel.arg_names if name in mine}
+        signature = {name: "constexpr" if name in constants else types[name] for name in kernel.arg_names}
+        source = ASTSource(kernel, signature=signature, constexprs=constants)
+        options = {"enable_fp_fusion": False, "num_warps": 16 if kernel is histogram.refine else 4}
+        built = triton.compile(source, target=GPUTarget("cuda", 90, 32), options=options)
+        ptx = built.asm["ptx"]
+        if kernel is logistic.solve:
+            continue  # float32 is where it starts from only
+        assert "fma.rn.f32" not in ptx, kernel
+        assert "div.full.f32" not in ptx, kernel
+        assert "div.approx" not in ptx, kernel
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("error")
+    torch.set_num_threads(1)
+    if sys.argv[1] == "compile":
+        compile_for_a_card()
+    else:
+        for check in (equal_to_the_reference, bytes_and_activations, cross_entropy, counted, walks):
+            check()
+    print("passed")

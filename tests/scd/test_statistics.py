@@ -1,0 +1,30 @@
+"""The bootstrap interval covers what it should."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from scd.statistics import bootstrap
+
+
+def test_interval_of_a_mean_is_about_the_normal_one():
+    values = np.random.default_rng(0).normal(3, 1, 400)
+    mean, low, high = bootstrap(values, "mean")
+    error = values.std() / 20
+    assert mean == values.mean()
+    assert (low, high) == pytest.approx((mean - 1.96 * error, mean + 1.96 * error), abs=0.25 * error)
+
+
+def test_it_is_deterministic_and_ordered():
+    values = np.array([1.0, 2.0, 10.0])
+    assert bootstrap(values, "median") == bootstrap(values, "median")
+    value, low, high = bootstrap(values, "median")
+    assert low <= value == 2.0 <= high
+
+
+def test_too_few_points_have_no_interval():
+    assert np.isnan(bootstrap(np.array([]), "mean")).all()
+    value, low, high = bootstrap(np.array([2.5]), "mean")
+    assert value == 2.5
+    assert np.isnan([low, high]).all()

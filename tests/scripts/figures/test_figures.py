@@ -1,0 +1,115 @@
+"""The figures draw what the runs wrote: curves, points, pictures; and say what is missing."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from scripts.figures.convergence import mean_best
+from scripts.tables.write import main
+
+
+@pytest.fixture(scope="module")
+def outputs(tmp_path_factory, run_in_miniature):
+    """An attack on 1 and on 3 votes, one on another point, a forest, a substitute, a transfer."""
+    folder = tmp_path_factory.mktemp("figures")
+    for words in (
+        ("model=scd01", "attack=hsj", "points.rule=random"),
+        ("model=scd01", "attack=hsj", "points.rule=random", "model.use_votes=1"),
+        ("model=scd01", "attack=hsj", "points.rule=indices", "points.indices=[5]", "model.use_votes=2"),
+        ("model=rf", "attack=hsj", "points.rule=random"),
+        ("model=scd01", "attack=substitute"),
+        ("model=scd01", "attack=transfer"),
+    ):
+        run_in_miniature(folder, *words)
+    assert main(["--outputs", str(folder), "--scale", "smoke"]) == 0
+    return folder
+
+
+def summary(outputs, **wanted):
+    rows = pd.concat([pd.read_csv(path) for path in (outputs / "attacks").glob("*/summary.csv")])
+    for name, value in wanted.items():
+        rows = rows[rows[name] == value]
+    return rows.iloc[0]
+
+
+def test_figure_1_has_the_runs_on_the_same_points_and_no_other(outputs):
+    found = pd.read_csv(outputs / "figures" / "figure1.csv").set_index(["model", "n_votes"])
+    assert sorted(found.index) == [("rf", 3), ("scd01", 1), ("scd01", 3)]
+    for votes in (1, 3):
+        ran = summary(outputs, model="scd01", attack="hsj", n_votes=votes)
+        assert found.loc[("scd01", votes), "l2_mean"] == pytest.approx(ran["l2_mean"])
+
+
+def test_figure_2_has_the_last_round(outputs):
+    found = pd.read_csv(outputs / "figures" / "figure2.csv")
+    (folder,) = (outputs / "attacks").glob("*-substitute-*")
+    curve = pd.read_csv(folder / "curve.csv")
+    last = curve[curve["round"] == curve["round"].max()]
+    np.testing.assert_allclose(found["accuracy"], last["accuracy"])
+    np.testing.assert_allclose(found["noise_accuracy"], last["noise_accuracy"])
+
+
+def test_table_6_is_the_transfer_table(outputs):
+    cells = pd.read_csv(outputs / "tables" / "table6.csv")
+    ours = cells[(cells["model"] == "scd01")].set_index("row")["ours"]
+    (folder,) = (outputs / "attacks").glob("*-transfer-*")
+    ran = pd.read_csv(folder / "transfer.csv").set_index("overshoot")
+    assert ours["On the boundary"] == pytest.approx(ran.loc[0.0, "p_main"])
+    assert ours["20 % past the boundary"] == pytest.approx(ran.loc[0.2, "p_main"])
+    assert ours["Literal count, on the boundary"] == pytest.approx(ran.loc[0.0, "p_paper_literal"])
+    literal = cells[cells["row"] == "Literal count, on the boundary"].set_index("model")
+    assert literal.loc["scd01", "paper"] == 0.006
+    assert literal.loc["mlp", "command"].startswith("python run.py")
+
+
+def test_pictures_show_the_stored_adversarials(outputs):
+    found = pd.read_csv(outputs / "figures" / "images_cifar10.csv").set_index("model")
+    for path in (outputs / "attacks").glob("*-rf-hsj-*/examples.csv"):
+        ran = pd.read_csv(path).set_index("index")["l2"]
+        assert found.loc["rf", "l2"] == pytest.approx(ran[found.loc["rf", "index"]], rel=1e-5)
+    assert found["index"].nunique() == 1
+
+
+def test_svg_files_are_the_same_each_time_and_what_is_missing_has_none(outputs):
+    folder = outputs / "figures"
+    before = {path.name: path.read_bytes() for path in folder.glob("*.svg")}
+    assert {"figure1.svg", "figure2.svg", "convergence.svg", "images_cifar10.svg"} <= set(before)
+    assert "figure3.svg" not in before
+    main(["--outputs", str(outputs), "--scale", "smoke"])
+    assert before == {path.name: path.read_bytes() for path in folder.glob("*.svg")}
+
+
+def test_the_heartbeat_and_its_adversarials(tmp_path):
+    from scripts.figures.examples import figure3
+    from scripts.tables.cells import Store
+
+    rows = []
+    for number, model in enumerate(("scd01", "rf")):
+        path = tmp_path / model
+        path.mkdir()
+        original = np.linspace(0, 1, 12, dtype=np.float32)[None].repeat(2, axis=0)
+        adversarial = original + np.float32(0.1 * (number + 1))
+        adversarial[0] = np.nan  # this point was not fooled
+        np.savez(path / "adversarials.npz", index=[7, 9], label=[0, 1], original=original, adversarial=adversarial)
+        rows.append({"dataset": "ecg200", "model": model, "attack": "hsj", "norm": "l2", "start": "noise", "path": path,
+                     "voting": "hard", "points": 2, "max_iter": 1, "restarts": 1, "n_votes": 3, "points_rule": "first",
+                     "right_for": 1,
+                     "folder": model})  # fmt: skip
+    found = pd.DataFrame(rows)
+    drawn = figure3(Store(pd.DataFrame(), found, pd.DataFrame(), found))
+    assert "test beat 9" in drawn.title
+    np.testing.assert_allclose(drawn.data["rf"] - drawn.data["original"], 0.2, atol=1e-6)
+
+
+def test_the_best_of_all_runs_falls_to_the_least_of_each_point():
+    trace = pd.DataFrame({
+        "index": [1, 1, 1, 1, 2, 2], "restart": [0, 0, 1, 1, 0, 0],
+        "queries": [10, 100, 20, 200, 10, 100], "l2": [4.0, 2.0, 3.0, 1.0, 8.0, 6.0],
+    })  # fmt: skip
+    curve = mean_best(trace).set_index("queries")["l2"]
+    assert curve.iloc[0] == (4.0 + 8.0) / 2
+    assert curve.iloc[-1] == (1.0 + 6.0) / 2
+    assert curve[curve.index < 100].iloc[-1] == (3.0 + 8.0) / 2
+    assert (np.diff(curve) <= 0).all()

@@ -1,0 +1,168 @@
+"""What the tables compute from finished attacks: convergence, best of several, the paired test."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import wilcoxon
+
+from scd.statistics import paired_p_values
+from scripts.results import late_gain, paper_values
+from scripts.tables.cells import Store
+from scripts.tables.distances import protocol, table2, table5, table8
+from scripts.tables.write import _of_the_data
+
+
+def trace(*runs: list[tuple[int, float]]) -> pd.DataFrame:
+    """A trace with one run a list of (queries, best L2)."""
+    rows = [{"index": 0, "restart": r, "queries": q, "l2": d} for r, run in enumerate(runs) for q, d in run]
+    return pd.DataFrame(rows)
+
+
+def test_late_gain_is_what_the_second_half_of_the_queries_still_gained():
+    assert late_gain(trace([(10, 4.0), (50, 2.0), (100, 1.0)])) == pytest.approx(0.5)
+    assert late_gain(trace([(10, 4.0), (50, 2.0), (100, 2.0)])) == 0
+    both = late_gain(trace([(10, 4.0), (100, 2.0)], [(40, 6.0), (80, 6.0)]))
+    assert both == pytest.approx(1 - (2 + 6) / (4 + 6))
+    assert np.isnan(late_gain(trace([(10, 4.0)])))
+
+
+def test_the_signed_rank_test_is_the_exact_one():
+    """Five differences of one sign: 2 of the 2**5 sign patterns are as extreme, p = 1/16."""
+    first = np.array([1.0, 2.0, 3.0, 4.0, 5.0])
+    rank, t = paired_p_values(first, first - np.array([0.1, 0.2, 0.3, 0.4, 0.5]))
+    assert rank == pytest.approx(2 / 2**5)
+    assert 0 < t < 0.02
+    other = np.array([1.3, 1.9, 2.2, 4.5, 3.1])
+    assert paired_p_values(first, other)[0] == pytest.approx(wilcoxon(first - other, method="exact").pvalue)
+    assert np.isnan(paired_p_values(first, first)).all()
+
+
+@pytest.fixture
+def store(tmp_path):
+    """Two attacks on scd01 at the same points, one at others; the fourth is another number of hidden nodes."""
+    runs = {
+        ("cifar10", "scd01", "hsj"): ([3, 5, 7], [1.0, 4.0, 2.0]),
+        ("cifar10", "scd01", "cgba"): ([7, 5, 3], [3.0, 1.0, 0.5]),  # in another order
+        ("cifar10", "scd01", "surfree"): ([3, 5, 8], [0.1, 0.1, 0.1]),  # other points
+        ("ecg200", "scd01", "hsj"): ([0, 1, 2, 3], [1.0, 2.0, 3.0, 4.0]),
+        ("ecg200", "rf", "hsj"): ([3, 2, 1, 0], [3.5, 2.8, 1.7, 0.9]),
+    }
+    rows = []
+    for number, ((dataset, model, attack), (index, l2)) in enumerate(runs.items()):
+        path = tmp_path / str(number)
+        path.mkdir()
+        pd.DataFrame({"index": index, "l2": l2}).to_csv(path / "examples.csv", index=False)
+        rows.append({
+            "dataset": dataset, "model": model, "attack": attack, "voting": "hard", "norm": "l2", "start": "noise",
+            "points_rule": "correct", "right_for": 1,
+            "points": len(index), "max_iter": 100.0, "restarts": 10.0, "n_votes": 100,
+            "n_iter": 1000, "already_wrong": 0, "succeeded": len(index), "l2_mean": float(np.mean(l2)),
+            "l2_mean_low": 0.0, "l2_mean_high": 9.0, "l2_median": 1.0, "l2_mean_with_zeros": 1.0, "queries_mean": 1.0,
+            "late_gain": 0.2, "hidden_nodes": 20, "as_in_table5": number == 0, "folder": str(number), "path": str(path),
+            "precision": "float32",
+        })  # fmt: skip
+    attacks = pd.DataFrame(rows)
+    return Store(pd.DataFrame(), attacks, paper_values(), attacks)
+
+
+def test_best_is_the_least_at_each_point_over_attacks_on_the_same_points(store):
+    _, cells, _ = table2(store)
+    best = cells[(cells["row"] == "Best black-box") & (cells["model"] == "scd01")].iloc[0]
+    assert best["ours"] == pytest.approx((0.5 + 1.0 + 2.0) / 3)
+    assert "2 attacks" in best["shown"]
+
+
+def test_points_that_were_named_count_where_another_run_drew_them(store):
+    """The two attacks on scd01 at 3, 5 and 7 named their points; only a run on lenet that drew the same shows them."""
+    runs = store.attacks.copy()
+    mine = (runs["dataset"] == "cifar10") & (runs["attack"] != "surfree")
+    runs.loc[mine, "points_rule"] = "indices"
+    assert not len(protocol(replace(store, attacks=runs), "scd01", "hsj"))
+    drew = runs[mine].iloc[[1]].assign(model="lenet", points_rule="correct_for_all", right_for=4)
+    both = replace(store, attacks=pd.concat([runs, drew], ignore_index=True))
+    assert len(protocol(both, "scd01", "hsj")) == 1
+    assert len(protocol(both, "scd01", "surfree")) == 1
+
+
+def test_a_search_that_had_not_converged_is_marked(store):
+    _, cells, notes = table2(store)
+    cell = cells[(cells["row"] == "HopSkipJump") & (cells["model"] == "scd01")].iloc[0]
+    assert "2.33 † (" in cell["shown"]
+    assert "†" in notes[0]
+
+
+def test_a_cell_says_how_many_of_its_points_are_not_in_the_mean(store):
+    """Ten points of which two were wrong anyway are a mean over eight."""
+    attacks = store.attacks.assign(already_wrong=2)
+    _, cells, _ = table2(Store(store.evaluations, attacks, store.paper, attacks))
+    cell = cells[(cells["row"] == "HopSkipJump") & (cells["model"] == "scd01")].iloc[0]
+    assert "2 of them wrong anyway" in cell["shown"]
+    _, cells, _ = table2(store)
+    assert not cells["shown"].str.contains("wrong anyway").any()
+
+
+def test_a_cell_names_the_precision_of_training_where_it_was_not_float32(store):
+    attacks = store.attacks.assign(precision=["tf32"] + ["float32"] * (len(store.attacks) - 1))
+    cells = table2(replace(store, attacks=attacks))[1]
+    shown = cells[cells["model"] == "scd01"].set_index("attack")["shown"]
+    assert shown["hsj"].endswith("100 votes trained in tf32")
+    assert shown["cgba"].endswith("100 votes")
+
+
+def test_table_5_takes_only_fifty_iterations_a_node(store):
+    _, cells, _ = table5(store)
+    shown = cells.set_index("hidden_nodes")["ours"]
+    assert shown[20] == pytest.approx(7 / 3)
+    assert shown.drop(20).isna().all()
+
+
+def test_points_drawn_for_one_model_stand_in_table_5_and_not_before_those_of_all(store, tmp_path):
+    """Table 5's own run with 20 nodes is as large as Table 2's, and the later of the two."""
+    found = store.attacks[(store.attacks["model"] == "scd01") & (store.attacks["attack"] == "hsj")].iloc[:1]
+    shared = found.assign(points_rule="correct_for_all", right_for=4, l2_mean=1.0)
+    own = found.assign(points_rule="correct_for_all", right_for=1, l2_mean=2.0)
+    runs = pd.concat([shared, own], ignore_index=True)
+    both = replace(store, attacks=runs, all_attacks=runs.assign(hidden_nodes=20, as_in_table5=True))
+    cells = table2(both)[1].set_index(["row", "model"])
+    assert cells.loc[("HopSkipJump", "scd01"), "ours"] == 1.0
+    assert table5(both)[1].set_index("hidden_nodes").loc[20, "ours"] == 2.0
+    first = found.assign(points_rule="first", right_for=1, l2_mean=3.0)
+    runs = pd.concat([shared, first], ignore_index=True)
+    without = replace(both, all_attacks=runs.assign(hidden_nodes=20, as_in_table5=True, points=[3, 1]))
+    assert table5(without)[1].set_index("hidden_nodes").loc[20, "ours"] == 1.0
+
+
+def test_table_8_pairs_points_by_their_index(store):
+    _, cells, _ = table8(store)
+    cell = cells[cells["row"] == "ecg200 (stand-in): p, scd01 against rf"].iloc[0]
+    assert cell["points"] == 4
+    assert cell["ours"] == pytest.approx(2 / 2**4)  # all four differences have one sign
+    assert "ours –" in cells[cells["row"] == "ptb: p, scd01 against rf"].iloc[0]["shown"]
+
+
+def test_table_8_shows_other_attacks_where_they_were_run_and_asks_for_none(store):
+    wide = store.attacks[store.attacks["dataset"] == "ecg200"].assign(attack="hsj_wide", l2_mean=0.5)
+    boundary = wide.assign(attack="boundary", norm=np.nan)  # an attack of one norm has no such setting
+    more = [wide[wide["model"] == "scd01"], boundary[boundary["model"] == "rf"]]
+    attacks = pd.concat([store.attacks, *more], ignore_index=True)
+    cells = table8(replace(store, attacks=attacks))[1].set_index(["row", "model"])
+    row = "ecg200 (stand-in): HopSkipJump, moves of a tenth, L2"
+    assert cells.loc[(row, "scd01"), "ours"] == 0.5
+    assert cells.loc[(row, "rf"), "shown"] == "–"
+    assert pd.isna(cells.loc[(row, "rf"), "command"])
+    other = "Boundary|RayS|moves of a tenth|White-box"
+    rows = cells.index.get_level_values(0)
+    assert set(rows[rows.str.contains(other)]) == {row, "ecg200 (stand-in): Boundary, L2"}
+    assert cells.loc[("ecg200 (stand-in): Boundary, L2", "rf"), "ours"] == 0.5
+
+
+def test_what_is_amiss_with_the_data_stands_under_the_table(store):
+    fits = pd.DataFrame({"dataset": ["gtsrb", "gtsrb", "mnist"], "data_notes": [("a subset",), ("a subset",), ("x",)]})
+    known = Store(fits, store.attacks, store.paper, store.all_attacks)
+    cells = pd.DataFrame({"folder": ["gtsrb-scd01-0a", None, "cifar10-rf-1b"]})
+    assert _of_the_data(known, cells) == ["", "- Data of gtsrb: a subset."]
+    assert _of_the_data(known, cells.drop(columns="folder")) == []
