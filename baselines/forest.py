@@ -7,13 +7,14 @@ from numbers import Integral
 from typing import Any, ClassVar
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 from sklearn.base import clone
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.utils._param_validation import Interval, RealNotInt, StrOptions
 
 from baselines.workers.pool import train_in_parallel, vote_seed
 from scd.ensemble import Progress, VoteEnsemble
+from scd.numba_cache import njit
 from scd.storage import Vote
 
 
@@ -160,7 +161,7 @@ class StackedTrees:
         return out
 
 
-@njit(parallel=True, nogil=True, cache=True)
+@njit(parallel=True, nogil=True)
 def _walk(X, roots, left, right, feature, threshold, values, out):  # pragma: no cover
     for i in prange(len(X)):
         for t in range(len(roots)):

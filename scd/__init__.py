@@ -5,18 +5,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from scd.numba_cache import keep_apart
 
 if TYPE_CHECKING:
     from scd.classifier import SCDClassifier
 
 __version__ = "0.1.0"
 __all__ = ["SCDClassifier"]
-
-keep_apart(Path(__file__).parents[1])  # before a function of any room is compiled
 
 
 def __getattr__(name: str) -> Any:

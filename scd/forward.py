@@ -15,9 +15,9 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
-from numba import njit
 
 from scd.devices import one_torch_thread
+from scd.numba_cache import njit
 
 _CHUNK_BYTES = 16 << 20  # of hidden values at a time: large enough for the product's full rate, small beside the data
 _DEVICE_CHUNK_BYTES = 256 << 20  # the same on a device
@@ -152,7 +152,7 @@ class StackedVotes:
         return {**self.__dict__, "_on_device": None}
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _sign_labels(z, thresholds, output, output_threshold, out):
     h, votes = output.shape
     sums = np.empty(votes)
@@ -165,7 +165,7 @@ def _sign_labels(z, thresholds, output, output_threshold, out):
             out[i, v] = sums[v] > output_threshold[v]
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _output_sums(a, output, out):
     h, votes = output.shape
     for i in range(len(a)):
@@ -175,7 +175,7 @@ def _output_sums(a, output, out):
                 out[i, v] += output[k, v] * a[i, k * votes + v]
 
 
-@njit(nogil=True, cache=True, fastmath={"reassoc"})
+@njit(nogil=True, fastmath={"reassoc"})
 def _exact_sums(x, hidden, thresholds, output, rows, votes):
     sums = np.zeros(len(rows))
     for i in range(len(rows)):

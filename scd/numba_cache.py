@@ -1,43 +1,170 @@
-"""Where Numba keeps compiled code: in a folder of its own for each state of the sources.
+"""Where compiled code is kept, and when it is compiled again.
 
-Numba compiles a function again when its own file has changed, but not when only a file has whose functions it contains.
+Numba's own cache looks at the file of a function only: code in other files that it contains may be out of date. It also
+ends the program where a cache file is damaged or its folder cannot be written. Here
+
+- compiled code is valid for the sources that it can contain: the function's file and the project's modules that this
+  file imports, directly or not;
+- every data file carries a checksum: what is damaged is compiled again;
+- a folder that cannot be written costs a warning and the next start's time, not the run.
+
+The folder is ``NUMBA_CACHE_DIR`` where that is set, else ``__pycache__`` of this package, else the user's cache folder,
+else one of the user's own below the system's temporary folder. Nothing outside of a subfolder of our own is touched.
 """
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
-import shutil
-import sys
-import time
+import pickle
+import re
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
-_ROOMS = ("scd", "attacks", "baselines")  # that hold compiled functions, side by side
-_PREFIX = "numba-"
-_UNUSED_DAYS = 30  # after which the code of other sources is removed
+import numba
+from numba.core import caching, config
+
+_ROOT = Path(__file__).resolve().parents[1]
+_IMPORT = re.compile(r"^(?:from ([\w.]+) import (?:\(([^)]*)\)|(.*))|import ([\w.]+))", re.MULTILINE)
 
 
-def keep_apart(root: Path) -> None:
-    """Point Numba to a folder named by the sources in the rooms under `root`, below ``NUMBA_CACHE_DIR`` if that is set.
+def njit(**options: Any) -> Callable[[Callable[..., Any]], Any]:
+    """Like ``numba.njit(cache=True, **options)``, with this module's cache."""
 
-    Where the folder cannot be made, Numba looks for another place as it always does.
-    """
-    digest = hashlib.sha256()
-    for room in _ROOMS:
-        for path in sorted((root / room).rglob("*.py")):
-            digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
-    given = os.environ.get("NUMBA_CACHE_DIR")
-    base = Path(given) if given else root / _ROOMS[0] / "__pycache__"
-    base = base.parent if base.name.startswith(_PREFIX) else base  # set by the process that started this one
-    folder = base / f"{_PREFIX}{digest.hexdigest()[:16]}"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        os.utime(folder)
-    except OSError:
-        return
-    os.environ["NUMBA_CACHE_DIR"] = str(folder)
-    if "numba" in sys.modules:
-        sys.modules["numba"].config.CACHE_DIR = str(folder)
-    for other in base.glob(f"{_PREFIX}*"):
-        if time.time() - other.stat().st_mtime > 86400 * _UNUSED_DAYS:
-            shutil.rmtree(other, ignore_errors=True)
+    def decorate(function: Callable[..., Any]) -> Any:
+        dispatcher = numba.njit(**options)(function)
+        if cache_folder() is not None:
+            dispatcher._cache = _Cache(dispatcher.py_func)
+        return dispatcher
+
+    return decorate
+
+
+@functools.cache
+def cache_folder() -> Path | None:
+    """The first folder for compiled code that can be written, or None."""
+    name = "scd-" + hashlib.sha256(str(_ROOT).encode()).hexdigest()[:8]  # several checkouts may share a folder
+    for folder in _candidates(name):
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            foreign = hasattr(os, "getuid") and folder.stat().st_uid != os.getuid()
+            if not foreign and os.access(folder, os.W_OK):
+                return folder
+        except OSError:
+            continue
+    return None
+
+
+def _candidates(name: str) -> Iterator[Path]:
+    if given := getattr(config, "CACHE_DIR", ""):
+        yield Path(given) / name
+    yield Path(__file__).parent / "__pycache__" / name
+    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    if os.path.isabs(home):  # not where there is no home
+        yield Path(home) / name
+    user = os.getuid() if hasattr(os, "getuid") else ""
+    yield Path(tempfile.gettempdir()) / f"{name}-{user}"
+
+
+@functools.cache
+def source_digest(path: Path) -> str:
+    """Digest of a file and of all modules of the project that it imports at its top level, directly or not."""
+    digest, waiting, seen = hashlib.sha256(), [path], {path}
+    while waiting:
+        content, imported = _read(waiting.pop())
+        digest.update(content)
+        waiting += sorted(imported - seen)
+        seen |= imported
+    return digest.hexdigest()
+
+
+@functools.cache
+def _read(path: Path) -> tuple[bytes, frozenset[Path]]:
+    """Digest of one file, and the project's files that it imports."""
+    source = path.read_bytes()
+    imported = set()
+    for module, in_parentheses, in_line, plain in _IMPORT.findall(source.decode()):
+        names = [module or plain, *(f"{module}.{name}" for name in re.findall(r"\w+", in_parentheses or in_line))]
+        imported |= {file for name in names if (file := _file_of(name)) is not None}
+    return hashlib.sha256(source).digest(), frozenset(imported)
+
+
+def _file_of(module: str) -> Path | None:
+    base = _ROOT.joinpath(*module.split("."))
+    return next((file for file in (base.with_suffix(".py"), base / "__init__.py") if file.is_file()), None)
+
+
+class _Locator(caching._CacheLocator):
+    """A subfolder for each source file, and the digest of all that its functions can contain."""
+
+    def __init__(self, source: Path, folder: Path) -> None:
+        self._py_file = str(source)  # the name that Numba's warnings look for
+        self._source, self._folder = source, folder
+
+    def get_cache_path(self) -> str:
+        return str(self._folder / ".".join(self._source.relative_to(_ROOT).with_suffix("").parts))
+
+    def get_source_stamp(self) -> str:
+        return source_digest(self._source)
+
+    def get_disambiguator(self) -> str:
+        return "0"  # a file's functions have names of their own
+
+    @classmethod
+    def from_function(cls, py_func: Callable[..., Any], py_file: str) -> _Locator | None:
+        folder = cache_folder()
+        return None if folder is None else cls(Path(py_file).resolve(), folder)
+
+
+class _Results(caching.CompileResultCacheImpl):
+    _locator_classes = [_Locator]  # noqa: RUF012 (as Numba has it)
+
+
+class _Files(caching.IndexDataCacheFile):
+    """Data files begin with their own digest; an index that cannot be read is an empty one."""
+
+    def _load_index(self) -> dict[Any, str]:
+        try:
+            return super()._load_index()
+        except Exception:  # whatever unpickling of a damaged file may raise
+            return {}
+
+    def _load_data(self, name: str) -> Any:
+        data = Path(self._data_path(name)).read_bytes()
+        if hashlib.sha256(data[32:]).digest() != data[:32]:
+            raise OSError(f"{self._data_path(name)} is damaged")  # Numba then compiles and writes it again
+        return pickle.loads(data[32:])
+
+    def _save_data(self, name: str, data: Any) -> None:
+        pickled = self._dump(data)
+        with self._open_for_write(self._data_path(name)) as file:
+            file.write(hashlib.sha256(pickled).digest() + pickled)
+
+
+class _Cache(caching.FunctionCache):
+    _impl_class = _Results
+
+    def __init__(self, py_func: Callable[..., Any]) -> None:
+        super().__init__(py_func)
+        files = self._cache_file
+        self._cache_file = _Files(self._cache_path, self._impl.filename_base, files._source_stamp)
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        try:
+            super().save_overload(sig, data)
+        except OSError as error:
+            _warn_once(self._cache_path, str(error))
+
+
+@functools.cache
+def _warn_once(folder: str, why: str) -> None:
+    warnings.warn(
+        f"Compiled code could not be kept in {folder} ({why}): it will be compiled again at the next start. "
+        "Free space there, or set NUMBA_CACHE_DIR to another folder.",
+        RuntimeWarning,
+        stacklevel=2,
+    )

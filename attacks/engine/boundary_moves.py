@@ -5,18 +5,18 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from attacks.engine import numba_kernels
 from attacks.engine.bisection import BoundarySearch
 from attacks.engine.rng import fill_noise
 from attacks.engine.run_state import Selection
+from scd.numba_cache import njit
 
 _NORMAL = 2
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def move_rows(
     rows: Any, norm: Any, x: Any, example: Any, points: Any, run: Any,
     delta: Any, epsilon: Any, low: float, high: float, begin: int, end: int,

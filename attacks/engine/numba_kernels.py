@@ -13,7 +13,8 @@ from functools import cache
 from itertools import pairwise
 
 import numpy as np
-from numba import njit
+
+from scd.numba_cache import njit
 
 _SMALL_WORK = 100_000  # numbers; below this, handing work to a thread costs more than doing it
 
@@ -50,7 +51,7 @@ def in_threads(work: Callable[[int, int], None], length: int, numbers: int) -> N
         done.result()
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def interpolate(x, example, far, rows, alpha, linf, low, high, out, out_rows, begin, end):
     """Move far points towards their originals: out[out_rows[k]] from far[rows[k]] for k in begin..end-1.
 
@@ -82,7 +83,7 @@ def interpolate(x, example, far, rows, alpha, linf, low, high, out, out_rows, be
                 target[c] = min(max(near + a * (np.float64(source[c]) - near), low), high)
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def step_rows(points, rows, direction, length, low, high, out, begin, end):
     """Fill out[k] with points[rows[k]] moved by length[k] along direction[k], clipped to the box."""
     for k in range(begin, end):
@@ -91,7 +92,7 @@ def step_rows(points, rows, direction, length, low, high, out, begin, end):
             out[k, c] = min(max(np.float64(source[c]) + by * np.float64(along[c]), low), high)
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def distances(x, example, points, rows, l2, linf, begin, end):
     """Fill l2[k] and linf[k] with the distances, in float64, of points[rows[k]] to their originals."""
     for k in range(begin, end):
@@ -104,7 +105,7 @@ def distances(x, example, points, rows, l2, linf, begin, end):
         l2[k], linf[k] = math.sqrt(total), most
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def perturb(noise, centres, run, scale, low, high, begin, end):
     """Turn noise rows begin..end-1, in place, into clip(centre + scale * noise).
 
@@ -124,7 +125,7 @@ def perturb(noise, centres, run, scale, low, high, begin, end):
             row[c] = min(max(centre[c] + by * row[c], low), high)
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def add_moves(samples, centres, run, segment, adversarial, sums, begin, end):
     """Add every sample's move away from its centre to its segment's sum, for the columns begin..end-1.
 

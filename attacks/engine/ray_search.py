@@ -4,17 +4,17 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from attacks.engine import numba_kernels
 from attacks.engine.bisection import BoundarySearch
 from attacks.engine.run_state import Arrays, Selection
+from scd.numba_cache import njit
 
 _PREFIX = "ray."
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def ray_rows(
     x: Any, example: Any, sign: Any, runs: Any, first: Any, last: Any, radius: Any,
     low: float, high: float, out: Any, out_rows: Any, begin: int, end: int,

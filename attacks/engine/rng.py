@@ -12,8 +12,9 @@ Cephes library, error below 2e-7) because these vectorise, and because a C libra
 import hashlib
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from scd.numba_cache import njit
 
 U64 = np.uint64
 F32 = np.float32
@@ -53,14 +54,14 @@ def stream_key(*names: int | str) -> NDArray[np.uint64]:
     return np.frombuffer(hashlib.blake2b(text.encode(), digest_size=16).digest(), dtype="<u8").astype(np.uint64)
 
 
-@njit(nogil=True, cache=True, inline="always")
+@njit(nogil=True, inline="always")
 def _mix(z):
     z = (z ^ (z >> _S30)) * _MIX_A
     z = (z ^ (z >> _S27)) * _MIX_B
     return z ^ (z >> _S31)
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _draw(state, offsets, first, second):
     """Fill a tile with two 31-bit integers per pair."""
     for i in range(_TILE):
@@ -69,7 +70,7 @@ def _draw(state, offsets, first, second):
         second[i] = np.int32(h & _LOW31)
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _to_normal(first, second, uniform, bits, out):
     """Turn a tile of integers into 2 * _TILE standard normal numbers; `bits` is the int32 view of `uniform`."""
     for i in range(_TILE):
@@ -98,7 +99,7 @@ def _to_normal(first, second, uniform, bits, out):
         out[_TILE + i] = radius * (cosine if swap else sine)
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _to_uniform(first, second, out):
     """Turn a tile of integers into 2 * _TILE numbers uniform in [0, 1]."""
     for i in range(_TILE):
@@ -106,7 +107,7 @@ def _to_uniform(first, second, out):
         out[_TILE + i] = F32(second[i]) * _TO_UNIT
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def fill_noise(keys, stream, number, kind, begin, end, out, norm):
     """Fill rows begin..end-1 of `out` with noise, and `norm` with the length of each.
 

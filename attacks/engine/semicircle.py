@@ -10,12 +10,12 @@ import math
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from attacks.engine import numba_kernels
 from attacks.engine.bisection import BoundarySearch
 from attacks.engine.run_state import Selection
+from scd.numba_cache import njit
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.float32]
@@ -112,7 +112,7 @@ class Arcs:
         )
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def arc_rows(
     x: Rows, example: Selection, points: Rows, tangent: Rows, rows: Selection, angle: Floats,
     low: float, high: float, out: Rows, begin: int, end: int,
@@ -144,7 +144,7 @@ def arc_rows(
             out[k, c] = min(max(value, low), high)
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def make_tangents(
     x: Rows, example: Selection, points: Rows, past: Rows, n_past: Selection, rows: Selection, tangent: Rows,
     begin: int, end: int,
@@ -172,7 +172,7 @@ def make_tangents(
             tangent[r, c] = scale * v[c]
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _remove(basis: Rows, m: int, vector: Floats) -> None:
     """Take the first m orthonormal rows of `basis` out of `vector`; twice if little is left of it."""
     for _ in range(2):
@@ -183,7 +183,7 @@ def _remove(basis: Rows, m: int, vector: Floats) -> None:
             return
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _dot(a: Floats, b: NDArray[Any]) -> float:
     d = len(a)
     sums = np.zeros(_LANES)
@@ -199,7 +199,7 @@ def _dot(a: Floats, b: NDArray[Any]) -> float:
     return total
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _add_multiple(a: Floats, b: NDArray[Any], factor: float) -> None:
     for c in range(len(a)):
         a[c] += factor * b[c]

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from attacks.engine import numba_kernels
@@ -14,6 +13,7 @@ from attacks.engine.initial_points import run_keys
 from attacks.engine.rng import fill_noise
 from attacks.engine.run_state import Selection
 from attacks.engine.semicircle import Arcs, Floats
+from scd.numba_cache import njit
 
 _NORMAL = 2
 _END = math.pi / 2  # of an arc: the original, whose label is known
@@ -137,7 +137,7 @@ class Walk:
             self._rows = []
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _next_angles(
     who: Selection, reach: Floats, tried: Selection, good: Floats, bad: Floats, tries: int, angle: Floats
 ) -> None:
@@ -152,7 +152,7 @@ def _next_angles(
             angle[k] = (good[r] + bad[r]) / 2.0
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _learn(
     who: Selection, angle: Floats, adversarial: NDArray[np.bool_], reach: Floats, tried: Selection, good: Floats,
     bad: Floats, bisected: Selection, tries: int, gamma: float, max_bisections: int, over: NDArray[np.bool_],

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from numba import njit
+
+from scd.numba_cache import njit
 
 _TABLE_BYTES = 2 << 20  # of products at a time: more of them leave the cache
 
@@ -62,7 +63,7 @@ class LargestWindows(torch.autograd.Function):
         return torch.from_numpy(of_weight), None, None, None
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _take_largest(words, ends, products, first, largest, starts):
     """Of maps `first` to `first` + products.shape[2]."""
     width, maps = products.shape[1], products.shape[2]
@@ -87,7 +88,7 @@ def _take_largest(words, ends, products, first, largest, starts):
         starts[row, first : first + maps] = where
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _add_windows(words, starts, vectors, gradients, of_weight):
     width, dimension = of_weight.shape[1], of_weight.shape[2]
     for row in range(len(words)):

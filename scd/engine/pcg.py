@@ -8,7 +8,9 @@ for each: PCG XSL-RR 128/64 (O'Neill 2014), bounded integers by Lemire's method 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
+
+from scd.numba_cache import njit
 
 _LOW32 = np.uint64(0xFFFFFFFF)
 _TIMES_HIGH, _TIMES_LOW = np.uint64(0x2360ED051FC65DA4), np.uint64(0x4385DF649FCCF645)
@@ -28,7 +30,7 @@ def states_of(generators: list[np.random.Generator]) -> np.ndarray:
     return np.array(rows, dtype=np.uint64)
 
 
-@njit(nogil=True, cache=True, inline="always")
+@njit(nogil=True, inline="always")
 def _high_product(a, b):
     """The upper 64 bits of the product of two uint64."""
     a0, a1, b0, b1 = a & _LOW32, a >> _U32, b & _LOW32, b >> _U32
@@ -37,7 +39,7 @@ def _high_product(a, b):
     return a1 * b1 + (middle >> _U32) + (other >> _U32)
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _next32(state):
     """The next 32 bits: the lower half of a fresh 64, or the upper half left over from them."""
     if state[4] != _U0:
@@ -55,7 +57,7 @@ def _next32(state):
     return word & _LOW32
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _bounded(state, most):
     """An integer from 0 to `most`, which is below 2**32 - 1; nothing is drawn where it must be 0."""
     if most == 0:
@@ -69,12 +71,12 @@ def _bounded(state, most):
     return np.int64(product >> _U32)
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _by_floyd(n, size, small_share):
     return n <= _FLOYD_AT_MOST or size <= n // small_share
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _tail(state, numbers, size):
     """Shuffle the last `size` of (n,) `numbers` out of all of them."""
     for i in range(len(numbers) - 1, max(len(numbers) - size, 1) - 1, -1):
@@ -82,7 +84,7 @@ def _tail(state, numbers, size):
         numbers[i], numbers[j] = numbers[j], numbers[i]
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def leave_out(state, kept, size):
     """Set `size` places of (n,) `kept`, all True, to False: ``choice(n, size, replace=False, shuffle=False)``."""
     n = len(kept)
@@ -96,7 +98,7 @@ def leave_out(state, kept, size):
         kept[numbers[n - size :]] = False
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def sample(state, out, taken):
     """Fill `out` from the numbers below n, ``choice(n, len(out), replace=False)``; (n,) `taken` is and stays False."""
     n, size = len(taken), len(out)
@@ -117,7 +119,7 @@ def sample(state, out, taken):
         out[:] = numbers[n - size :]
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _draw_vote(v, state, negatives, left_out_0, left_out_1, d, h, batch, nodes, features):
     no_feature, no_node = np.zeros(d, dtype=np.bool_), np.zeros(h, dtype=np.bool_)
     chosen = np.empty(nodes.shape[1], dtype=np.int64)
@@ -130,7 +132,7 @@ def _draw_vote(v, state, negatives, left_out_0, left_out_1, d, h, batch, nodes, 
             sample(state, features[i, each, v], no_feature)
 
 
-@njit(parallel=True, nogil=True, cache=True)
+@njit(parallel=True, nogil=True)
 def draw(states, negatives, left_out_0, left_out_1, d, h, batch, nodes, features):
     """Fill the draws of some iterations, as :class:`scd.engine.sampling.Draw` but with an axis of iterations first."""
     for v in prange(len(states)):

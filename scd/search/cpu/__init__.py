@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from numba import njit, prange
+from numba import prange
 
 from scd.devices import threads_for
 from scd.engine.parameters import GRID
+from scd.numba_cache import njit
 from scd.objective import FIXED_POINT, zero_one_output_effects
 from scd.search import Best, Window
 from scd.search.cpu import bits
@@ -26,7 +27,7 @@ def project(columns: torch.Tensor, weights: torch.Tensor, divisor: float = 1.0) 
     return torch.from_numpy(out)
 
 
-@njit(parallel=True, nogil=True, cache=True)
+@njit(parallel=True, nogil=True)
 def _project(columns, weights, divisor, out):
     d, n = columns.shape
     for block in prange((n + _BLOCK - 1) // _BLOCK):

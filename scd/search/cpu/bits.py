@@ -9,14 +9,16 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
+
+from scd.numba_cache import njit
 
 LANES = 32  # bits of a word
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def unpack(words):
     """(32 * words, n) uint8."""
     columns = np.empty((LANES * len(words), words.shape[1]), dtype=np.uint8)
@@ -27,7 +29,7 @@ def unpack(words):
     return columns
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def bit_of(k):
     return np.uint32(1) << np.uint32(k % LANES)
 

@@ -12,8 +12,9 @@ trained with it.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 
+from scd.numba_cache import njit
 from scd.search.cpu.llvm import plan, take
 from scd.search.cpu.narrowing import histogram, is_wide, narrowed
 from scd.search.cpu.thresholds import lowest_threshold
@@ -22,7 +23,7 @@ _HALF, _LOW_HALF = np.uint32(16), np.uint32(0xFFFF)
 _ROWS_PER_BIN = 8  # on average; more bins cost scans, fewer cost sorting (measured at 800 to 7,500 active rows)
 
 
-@njit(parallel=True, nogil=True, cache=True)
+@njit(parallel=True, nogil=True)
 def search_votes(p, columns, divisor, features, steps, effects, greatest, candidate, threshold, gain):
     """Search every vote.
 
@@ -34,7 +35,7 @@ def search_votes(p, columns, divisor, features, steps, effects, greatest, candid
         candidate[v], threshold[v], gain[v] = found
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _search_vote(p, columns, divisor, features, steps, effects, greatest):
     n = len(p)
     active = np.empty(n, dtype=np.uint32)  # unsigned indices are not tested for being negative
@@ -80,7 +81,7 @@ def _search_vote(p, columns, divisor, features, steps, effects, greatest):
     return winner, lowest_threshold(q, ea, best), best
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _part(rows, kept):
     """The rows with these numbers, those of positive effect first as before."""
     active, pa, ea, positive = rows
@@ -92,7 +93,7 @@ def _part(rows, kept):
     return some, p, e, np.uint64(before)
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _bins_for(m):
     bins = 128
     while bins < 2048 and bins < m // _ROWS_PER_BIN:
@@ -100,7 +101,7 @@ def _bins_for(m):
     return bins
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _best_of(chosen, candidates, rows, fixed, spans, outside, best, winner):
     """The best gain and candidate among `chosen` and the best so far; the first among equals.
 
@@ -146,7 +147,7 @@ def _best_of(chosen, candidates, rows, fixed, spans, outside, best, winner):
     return best, winner
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _bins_of_two(pa, xa, step_a, grid_a, xb, step_b, grid_b, bins, where):
     """The bins of the rows under a candidate, and under another in the upper halves."""
     (low_a, scale_a), (low_b, scale_b), top = grid_a, grid_b, np.float32(bins - 1)
@@ -158,7 +159,7 @@ def _bins_of_two(pa, xa, step_a, grid_a, xb, step_b, grid_b, bins, where):
         where[r] = np.uint32(np.int32(a)) | np.uint32(np.int32(b)) << _HALF
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _add_effects(where, ea, positive, gains, total):
     """Fill the two histograms of positive and those of all effects; the first `positive` rows have positive ones.
 
@@ -184,7 +185,7 @@ def _add_effects(where, ea, positive, gains, total):
         total_b[w >> _HALF] += e
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _bounds(gains, total, fixed):
     """What no threshold of a candidate can beat: the greatest of all effects above a bin and its own positive ones.
 
@@ -201,7 +202,7 @@ def _bounds(gains, total, fixed):
     return max(fixed + bound_a, 0), max(fixed + bound_b, 0)
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _best_inside(pa, step, xa, ea, places, gains, total, fixed, outside, best):
     """The candidate's greatest gain if it exceeds `best`, else anything not above `best`."""
     where, shift = places
@@ -248,7 +249,7 @@ def _best_inside(pa, step, xa, ea, places, gains, total, fixed, outside, best):
     return best
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _descending(q):
     """Positions of `q` from the greatest value to the least: by insertion for the few rows that a bin mostly holds."""
     if len(q) > 32:

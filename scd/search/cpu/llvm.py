@@ -11,9 +11,11 @@ from typing import Any
 import llvmlite.binding
 import numpy as np
 from llvmlite import ir
-from numba import config, njit, types
+from numba import config, types
 from numba.core import cgutils
 from numba.extending import intrinsic, overload
+
+from scd.numba_cache import njit
 
 _WIDTH = 16  # bytes of an SSE register
 _HOST = getattr(config, "CPU_NAME", None) in (None, "host")  # Numba compiles for this processor and not another
@@ -108,7 +110,7 @@ def _take(column, planned, out):
     return by_sixteen
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def inverse(divisor):
     """Two float32 numbers, and whether ``b * great + b * small == b / divisor`` for every byte b, to the last bit.
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 
+from scd.numba_cache import njit
 from scd.search.cpu.bits import LANES, add_where_on, bit_of
 from scd.search.cpu.logistic_bounds import loss_bounds
 from scd.search.cpu.logistic_midpoint import extent, logistic_loss, to_midpoint
@@ -18,14 +19,14 @@ _MOST_VALUES = 256  # distinct integer sums that are counted instead of listed
 _WIDEST = 200.0  # logits beyond which exponentials and their products may overflow
 
 
-@njit(parallel=True, nogil=True, cache=True)
+@njit(parallel=True, nogil=True)
 def search_logistic_votes(sums, words, features, steps, labels, rows, candidate, threshold, loss):
     for v in prange(len(sums)):
         found = _search_logistic(sums[v], words[v], features[v], steps[v], labels, rows[v])
         candidate[v], threshold[v], loss[v] = found
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _search_logistic(sums, words, features, steps, labels, rows):
     batch, positive = _batch(labels, rows)
     m = len(batch)
@@ -67,7 +68,7 @@ def _search_logistic(sums, words, features, steps, labels, rows):
     return winner, to_midpoint(odds, positive, where + centre, positive - first, second), best
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _batch(labels, rows):
     """The rows of the batch, those of label 1 first, and how many these are."""
     n = np.uint32(len(rows))
@@ -82,7 +83,7 @@ def _batch(labels, rows):
     return batch[: m + k], np.int64(m)
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _exponentials_of(s, centre):
     out, block = np.empty(len(s)), np.zeros(BLOCK)
     for first in range(0, len(s), BLOCK):
@@ -94,7 +95,7 @@ def _exponentials_of(s, centre):
     return out
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _search_counts(s, words, features, steps, positive, reach):
     """The same for integer sums: rows of one sum and one activation of the changed node are counted together."""
     low, m = s.min(), len(s)
@@ -137,7 +138,7 @@ def _search_counts(s, words, features, steps, positive, reach):
     return winner, _counted_midpoint(best_q, best_rows, where), best
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _counted_threshold(q, rows, positive, start, reach):
     low, high, t = q.min() - reach, q.max() + reach, start
     for _ in range(100):
@@ -161,7 +162,7 @@ def _counted_threshold(q, rows, positive, start, reach):
     return t
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _counted_loss(q, rows, t):
     total = 0.0
     for b in range(len(q)):
@@ -171,7 +172,7 @@ def _counted_loss(q, rows, t):
     return total
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _counted_midpoint(q, rows, t):
     present = np.unique(q[rows[0] + rows[1] > 0])
     if len(present) == 1:
@@ -185,7 +186,7 @@ def _counted_midpoint(q, rows, t):
     return where
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _search_wide(s, words, features, steps, positive, reach):
     """The same for sums so far apart that their exponentials overflow: bisection, slower."""
     q = np.empty(len(s))
@@ -213,7 +214,7 @@ def _search_wide(s, words, features, steps, positive, reach):
     return winner, to_midpoint(q, positive, where, math.nan, math.nan), best
 
 
-@njit(nogil=True, cache=True, fastmath={"reassoc", "contract", "nsz"})
+@njit(nogil=True, fastmath={"reassoc", "contract", "nsz"})
 def _logistic_slopes(odds, k):
     """Sums over the rows of sigma, sigma (1 - sigma) and sigma (1 - sigma) (1 - 2 sigma)."""
     first, second, third = 0.0, 0.0, 0.0
@@ -226,7 +227,7 @@ def _logistic_slopes(odds, k):
     return first, second, second - 2.0 * third
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _logistic_threshold(odds, positive, start, reach):
     """Solve ``sum(sigmoid(s - t)) == positive`` for t, where ``odds = exp(s)``: Halley's method."""
     least, greatest = extent(odds)
@@ -249,7 +250,7 @@ def _logistic_threshold(odds, positive, start, reach):
     return t
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _sum_of_logs(odds, k):
     """``sum(log(odds + k))`` with one logarithm for many factors."""
     total = 0.0

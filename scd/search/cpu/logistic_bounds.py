@@ -12,8 +12,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
+from scd.numba_cache import njit
 from scd.search.cpu.bits import LANES, add_where_on, bit_of
 
 _ROWS = 512  # whose changes are kept in float32 at a time, and added up
@@ -22,7 +22,7 @@ _LARGEST_STEP = 5.0  # beyond which nothing is ruled out
 _LARGEST_EXPONENT = 80.0  # of a product in float32
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def loss_bounds(odds, odds_at, value, words, features, steps, positive):
     """Bound the least loss of every candidate.
 
@@ -90,7 +90,7 @@ def loss_bounds(odds, odds_at, value, words, features, steps, positive):
     return lower, reached
 
 
-@njit(nogil=True, cache=True, fastmath={"reassoc", "contract", "nsz"})
+@njit(nogil=True, fastmath={"reassoc", "contract", "nsz"})
 def _probabilities(odds, odds_at, out):
     """Fill `out`; return the sum of these probabilities and of their variances."""
     first, second = 0.0, 0.0
@@ -102,7 +102,7 @@ def _probabilities(odds, odds_at, out):
     return first, second
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _changes(sigma, factor, ratio, slope, curve):
     """What multiplying the odds of rows with these probabilities does to odds + odds_at, to slope and to curvature."""
     one, factor = np.float32(1), np.float32(factor)
@@ -114,7 +114,7 @@ def _changes(sigma, factor, ratio, slope, curve):
         curve[r] = after * (one - after) - sigma[r] * (one - sigma[r])
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _falls(slope, curvature):
     """How far at least and at most a self-concordant function falls from where it has this slope and curvature."""
     if slope == 0:
@@ -126,7 +126,7 @@ def _falls(slope, curvature):
     return least, curvature * ((1.0 - ratio) * math.log(1.0 - ratio) + ratio) if ratio < 1 else math.inf
 
 
-@njit(nogil=True, cache=True, fastmath={"reassoc", "contract", "nsz"})
+@njit(nogil=True, fastmath={"reassoc", "contract", "nsz"})
 def _sums_where(word, bit, ratio, slope, curve):
     """Product of the first and sums of the others over the rows that have this bit."""
     one, zero = np.float32(1), np.float32(0)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
+
+from scd.numba_cache import njit
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def to_midpoint(s, positive, t, slope, curvature):
     """The best of the midpoints of neighbouring distinct values around `t`; `t` if all values are equal.
 
@@ -42,7 +43,7 @@ def to_midpoint(s, positive, t, slope, curvature):
     return where
 
 
-@njit(nogil=True, cache=True, fastmath={"nnan", "nsz", "reassoc"})
+@njit(nogil=True, fastmath={"nnan", "nsz", "reassoc"})
 def extent(s):
     """The least and the greatest value."""
     least, greatest = np.inf, -np.inf
@@ -51,7 +52,7 @@ def extent(s):
     return least, greatest
 
 
-@njit(nogil=True, cache=True, fastmath={"nnan", "nsz", "reassoc"})
+@njit(nogil=True, fastmath={"nnan", "nsz", "reassoc"})
 def _neighbours(s, t):
     """The greatest value up to `t` and the least above it."""
     below, above = -np.inf, np.inf
@@ -61,7 +62,7 @@ def _neighbours(s, t):
     return below, above
 
 
-@njit(nogil=True, cache=True, fastmath={"nnan", "nsz", "reassoc"})
+@njit(nogil=True, fastmath={"nnan", "nsz", "reassoc"})
 def _next_neighbours(s, below, above):
     before, after = -np.inf, np.inf
     for r in range(len(s)):
@@ -70,7 +71,7 @@ def _next_neighbours(s, below, above):
     return before, after
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def logistic_loss(s, positive, t):
     """Sum of the cross-entropy over rows of which the first `positive` have label 1."""
     total = 0.0

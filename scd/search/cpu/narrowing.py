@@ -10,12 +10,13 @@ thresholds of steps up lie above those of steps down by about the reach, so that
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from scd.numba_cache import njit
 
 _ROUNDINGS = 64.0  # spacings of float32 that a bin must be wide, far more than its edges are rounded by
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def histogram(pa, ea, low, high, bins):
     """Bin of each row, all effects of each bin and above it, and its positive ones and those below it."""
     scale = np.float32(bins) / (high - low)
@@ -33,7 +34,7 @@ def histogram(pa, ea, low, high, bins):
     return place, above, below
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def is_wide(low, high, bins, reach):
     """Whether bins between these projections are wide beside the rounding of sums, here and `reach` farther out."""
     width = (np.float64(high) - np.float64(low)) / bins
@@ -41,7 +42,7 @@ def is_wide(low, high, bins, reach):
     return np.isfinite(np.float32(1.0 / width)) and width > _ROUNDINGS * 2.0**-23 * size if width > 0 else False
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def narrowed(place, above, below, low, high, up, down, best):
     """What candidates need that move all projections up, at most by `up`, or all down, and must gain more than `best`.
 

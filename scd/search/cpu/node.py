@@ -8,9 +8,10 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 
 from scd.engine.parameters import GRID
+from scd.numba_cache import njit
 from scd.objective import FIXED_POINT
 from scd.search.cpu.bits import LANES, bit_of
 
@@ -23,7 +24,7 @@ _EXP = np.array([1 / math.factorial(k) for k in range(15, -1, -1)])
 _ATANH = np.array([1 / (2 * k + 1) for k in range(15, -1, -1)])  # of the square; to 2**-55 for arguments below 1/3
 
 
-@njit(parallel=True, nogil=True, cache=True)
+@njit(parallel=True, nogil=True)
 def greatest_total(effects):
     """The greatest sum, over the votes, of the magnitudes of a vote's effects."""
     totals = np.zeros(len(effects), dtype=np.int64)
@@ -35,7 +36,7 @@ def greatest_total(effects):
     return totals.max()
 
 
-@njit(parallel=True, nogil=True, cache=True)
+@njit(parallel=True, nogil=True)
 def output_sums(words, weights, out):
     """See :func:`scd.search.reference.output_sums`: `weights` are whole numbers of ``1 / GRID``, so these are added."""
     number, n = weights.dtype.type, out.shape[1]
@@ -53,7 +54,7 @@ def output_sums(words, weights, out):
                 sums[i] = total[i] / GRID
 
 
-@njit(parallel=True, nogil=True, cache=True)
+@njit(parallel=True, nogil=True)
 def zero_one(sums, words, nodes, unit, threshold, batch, negatives, weights, out):
     """See :func:`scd.objective.zero_one_effects`."""
     for v in prange(len(sums)):
@@ -67,7 +68,7 @@ def zero_one(sums, words, nodes, unit, threshold, batch, negatives, weights, out
                 e[i] = (np.int64(off + u > 0) - np.int64(off > 0)) * inside[i] * weight
 
 
-@njit(parallel=True, nogil=True, cache=True)
+@njit(parallel=True, nogil=True)
 def cross_entropy(sums, words, nodes, unit, threshold, batch, negatives, out):
     """See :func:`scd.objective.cross_entropy_effects`: the same but where a rounding of 1e-15 decides."""
     for v in prange(len(sums)):
@@ -75,7 +76,7 @@ def cross_entropy(sums, words, nodes, unit, threshold, batch, negatives, out):
         _cross_entropy_of(sums[v], word, bit, unit[v], threshold[v], batch[v], negatives, out[v])
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _cross_entropy_of(sums, word, bit, unit, threshold, batch, negatives, out):
     off, on, change = np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK)
     x, y, z, square = np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK)
@@ -102,7 +103,7 @@ def _cross_entropy_of(sums, word, bit, unit, threshold, batch, negatives, out):
             e[i] = np.int64(change[i] * (FIXED_POINT * inside[i]) + _ROUND - _ROUND)
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def exponentials(x):
     """``exp(x)`` of BLOCK float64 numbers below 700, in their place; that of -700 for those below."""
     powers, rest = np.empty(BLOCK), np.empty(BLOCK)
@@ -119,7 +120,7 @@ def exponentials(x):
         x[i] *= powers[i]
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _polynomial(coefficients, x, out):
     """The polynomial of these 16 coefficients, the highest first: four terms a loop, each of which takes vectors."""
     for i in range(BLOCK):
@@ -130,7 +131,7 @@ def _polynomial(coefficients, x, out):
             out[i] = (((out[i] * x[i] + a) * x[i] + b) * x[i] + c) * x[i] + d
 
 
-@njit(parallel=True, nogil=True, cache=True)
+@njit(parallel=True, nogil=True)
 def take_step(projections, words, sums, nodes, unit, columns, divisor, features, steps, norms, thresholds):
     """See :func:`scd.search.reference.take_step`."""
     for v in prange(len(nodes)):

@@ -10,8 +10,9 @@ edge to the greatest of these, the rows in it are sorted: a few bins of a few st
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 
+from scd.numba_cache import njit
 from scd.search.cpu.bits import LANES, add_where_on, bit_of
 from scd.search.cpu.sorting import ascending
 from scd.search.cpu.thresholds import extremes, threshold_below
@@ -22,7 +23,7 @@ _FEWEST_BINS = 64
 _BINS_TOGETHER = 16
 
 
-@njit(parallel=True, nogil=True, cache=True)
+@njit(parallel=True, nogil=True)
 def search_activation_votes(sums, words, features, steps, effects, candidate, threshold, gain):
     """Search every vote: `words` (V, w, n) of :mod:`scd.search.cpu.bits`; no sum of `effects` overflows their type."""
     for v in prange(len(sums)):
@@ -30,7 +31,7 @@ def search_activation_votes(sums, words, features, steps, effects, candidate, th
         candidate[v], threshold[v], gain[v] = found
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _search_vote(sums, words, features, steps, effects):
     active, q, e = _with_effects(sums, effects)
     m = len(q)
@@ -79,7 +80,7 @@ def _search_vote(sums, words, features, steps, effects):
     return winner, threshold_below(pa, value), gain
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _with_effects(sums, effects):
     """The rows that have effects, their projections and their effects."""
     m, active = np.uint32(0), np.empty(len(sums), dtype=np.uint32)  # unsigned indices are not tested for being negative
@@ -93,7 +94,7 @@ def _with_effects(sums, effects):
     return active, q, e
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _grid(q, sizes):
     """Least place, bins a unit and number of bins, for `q` moved by any of the ascending `sizes`."""
     low, high = extremes(q)
@@ -105,7 +106,7 @@ def _grid(q, sizes):
     return np.float64(low) - down, scale, int(width * scale) + 2
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _moves_by(q, place, low, scale, size, shift):
     """Whether a step of this size takes every value `shift` bins further; roundings may prevent it."""
     wrong = 0
@@ -114,7 +115,7 @@ def _moves_by(q, place, low, scale, size, shift):
     return wrong == 0
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _by_bin(place, bins, active, q, e):
     """The rows, their projections and effects ordered by their bins, and where each bin starts (bins + 1)."""
     starts, one = np.zeros(bins + 2, dtype=np.uint32), np.uint32(1)
@@ -131,7 +132,7 @@ def _by_bin(place, bins, active, q, e):
     return order, pa, ea, starts[: bins + 1]
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _from_each_bin_on(ea, starts):
     """(bins + 1,) the effects of the rows from each bin on, and the positive ones."""
     bins = len(starts) - 1
@@ -145,7 +146,7 @@ def _from_each_bin_on(ea, starts):
     return everything, positive
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _where_on(word, ea, starts, on):
     """Fill `on` (bins + 1, 32): the effects, from each bin on, of the rows in which each input is on."""
     for b in range(len(on) - 2, -1, -1):
@@ -153,7 +154,7 @@ def _where_on(word, ea, starts, on):
         add_where_on(word, ea, starts[b], starts[b + 1], on[b])
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _greatest_at_edges(everything, on, shift, best):
     """Raise `best` (32,) to the greatest gain of a step on each input with the threshold at an edge."""
     number, last = on.dtype.type, len(on) - 1
@@ -164,7 +165,7 @@ def _greatest_at_edges(everything, on, shift, best):
             best[lane] = gain if gain > best[lane] else best[lane]
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _greatest_of(gains, wanted):
     best = np.int64(0)
     for lane in range(LANES):
@@ -172,7 +173,7 @@ def _greatest_of(gains, wanted):
     return best
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _doubtful(everything, positive, on, shift, best, wanted):
     """The bins in which a step on one of the `wanted` (32,) inputs may gain `best`."""
     found, size, bins = np.empty(len(on), dtype=np.int64), 0, len(on) - 1
@@ -185,7 +186,7 @@ def _doubtful(everything, positive, on, shift, best, wanted):
     return found[:size]
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _some_may(everything, positive, on, shift, best, wanted, first, last):
     """Whether what a step gains at the edge above one of these bins and the positive effects in it come to `best`.
 
@@ -204,7 +205,7 @@ def _some_may(everything, positive, on, shift, best, wanted, first, last):
     return ((most >= 0) & wanted).any()
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _look_inside(rows, everything, on, b, size, shift, gains, at):
     """Raise `gains` (32,) to those of thresholds in bin `b`; `at` becomes the least value above such a threshold."""
     pa, ea, starts, word = rows
@@ -240,7 +241,7 @@ def _look_inside(rows, everything, on, b, size, shift, gains, at):
             first = k + 1
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _all_equal(values):
     if len(values) == 0:
         return True
@@ -248,7 +249,7 @@ def _all_equal(values):
     return low == high
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _raise(gains, at, total, value):
     for lane in range(LANES):
         if total[lane] > gains[lane] or (total[lane] == gains[lane] and value < at[lane]):

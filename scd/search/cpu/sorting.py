@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from scd.numba_cache import njit
 
 _FEW = 256  # values below which a comparison sort is quicker
 _BITS = 11
 _BUCKETS = 1 << _BITS
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def ascending(q):
     """Positions of the float32 values `q` from the least to the greatest; equal ones in any order."""
     m = len(q)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from scd.numba_cache import njit
 from scd.search.cpu.sorting import ascending
 from scd.search.reference import LEAST_MARGIN
 
 _ALL_BUT_SIGN = np.int32(0x7FFFFFFF)
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def lowest_threshold(q, ea, best):
     order = ascending(q)
     m = len(q)
@@ -24,7 +24,7 @@ def lowest_threshold(q, ea, best):
     return threshold_between(q, order, cut)
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def threshold_below(q, at):
     """The threshold between the values `q` from `at` on and those below."""
     first, last = extremes(q)
@@ -36,7 +36,7 @@ def threshold_below(q, at):
     return _midway(extremes(lower)[1], extremes(upper)[0])
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def extremes(q):
     """The least and the greatest of `q`: as integers that ascend with the values, for these take vectors."""
     bits = q.view(np.int32)
@@ -50,7 +50,7 @@ def extremes(q):
     return found[0], found[1]
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def threshold_between(q, order, cut):
     """See :func:`scd.search.reference.threshold_at`; the same arithmetic in float32."""
     m = len(order)
@@ -59,13 +59,13 @@ def threshold_between(q, order, cut):
     return _beyond(q[order[0]], q[order[m - 1]], m, cut == m)
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _midway(below, above):
     middle = below + (above - below) / np.float32(2)
     return middle if middle < above else below
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _beyond(first, last, m, all_off):
     size = max(abs(first), abs(last))
     size = size if size > 0 else np.float32(1)

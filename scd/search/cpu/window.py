@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 
+from scd.numba_cache import njit
 from scd.search.cpu.thresholds import threshold_between
 
 
-@njit(parallel=True, nogil=True, cache=True)
+@njit(parallel=True, nogil=True)
 def search_window_votes(
     p, columns, divisor, features, steps, effects, rows, current, radius, candidate, threshold, gain
 ):
@@ -19,7 +20,7 @@ def search_window_votes(
         candidate[v], threshold[v], gain[v] = found
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _search_window(p, columns, divisor, features, steps, effects, rows, current, radius):
     n = len(p)
     active = np.empty(n, dtype=np.int32)
