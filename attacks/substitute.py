@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 from tqdm import tqdm
 
 from attacks.engine.checkpoint import Journal, fingerprint
-from attacks.engine.substitute_network import OPTIMIZERS, SubstituteNetwork, resolve_device, torch_generator
+from attacks.engine.substitute_network import OPTIMIZERS, SubstituteNetwork, torch_generator
 from attacks.engine.substitute_rounds import HeldOut, Progress, collect_substitute, noise_accuracies
 from attacks.engine.validation import (
     Described,
@@ -24,6 +24,7 @@ from attacks.engine.validation import (
 )
 from attacks.oracle import LABEL, LabelFunction, LabelOracle, rows_within
 from attacks.result import AttackResult
+from scd.devices import resolve_device
 
 _GRID = (0.0, 1 / 64, 1 / 32, 1 / 16, 3 / 32, 1 / 8, 3 / 16, 1 / 4)
 
@@ -122,7 +123,7 @@ class Substitute:
             raise refuse(own, "epsilon", f"one of epsilons, {list(self.epsilons)}", epsilon)
         self.noise_draws = check_int(own, "noise_draws", noise_draws, 1)
         self.seed = check_int(own, "seed", seed, None)
-        self.device = resolve_device(own, device)
+        self.device = torch.device(resolve_device(device, own))
         self.memory_budget = check_memory(own, "memory_budget", memory_budget)
         self.verbose = check_bool(own, "verbose", verbose)
 

@@ -18,8 +18,9 @@ from attacks.text.oracle import ScoreFunction, ScoreOracle
 from attacks.text.result import TextResult, pack
 from attacks.text.similarity import Similarity, encoder_version, universal_sentence_encoder
 from attacks.text.stop_words import stop_words as words_of
-from attacks.text.synonyms import Synonyms, checksum, find_synonyms, load_synonyms
+from attacks.text.synonyms import Synonyms, find_synonyms, load_synonyms
 from attacks.text.word_search import Rules, TextSearch
+from scd.files import file_sha256
 
 _CANNOT_CHANGE_RESULT = ("data_dir", "outputs_dir", "memory_budget", "verbose")
 
@@ -159,7 +160,7 @@ class TextFooler:
         """What decides the numbers besides parameters, model and documents: checksums and versions."""
         words = sorted(words_of(type(self).__name__, self.stop_words))
         return {
-            "synonyms": checksum(find_synonyms(self.synonyms, self.data_dir)),
+            "synonyms": file_sha256(find_synonyms(self.synonyms, self.data_dir)),
             "stop_words": hashlib.sha256(" ".join(words).encode()).hexdigest(),
             "similarity": encoder_version() if self.similarity == "use" else described(self.similarity),
             "part_of_speech": spacy_version() if self.part_of_speech == "spacy" else described(self.part_of_speech),

@@ -12,9 +12,10 @@ from sklearn.base import clone
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.utils._param_validation import Interval, RealNotInt, StrOptions
 
-from baselines.workers.pool import train_in_parallel, vote_seed
+from baselines.workers.pool import train_in_parallel
 from scd.ensemble import Progress, VoteEnsemble
 from scd.numba_cache import njit
+from scd.seeds import vote_seed
 from scd.storage import Vote
 
 

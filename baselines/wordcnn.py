@@ -16,9 +16,8 @@ from baselines.torch_ensemble.convolutional import ConvolutionalVotes
 from baselines.torch_ensemble.forward import StackedNetworks
 from baselines.torch_ensemble.layers import VoteNetwork
 from baselines.torch_ensemble.wordcnn_network import WordCNN
-from scd.devices import resolve_device
+from scd.devices import parse_bytes, resolve_device
 from scd.ensemble import Progress
-from scd.memory import parse_bytes
 from scd.seeds import generator_for
 from scd.storage import Vote
 

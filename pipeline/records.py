@@ -11,7 +11,8 @@ import pandas as pd
 
 from pipeline.config.check import Config
 from pipeline.stages.evaluate import Evaluation
-from pipeline.store import write_bytes, write_json, write_yaml
+from pipeline.store import write_yaml
+from scd.files import write_bytes, write_json
 from scd.statistics import bootstrap
 
 ALREADY_WRONG = "already misclassified"

@@ -7,7 +7,8 @@ from pathlib import Path
 from hydra.core.hydra_config import HydraConfig
 
 from pipeline.run_log import in_sweep
-from pipeline.store import read_json, write_json
+from pipeline.store import read_json
+from scd.files import write_json
 
 
 def note_outcome(code: int | None, error: str = "") -> None:

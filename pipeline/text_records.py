@@ -15,7 +15,7 @@ import pandas as pd
 from pipeline.config.check import Config
 from pipeline.records import ALREADY_WRONG, write_csv, write_facts
 from pipeline.stages.evaluate import Evaluation
-from pipeline.store import write_bytes
+from scd.files import write_bytes
 
 
 def verified_texts(result: Any, labels: Callable[[list[list[str]]], np.ndarray]) -> Any:

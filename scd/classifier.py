@@ -12,12 +12,11 @@ from sklearn.utils.validation import check_is_fitted
 from tqdm import tqdm
 
 from scd.descent import Descent
-from scd.devices import one_torch_thread, resolve_device
+from scd.devices import one_torch_thread, parse_bytes, resolve_device
 from scd.engine.feature_columns import as_columns
 from scd.engine.parameters import Networks, Settings
 from scd.ensemble import Progress, VoteEnsemble
 from scd.forward import StackedVotes
-from scd.memory import parse_bytes
 from scd.search import backend, default_backend
 from scd.smooth import smooth_share
 from scd.storage import Vote

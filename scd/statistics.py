@@ -11,13 +11,17 @@ from scd.seeds import generator_for
 RESAMPLES = 10_000
 
 
-def bootstrap(values: np.ndarray, statistic: str) -> tuple[float, float, float]:
+def bootstrap(
+    values: np.ndarray, statistic: str = "mean", generator: np.random.Generator | None = None
+) -> tuple[float, float, float]:
     """The mean or median of `values` with its 95 % percentile bootstrap interval over points.
 
     Parameters
     ----------
     values : (n,) float
     statistic : {"mean", "median"}
+    generator : numpy generator, optional
+        Draws the resamples; by default one that depends on the number of values alone.
 
     Returns
     -------
@@ -29,7 +33,8 @@ def bootstrap(values: np.ndarray, statistic: str) -> tuple[float, float, float]:
         return float("nan"), float("nan"), float("nan")
     if len(values) == 1:
         return float(values[0]), float("nan"), float("nan")
-    draws = generator_for(0, "bootstrap", len(values)).integers(0, len(values), (RESAMPLES, len(values)))
+    generator = generator or generator_for(0, "bootstrap", len(values))
+    draws = generator.integers(0, len(values), (RESAMPLES, len(values)))
     low, high = np.percentile(compute(values[draws], axis=1), [2.5, 97.5])
     return float(compute(values)), float(low), float(high)
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import tempfile
 import zipfile
 import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from scd.files import atomic_file
 
 Vote = dict[str, np.ndarray]
 """One trained vote: named arrays."""
@@ -27,21 +26,10 @@ def save_votes(path: str | Path, votes: list[Vote], meta: dict[str, Any]) -> Non
     OSError
         If the disk is full or the folder cannot be written; nothing is left behind then.
     """
-    path = Path(path)
     arrays = {f"{i}/{name}": value for i, vote in enumerate(votes) for name, value in vote.items()}
     arrays[_META] = np.frombuffer(json.dumps({"votes": len(votes), **meta}).encode(), dtype=np.uint8)
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            np.savez(file, **arrays)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
-        raise
+    with atomic_file(path) as file:
+        np.savez(file, **arrays)
 
 
 def load_votes(path: str | Path) -> tuple[list[Vote], dict[str, Any]]:

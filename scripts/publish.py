@@ -17,7 +17,8 @@ from typing import Any
 
 import yaml
 
-from pipeline.store import read_json, seal, sealed, write_bytes, write_json, write_yaml
+from pipeline.store import read_json, seal, sealed, write_yaml
+from scd.files import write_bytes, write_json
 from scripts.tables.write import render
 
 OURS_TO_SHOW = "digits"

@@ -14,10 +14,10 @@ from attacks.base import RestartedAttack
 from attacks.engine.bisection import BoundarySearch
 from attacks.engine.checkpoint import Journal
 from attacks.engine.initial_points import Candidates
-from attacks.engine.rng import stream_key
 from attacks.engine.run_state import Runs, collect
 from attacks.engine.validation import Task, refuse
 from attacks.result import AttackResult
+from scd.seeds import stream_key
 
 
 class ARTRuns(RestartedAttack):

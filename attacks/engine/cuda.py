@@ -16,9 +16,10 @@ import torch
 from numpy.typing import NDArray
 
 from attacks.engine import numba_kernels
-from attacks.engine.rng import _TILE, fill_noise, stream_key
+from attacks.engine.rng import _TILE, fill_noise
 from attacks.engine.run_state import Selection
 from attacks.engine.validation import Task
+from scd.seeds import stream_key
 
 _MOST_ROWS = 16384  # of one question: longer ones gain nothing
 _BLOCK_BYTES = 1 << 30  # of a question's rows and what a model makes of them, on the device

@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 from attacks.engine import numba_kernels
 from attacks.engine.bisection import BoundarySearch
 from attacks.engine.checkpoint import Journal
-from attacks.engine.rng import fill_noise, stream_key
+from attacks.engine.rng import fill_noise
 from attacks.engine.run_state import Runs, Selection
 from attacks.engine.validation import Task
 from attacks.result import ALREADY_WRONG, BUDGET_SPENT, NO_START
+from scd.seeds import stream_key
 
 START_TOLERANCE = 1e-3
 """A noise start is first brought to the boundary along a straight line, to this share of its distance (as in ART)."""

@@ -9,10 +9,7 @@ from the Box-Muller transform in float32. Logarithm, sine and cosine are polynom
 Cephes library, error below 2e-7) because these vectorise, and because a C library's would differ between machines.
 """
 
-import hashlib
-
 import numpy as np
-from numpy.typing import NDArray
 
 from scd.numba_cache import njit
 
@@ -36,22 +33,6 @@ _QUARTER_TURN = F32(np.pi / 4)
 _ANGLE_BITS, _SWAP_BIT, _SIGN_BIT = np.int32(0x00FFFFFF), np.int32(1 << 24), np.int32(1 << 25)
 _S0, _S1, _S2 = F32(-1.9515295891e-4), F32(8.3321608736e-3), F32(-1.6666654611e-1)
 _C0, _C1, _C2 = F32(2.443315711809948e-5), F32(-1.388731625493765e-3), F32(4.166664568298827e-2)
-
-
-def stream_key(*names: int | str) -> NDArray[np.uint64]:
-    """Key of a stream of rows, from whatever names it: the seed, the example, the restart, the purpose.
-
-    Parameters
-    ----------
-    *names : int or str
-        Any integers (negative and large ones too) and strings; their order counts.
-
-    Returns
-    -------
-    key : ndarray of uint64, shape (2,)
-    """
-    text = repr([name if isinstance(name, str) else int(name) for name in names])
-    return np.frombuffer(hashlib.blake2b(text.encode(), digest_size=16).digest(), dtype="<u8").astype(np.uint64)
 
 
 @njit(nogil=True, inline="always")

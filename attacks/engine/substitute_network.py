@@ -1,7 +1,6 @@
 """The substitute of a black-box target: a small ReLU network whose gradients are known."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from functools import partial
 from itertools import pairwise
 from typing import Any
@@ -11,8 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from attacks.engine.rng import stream_key
 from attacks.oracle import DEFAULT_MEMORY, rows_within
+from scd.devices import one_torch_thread
+from scd.seeds import stream_key
 
 OPTIMIZERS: dict[str, tuple[int, Callable[..., torch.optim.Optimizer]]] = {
     "sgd": (200, partial(torch.optim.SGD, lr=0.01, momentum=0.9)),
@@ -25,35 +25,6 @@ def torch_generator(seed: int, *names: int | str) -> torch.Generator:
     """Return a generator on the CPU whose draws depend on `seed` and `names` alone, whatever the device of the work."""
     key = stream_key(seed, "substitute", *names)
     return torch.Generator().manual_seed(int(key[0] >> np.uint64(1)))
-
-
-def resolve_device(owner: str, device: str) -> torch.device:
-    """Return the torch device that "auto", "cpu" or "cuda" means.
-
-    Raises
-    ------
-    ValueError
-        If it is none of these, or CUDA is asked for and absent.
-    """
-    present = torch.cuda.is_available()
-    allowed = "one of 'auto', 'cpu', 'cuda'" if present else "'auto' or 'cpu', for torch finds no CUDA device"
-    if device not in (("auto", "cpu", "cuda") if present else ("auto", "cpu")):
-        raise ValueError(f"The 'device' parameter of {owner} must be {allowed}. Got {device!r} instead.")
-    return torch.device("cuda" if present and device != "cpu" else "cpu")
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Keep torch on one thread: products this small gain little by more, and lose 30-fold where the cores are busy.
-
-    The order of its sums, and so every digit, then depends on no number of threads.
-    """
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 class SubstituteNetwork:
@@ -87,7 +58,7 @@ class SubstituteNetwork:
         # not of the memory budget: in blocks of another size the gradients would be rounded in another way
         self._block_rows = rows_within(DEFAULT_MEMORY, n_features)
 
-    @one_thread()
+    @one_torch_thread()
     def train(self, rows: NDArray[np.float32], labels: NDArray[Any], epochs: int, turn: int) -> None:
         """Train further with a fresh optimiser; number `turn` names the order of the batches.
 
@@ -110,7 +81,7 @@ class SubstituteNetwork:
                 nn.functional.cross_entropy(logits, y[batch].to(self.device)).backward()
                 optimizer.step()
 
-    @one_thread()
+    @one_torch_thread()
     def labels(self, rows: NDArray[np.float32]) -> NDArray[np.int64]:
         """(n,) label of the larger output for (n, d) rows."""
         with torch.no_grad():
@@ -134,7 +105,7 @@ class SubstituteNetwork:
         names = self.network.state_dict()
         self.network.load_state_dict({name: torch.from_numpy(arrays[f"network.{name}"].copy()) for name in names})
 
-    @one_thread()
+    @one_torch_thread()
     def _signs(self, rows: NDArray[np.float32], labels: NDArray[Any], loss: bool) -> NDArray[np.float32]:
         signs, done = np.empty_like(rows), 0
         for x, y in self._blocks(rows, labels):

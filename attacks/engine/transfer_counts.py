@@ -7,15 +7,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from attacks.engine.rng import stream_key
 from attacks.engine.validation import Task
 from attacks.oracle import MemberOracle
 from attacks.result import ALREADY_WRONG, NO_START, AttackResult
+from scd.seeds import stream_key
+from scd.statistics import bootstrap
 
 Arrays = dict[str, NDArray[Any]]
 
 _MOST_MEMBERS = 2**20  # a pair's number, which names its random streams, is the point's number times this + the member
-_RESAMPLES = 10_000
 
 
 @dataclass(frozen=True)
@@ -181,12 +181,8 @@ def mean_interval(values: NDArray[np.float64]) -> tuple[float, float, float]:
     NaN where there are no values; the interval is NaN for fewer than two.
     """
     values = values[np.isfinite(values)]
-    if len(values) < 2:
-        return (float(values[0]) if len(values) else float("nan")), float("nan"), float("nan")
     generator = np.random.Generator(np.random.PCG64(stream_key("bootstrap", len(values)).tolist()))
-    means = values[generator.integers(0, len(values), (_RESAMPLES, len(values)))].mean(axis=1)
-    low, high = np.percentile(means, [2.5, 97.5])
-    return float(values.mean()), float(low), float(high)
+    return bootstrap(values, "mean", generator)
 
 
 def _share(part: NDArray[Any], whole: NDArray[Any]) -> NDArray[np.float64]:

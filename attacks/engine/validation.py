@@ -1,6 +1,5 @@
 """Checks of what a user gives to an attack: every refusal is one sentence with what, where, allowed, got."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-_UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
+from scd.devices import parse_bytes
 
 
 class Described(str):
@@ -78,16 +77,7 @@ def check_bool(owner: str, name: str, value: Any) -> bool:
 
 def check_memory(owner: str, name: str, value: Any) -> int:
     """Return a memory size in bytes from an int or a text such as '256MiB'."""
-    allowed = "a positive number of bytes, as an int or a text such as '256MiB'"
-    size = 0.0
-    if isinstance(value, (int, np.integer)) and not isinstance(value, bool):
-        size = float(value)
-    elif isinstance(value, str):
-        match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMG]?I?B)?\s*", value.upper())
-        size = float(match[1]) * _UNITS[match[2] or "B"] if match else 0.0
-    if size < 1:
-        raise refuse(owner, name, allowed, value)
-    return int(size)
+    return parse_bytes(value, owner, name)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,6 @@
 """Synonyms of a word: its neighbours in the space of counter-fitted vectors (Mrkšić et al. 2016)."""
 
 import gzip
-import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ import numpy as np
 
 from attacks.engine.checkpoint import load_state, save_state
 from attacks.text.neighbours import nearest_neighbours, read_vectors
+from scd.files import file_sha256
 
 VECTORS = "counter-fitted-vectors.txt"
 LISTS = "counterfitted_neighbors.json.gz"
@@ -67,12 +67,6 @@ def find_synonyms(synonyms: str, data_dir: str | Path) -> Path:
     )
 
 
-def checksum(path: Path) -> str:
-    """SHA-256 of a file, hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def load_synonyms(path: Path, most: int, threshold: float, outputs_dir: str | Path, verbose: bool = False) -> Synonyms:
     """Read synonyms from vectors (``.txt``) or from given lists (``.json``, ``.json.gz``).
 
@@ -95,7 +89,7 @@ def load_synonyms(path: Path, most: int, threshold: float, outputs_dir: str | Pa
     ValueError
         If the file is damaged or of another format.
     """
-    sha256 = checksum(path)
+    sha256 = file_sha256(path)
     if path.name.endswith((".json", ".json.gz")):
         return _given(path, most, sha256)
     words, ids, cosines = _searched(path, most, sha256, Path(outputs_dir) / "prepared", verbose)

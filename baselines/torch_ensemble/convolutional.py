@@ -20,9 +20,8 @@ from baselines.torch_ensemble.checkpoint import Checkpoint
 from baselines.torch_ensemble.forward import StackedNetworks
 from baselines.torch_ensemble.layers import VoteNetwork
 from baselines.torch_ensemble.training import Training, train_votes
-from scd.devices import resolve_device
+from scd.devices import parse_bytes, resolve_device
 from scd.ensemble import Progress, VoteEnsemble
-from scd.memory import parse_bytes
 from scd.smooth import share_of_logits
 from scd.storage import Vote
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from baselines.workers.pool import vote_seed
+from scd.seeds import vote_seed
 from scd.storage import Vote
 
 PACKAGES = ("tensorflow", "tf_keras", "larq")

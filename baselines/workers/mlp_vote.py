@@ -9,7 +9,7 @@ from sklearn.base import clone
 from sklearn.neural_network import MLPClassifier
 from threadpoolctl import threadpool_limits
 
-from baselines.workers.pool import vote_seed
+from scd.seeds import vote_seed
 from scd.storage import Vote
 
 

@@ -10,17 +10,10 @@ from joblib import Parallel, delayed, effective_n_jobs, parallel_config
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
-from scd.seeds import seed_for
-
 if TYPE_CHECKING:
     from scd.ensemble import Progress
 
 T = TypeVar("T")
-
-
-def vote_seed(root_seed: int, vote: int) -> int:
-    """The 32-bit seed of a vote, which scikit-learn's ``random_state`` accepts; depends on these two numbers alone."""
-    return seed_for(root_seed, "vote", vote) % 2**32
 
 
 def train_in_parallel(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -11,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.loading.cache import Arrays
+from scd import files
 
 
 def check_fixed_classes(classes: Iterable[Any], names: tuple[str, str], dataset: str) -> None:
@@ -35,8 +35,7 @@ def file_sha256(path: Path) -> str:
         If it cannot be read.
     """
     try:
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return files.file_sha256(path)
     except OSError as error:
         raise ValueError(f"{path} cannot be read ({error.strerror}); change its permissions.") from None
 

@@ -6,21 +6,20 @@ or in the outputs folder nothing else is needed; otherwise it is made, and kept 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-import uuid
 import warnings
 import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from data.dataset import class_counts
+from scd.files import atomic_file, file_sha256, write_json
 
 Arrays = dict[str, NDArray[Any]]
 REQUIRED = ("x_train", "y_train", "x_test", "y_test")
@@ -103,7 +102,7 @@ def load_or_make(
 def _read(path: Path, check: Callable[[Arrays], None] | None) -> tuple[Arrays, dict[str, Any]]:
     """Arrays of a prepared file and what is known of it; raises _Unusable."""
     try:
-        sha256 = _file_sha256(path)
+        sha256 = file_sha256(path)
         expected, notes = _expected_sha256(path.with_suffix(".json"))
         if expected is not None and expected != sha256:
             raise _Unusable(f"is damaged (its sha256 is {sha256[:12]}…, its checksum file says {expected[:12]}…)")
@@ -171,31 +170,19 @@ def _keep(name: str, folders: list[Path], arrays: Arrays, source: str) -> dict[s
 
 def _write(folder: Path, name: str, arrays: Arrays, source: str) -> str:
     """Write ``<name>.npz`` and ``<name>.json`` whole or not at all; return the sha256 of the npz."""
-    mark = f".{name}.{uuid.uuid4().hex}"
-    npz, note = folder / f"{mark}.npz.tmp", folder / f"{mark}.json.tmp"
-    try:
+    with atomic_file(folder / f"{name}.npz") as npz:
         _write_npz(npz, arrays)
-        sha256 = _file_sha256(npz)
+        sha256 = file_sha256(npz)
         counts = {split: class_counts(arrays[f"y_{split}"]) for split in ("train", "test")}
         about = {"file": f"{name}.npz", "sha256": sha256, "source": source, "counts": counts}
-        note.write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
         # The checksum first: killed in between, the next run finds no file or a damaged one, never an unverified one.
-        os.replace(note, folder / f"{name}.json")
-        os.replace(npz, folder / f"{name}.npz")
-    finally:
-        for rest in (npz, note):
-            rest.unlink(missing_ok=True)
+        write_json(folder / f"{name}.json", about, indent=2)
     return sha256
 
 
-def _write_npz(path: Path, arrays: Arrays) -> None:
-    """Like numpy.savez, but closes its file when the disk is full; without times, so the same arrays give one file."""
-    with open(path, "xb") as file, zipfile.ZipFile(file, "w") as archive:
+def _write_npz(file: BinaryIO, arrays: Arrays) -> None:
+    """Like numpy.savez, but without times, so the same arrays give one file."""
+    with zipfile.ZipFile(file, "w") as archive:
         for key, array in arrays.items():
             with archive.open(f"{key}.npy", "w", force_zip64=True) as member:
                 np.save(member, np.ascontiguousarray(array), allow_pickle=False)
-
-
-def _file_sha256(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import uuid
 import warnings
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from data.dataset import content_checksum
 from data.loading.folder import HOW_TO_SET
 from data.text.glove_text import MEMBER, members, read_glove
 from data.text.vectors import WordVectors
+from scd.files import atomic_file, write_json, write_text
 
 PAPER = "glove.6B.200d"
 SOURCE = "https://nlp.stanford.edu/projects/glove/"
@@ -138,13 +138,7 @@ def _kept(stem: Path, about: dict[str, Any]) -> tuple[tuple[str, ...], NDArray[n
 
 def _keep(stem: Path, facts: dict[str, Any], words: tuple[str, ...], table: NDArray[np.float32]) -> None:
     """Write the three files, each whole or not at all, the one that vouches for the others last."""
-    mark = stem.with_name(f".{stem.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        with open(mark, "wb") as file:
-            np.save(file, table, allow_pickle=False)
-        os.replace(mark, f"{stem}.npy")
-        for ending, content in ((".txt", "\n".join(words)), (".json", json.dumps(facts, indent=2) + "\n")):
-            mark.write_bytes(content.encode())
-            os.replace(mark, f"{stem}{ending}")
-    finally:
-        mark.unlink(missing_ok=True)
+    with atomic_file(f"{stem}.npy") as file:
+        np.save(file, table, allow_pickle=False)
+    write_text(f"{stem}.txt", "\n".join(words))
+    write_json(f"{stem}.json", facts, indent=2)

@@ -10,8 +10,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from pipeline.config.build import NOT_ARGUMENTS, REQUIRED, SUBGROUPS, arguments, build, locate
 from pipeline.errors import UserError
-from scd.devices import resolve_device
-from scd.memory import parse_bytes
+from scd.devices import parse_bytes, resolve_device
 
 RULES = ("first", "random", "indices", "correct", "correct_for_all")
 

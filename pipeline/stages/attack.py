@@ -22,8 +22,9 @@ from pipeline.stages.fit import Fitted
 from pipeline.stages.points import choose, given_starts
 from pipeline.stages.text_score import label_function, score_function
 from pipeline.stages.timer import Clock
-from pipeline.store import key_of, locked, seal, sealed, sweep, write_json
+from pipeline.store import key_of, locked, seal, sealed, sweep
 from pipeline.text_records import verified_texts, write_text_records
+from scd.files import write_json
 
 ABILITIES = {
     "label": "predict",

@@ -11,7 +11,8 @@ import numpy as np
 
 from pipeline.stages.fit import Fitted
 from pipeline.stages.inputs import inputs_for
-from pipeline.store import key_of, locked, read_json, write_json
+from pipeline.store import key_of, locked, read_json
+from scd.files import write_json
 
 _ROWS = 4096
 

@@ -21,7 +21,8 @@ from pipeline.provenance import provenance
 from pipeline.run_log import BEGUN, command
 from pipeline.stages.inputs import inputs_for
 from pipeline.stages.timer import Clock
-from pipeline.store import file_sha256, key_of, locked, read_json, sweep, write_json, write_yaml
+from pipeline.store import key_of, locked, read_json, sweep, write_yaml
+from scd.files import file_sha256, write_json
 from scd.storage import Vote, load_votes, save_votes
 
 

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pipeline.store import read_json, write_json
+from pipeline.store import read_json
+from scd.files import write_json
 
 _NOTED_EVERY = 5.0  # seconds
 

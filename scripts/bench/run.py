@@ -21,7 +21,7 @@ import numpy as np
 
 from pipeline.config.resolvers import data_folder
 from pipeline.provenance import provenance
-from pipeline.store import write_json
+from scd.files import write_json
 from scripts.bench.attacks import attack_rates
 from scripts.bench.cuda import on_card
 from scripts.bench.foolbox import foolbox_rates

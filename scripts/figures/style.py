@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from pipeline.store import write_bytes
+from scd.files import write_bytes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

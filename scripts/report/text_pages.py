@@ -11,7 +11,8 @@ from typing import Any
 
 import yaml
 
-from pipeline.store import sealed, write_bytes
+from pipeline.store import sealed
+from scd.files import write_bytes
 
 Row = dict[str, Any]
 

@@ -11,7 +11,8 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from pipeline.store import read_json, write_bytes
+from pipeline.store import read_json
+from scd.files import write_bytes
 from scripts.figures.style import Drawn, svg
 from scripts.tables.cells import Cell, Made
 

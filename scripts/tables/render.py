@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipeline.store import write_bytes
+from scd.files import write_bytes
 
 
 def write_table(folder: Path, name: str, title: str, cells: pd.DataFrame, notes: list[str]) -> None:

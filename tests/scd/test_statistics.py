@@ -28,3 +28,11 @@ def test_too_few_points_have_no_interval():
     value, low, high = bootstrap(np.array([2.5]), "mean")
     assert value == 2.5
     assert np.isnan([low, high]).all()
+
+
+def test_the_resamples_are_the_generators():
+    values = np.random.default_rng(3).normal(size=40)
+    one, other, same = (bootstrap(values, "mean", np.random.default_rng(seed)) for seed in (1, 2, 1))
+    assert one == same
+    assert one[0] == other[0]
+    assert one[1:] != other[1:]

@@ -38,7 +38,7 @@ import pytest
         ("+scale.foo=1", r"scale\.foo is not a known key"),
         ("model.step_output=1e-9", r"'step_output' parameter .* Got 1e-09"),
         ("device=tpu", r"'device' parameter must be 'auto', 'cpu' or 'cuda'\. Got 'tpu'"),
-        ("memory_budget=lots", r"'memory_budget' parameter must be a positive number of bytes .* Got 'lots'"),
+        ("memory_budget=lots", r"'memory_budget' parameter must be a positive number of bytes, .* Got 'lots'"),
         ("verbose=loud", r"verbose must be true or false\. Got 'loud'"),
         ("model._target_=scd.Missing", r"model\._target_=scd\.Missing cannot be imported"),
         ("model._target_=nowhere", r"model\._target_ must name a class or function"),
