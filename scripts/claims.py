@@ -1,38 +1,22 @@
-"""The paper's claims, one a row, each with what our runs say of it: holds, fails, open, not tested."""
+"""The paper's claims, one a row, each with the verdict of our runs: holds, fails, open, not tested."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
+from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
-import yaml
 
 from pipeline.config.resolvers import at_most
-from scripts.claim_tests import (
-    FAILS,
-    HOLDS,
-    OPEN,
-    Verdict,
-    accuracy,
-    against_the_best,
-    against_the_best_by_least,
-    distances,
-    greater,
-    paired,
-    untested,
-)
-from scripts.claims_text import (
-    hundred_votes_lower,
-    keeps_most_accuracy,
-    keeps_most_accuracy_by_votes,
-    keeps_most_accuracy_soft,
-)
+from scd.statistics import bootstrap
 from scripts.figures.substitute import figure2
 from scripts.figures.votes import figure1
-from scripts.results import examples
-from scripts.tables.cells import Store, largest, where
-from scripts.tables.distances import of_table_5
+from scripts.results import Results
+from scripts.tables.cells import largest, where
+from scripts.tables.distances import of_table_5, protocol, runs_on_the_same_points
+from scripts.tables.text import MAIN, find_run
+from scripts.tables.text import SIGN as TEXT_SIGN
 from scripts.tables.transfer import LITERAL, table6
 
 SIGN = ("scd01", "scdce", "scdcebnn")
@@ -41,12 +25,86 @@ COMPARABLE = 5.0
 """Accuracies, per cent, that differ by no more are called comparable."""
 SIMILAR = 1.5
 """Distances with a ratio of no more are called similar."""
+TEXTS = "mr"
+"""The set of Table 7 whose documents are all those of the paper."""
+TEXT_BASELINES = ("wordcnn", "mlp", "bnn", "rf")
+
+HOLDS, FAILS, OPEN, UNTESTED = "holds", "fails", "open", "not tested"
 
 
-def comparable_accuracy(store: Store) -> Verdict:
+@dataclass(frozen=True)
+class Verdict:
+    """What the runs say of a claim, and the number behind it."""
+
+    verdict: str
+    """"holds", "fails", "open" (the interval does not decide) or "not tested"."""
+    number: str
+
+
+def untested(what: str) -> Verdict:
+    """Nothing was run that could decide; `what` names what is lacking."""
+    return Verdict(UNTESTED, what)
+
+
+def greater(difference: np.ndarray, words: str) -> Verdict:
+    """Whether the mean of `difference`, one value a point, is above zero: by its 95 % bootstrap interval."""
+    mean, low, high = bootstrap(difference, "mean")
+    verdict = HOLDS if low > 0 else FAILS if high < 0 else OPEN
+    return Verdict(verdict, f"{words} {mean:+.2f} ({low:+.2f} to {high:+.2f}; {len(difference)} points)")
+
+
+def distances(results: Results, model: str, attack: str) -> pd.Series:
+    """Minimum L2 of each attacked point under Table 2's protocol, by index; empty where it was not run."""
+    found = protocol(results, model, attack)
+    if not len(found):
+        return pd.Series(dtype=np.float64)
+    return results.distances(largest(found)).dropna()
+
+
+def paired(first: pd.Series, second: pd.Series) -> np.ndarray:
+    """First minus second at the points that both have."""
+    both = pd.concat([first, second], axis=1, join="inner").to_numpy(dtype=np.float64)
+    return both[:, 0] - both[:, 1]
+
+
+def against_the_best(results: Results, model: str, rivals: tuple[str, ...], attack: str) -> Verdict:
+    """Whether `model` has greater distances than the most robust of `rivals`, at the points they have in common."""
+    found = {each: distances(results, each, attack) for each in (model, *rivals)}
+    return _against_the_best(found, model, f"attack={attack}")
+
+
+def against_the_best_by_least(results: Results, model: str, rivals: tuple[str, ...]) -> Verdict:
+    """The same where each point's distance is the least that any of the black-box attacks on its model found."""
+    runs = {each: runs_on_the_same_points(results, each, also_white=False) for each in (model, *rivals)}
+    found = {
+        each: pd.concat([results.distances(run) for run in of_it], axis=1).min(axis=1).dropna()
+        for each, of_it in runs.items()
+        if of_it
+    }
+    numbers = ", ".join(f"{each} {len(runs[each])}" for each in found)
+    verdict = _against_the_best(found, model, "black-box attacks")
+    return verdict if verdict.verdict == UNTESTED else Verdict(verdict.verdict, f"{verdict.number}; attacks: {numbers}")
+
+
+def _against_the_best(found: dict[str, pd.Series], model: str, under: str) -> Verdict:
+    ours = found.pop(model, pd.Series(dtype=np.float64))
+    theirs = {rival: values for rival, values in found.items() if len(paired(ours, values)) >= 2}
+    if not theirs:
+        return untested(f"{model} and a rival under {under} on the same points")
+    best = max(theirs, key=lambda rival: theirs[rival].mean())
+    return greater(paired(ours, theirs[best]), f"{model} − {best}, the best of {len(theirs)} rivals:")
+
+
+def accuracy(results: Results, dataset: str, model: str) -> float | None:
+    """Test accuracy of the largest ensemble, per cent."""
+    found = where(results.evaluations, dataset=dataset, model=model, voting="hard")
+    return None if not len(found) else 100 * float(found.loc[found["n_votes"].idxmax(), "accuracy_ensemble"])
+
+
+def comparable_accuracy(results: Results) -> Verdict:
     """scd01 against the better of mlp and bnn."""
-    ours = accuracy(store, "cifar10", "scd01")
-    rivals = {m: a for m in ("mlp", "bnn") if (a := accuracy(store, "cifar10", m)) is not None}
+    ours = accuracy(results, "cifar10", "scd01")
+    rivals = {m: a for m in ("mlp", "bnn") if (a := accuracy(results, "cifar10", m)) is not None}
     if ours is None or not rivals:
         return untested("fits of scd01 and of mlp or bnn")
     best = max(rivals, key=lambda model: rivals[model])
@@ -54,44 +112,42 @@ def comparable_accuracy(store: Store) -> Verdict:
     return Verdict(HOLDS if ours >= rivals[best] - COMPARABLE else FAILS, number)
 
 
-def highest_distortion(store: Store) -> Verdict:
+def highest_distortion(results: Results) -> Verdict:
     """HopSkipJump: scd01 against the most robust rival."""
-    return against_the_best(store, "scd01", RIVALS, "hsj")
+    return against_the_best(results, "scd01", RIVALS, "hsj")
 
 
-def highest_under_black_boxes(store: Store) -> Verdict:
+def highest_under_black_boxes(results: Results) -> Verdict:
     """The same where every point's distance is the least of all black-box attacks that were run on the model."""
-    return against_the_best_by_least(store, "scd01", RIVALS)
+    return against_the_best_by_least(results, "scd01", RIVALS)
 
 
-def highest_under_white_box(store: Store) -> Verdict:
+def highest_under_white_box(results: Results) -> Verdict:
     """The same under the white-box attack."""
-    return against_the_best(store, "scd01", RIVALS, "whitebox")
+    return against_the_best(results, "scd01", RIVALS, "whitebox")
 
 
-def binary_weights_win(store: Store) -> Verdict:
+def binary_weights_win(results: Results) -> Verdict:
     """scdcebnn against scd01 and scdce."""
-    return against_the_best(store, "scdcebnn", ("scd01", "scdce"), "hsj")
+    return against_the_best(results, "scdcebnn", ("scd01", "scdce"), "hsj")
 
 
-def bnn_like_mlp(store: Store) -> Verdict:
+def bnn_like_mlp(results: Results) -> Verdict:
     """Ratio of the mean distances of bnn and mlp."""
-    return _similar({model: distances(store, model, "hsj") for model in ("bnn", "mlp")})
+    return _similar({model: distances(results, model, "hsj") for model in ("bnn", "mlp")})
 
 
-def quantizers_alike(store: Store) -> Verdict:
+def quantizers_alike(results: Results) -> Verdict:
     """bnn with each of Larq's quantizers, whether or not conf/ has it as its default."""
-    runs = where(store.all_attacks, dataset="cifar10", model="bnn", attack="hsj", norm="l2", start="noise")
-    configs = [yaml.safe_load((Path(path) / "config.yaml").read_text()) for path in runs.get("path", ())]
-    runs = runs.assign(quantizer=[config["model"]["input_quantizer"] for config in configs])
-    kinds = dict(list(runs.groupby("quantizer")))
+    runs = where(results.all_attacks, dataset="cifar10", model="bnn", attack="hsj", norm="l2", start="noise")
+    kinds = dict(list(runs.groupby("input_quantizer"))) if len(runs) else {}
     if len(kinds) < 2:
         return untested(f"HopSkipJump on two or more quantizers; there is {', '.join(kinds) or 'none'}")
     votes = set.intersection(*(set(of_kind["n_votes"]) for of_kind in kinds.values()))
     if not votes:
         return untested("ensembles of the same number of votes")
     chosen = {name: largest(where(of_kind, n_votes=max(votes))) for name, of_kind in kinds.items()}
-    found = pd.concat({name: examples(run["path"])["l2"] for name, run in chosen.items()}, axis=1).dropna()
+    found = pd.concat({name: results.distances(run) for name, run in chosen.items()}, axis=1).dropna()
     return _similar({name: found[name] for name in chosen}, f" of {max(votes):.0f} votes, {len(found)} points")
 
 
@@ -104,14 +160,14 @@ def _similar(found: dict[str, pd.Series], of: str = "") -> Verdict:
     return Verdict(HOLDS if ratio <= SIMILAR else FAILS, f"{number}{of}; similar: a ratio of at most {SIMILAR}")
 
 
-def same_ranking(store: Store) -> Verdict:
+def same_ranking(results: Results) -> Verdict:
     """Table 3's order: scd01, rf, lenet, mlp."""
     order = ("scd01", "rf", "lenet", "mlp")
-    iterations = at_most(10, store.caps.get("max_iter"))
+    iterations = at_most(10, results.caps.get("max_iter"))
     means = {}
     for model in order:
         of_hsj = {"attack": "hsj", "norm": "l2", "start": "given", "points_rule": "first"}
-        found = where(store.attacks, dataset="cifar10", model=model, max_iter=iterations, **of_hsj)
+        found = where(results.attacks, dataset="cifar10", model=model, max_iter=iterations, **of_hsj)
         if len(found):
             means[model] = float(largest(found)["l2_mean"])
     if len(means) < len(order):
@@ -120,9 +176,9 @@ def same_ranking(store: Store) -> Verdict:
     return Verdict(HOLDS if sorted(means, key=lambda m: -means[m]) == list(order) else FAILS, number)
 
 
-def grows_with_votes(store: Store) -> Verdict:
+def grows_with_votes(results: Results) -> Verdict:
     """What the votes beyond the first add to the distance: scd01 against mlp, bnn and rf."""
-    data = figure1(store).data
+    data = figure1(results).data
     gains = {}
     for model, rows in data.groupby("model") if len(data) else []:
         if len(rows) > 1:
@@ -136,20 +192,20 @@ def grows_with_votes(store: Store) -> Verdict:
     )
 
 
-def more_hidden_nodes(store: Store) -> Verdict:
+def more_hidden_nodes(results: Results) -> Verdict:
     """Table 5: 64 nodes against 20, on the same points."""
     of_hsj = {"attack": "hsj", "norm": "l2", "start": "noise"}
-    runs = where(store.all_attacks, dataset="cifar10", model="scd01", as_in_table5=True, **of_hsj)
+    runs = where(results.all_attacks, dataset="cifar10", model="scd01", as_in_table5=True, **of_hsj)
     pair = [of_table_5(runs, nodes) for nodes in (64, 20)]
     if not all(len(found) for found in pair):
         return untested("Table 5 for 20 and 64 hidden nodes")
-    difference = paired(*(examples(largest(found)["path"])["l2"].dropna() for found in pair))
+    difference = paired(*(results.distances(largest(found)).dropna() for found in pair))
     return greater(difference, "64 − 20 nodes:") if len(difference) > 1 else untested("two common points in Table 5")
 
 
-def lowest_transfer(store: Store) -> Verdict:
+def lowest_transfer(results: Results) -> Verdict:
     """Table 6, the paper's count: the intervals of the largest of the sign networks and of the least of the rivals."""
-    cells = table6(store)[1]
+    cells = table6(results)[1]
     found = cells[(cells["row"] == LITERAL) & cells.get("ours", pd.Series(dtype=float)).notna()].set_index("model")
     ours, rivals = found[found.index.isin(SIGN)], found[found.index.isin(RIVALS)]
     if not len(ours) or not len(rivals):
@@ -161,9 +217,9 @@ def lowest_transfer(store: Store) -> Verdict:
     return Verdict(verdict, number)
 
 
-def substitute_needs_more(store: Store) -> Verdict:
+def substitute_needs_more(results: Results) -> Verdict:
     """Figure 2 at epsilon 1/8: scd01 keeps more accuracy than mlp and bnn."""
-    data = figure2(store).data
+    data = figure2(results).data
     at = data[data["epsilon"] == 0.125].set_index("model")["accuracy"] if len(data) else pd.Series(dtype=float)
     rivals = at[at.index.isin(("mlp", "bnn"))]
     if "scd01" not in at or not len(rivals):
@@ -172,9 +228,9 @@ def substitute_needs_more(store: Store) -> Verdict:
     return Verdict(HOLDS if at["scd01"] > rivals.max() else FAILS, f"at epsilon 1/8: {number}")
 
 
-def noise_is_harmless(store: Store) -> Verdict:
+def noise_is_harmless(results: Results) -> Verdict:
     """Figure 2's dashed lines at epsilon 1/8."""
-    data = figure2(store).data
+    data = figure2(results).data
     if not len(data):
         return untested("attack=substitute")
     wide = data.pivot(index="model", columns="epsilon", values="noise_accuracy")
@@ -183,24 +239,71 @@ def noise_is_harmless(store: Store) -> Verdict:
     return Verdict(HOLDS if drop.max() <= COMPARABLE else FAILS, number)
 
 
-def ecg_is_significant(store: Store) -> Verdict:
+def ecg_is_significant(results: Results) -> Verdict:
     """scd01 against rf on PTB, paired; where only the stand-in was run this stays untested."""
     found = {}
     for dataset in ("ptb", "ecg200"):
-        pair = [where(store.attacks, dataset=dataset, model=m, attack="hsj", norm="l2") for m in ("scd01", "rf")]
+        pair = [where(results.attacks, dataset=dataset, model=m, attack="hsj", norm="l2") for m in ("scd01", "rf")]
         if all(len(rows) for rows in pair):
-            found[dataset] = paired(*(examples(largest(rows)["path"])["l2"].dropna() for rows in pair))
+            found[dataset] = paired(*(results.distances(largest(rows)).dropna() for rows in pair))
     if "ptb" in found:
         return greater(found["ptb"], "scd01 − rf:")
     if "ecg200" in found:
         other = greater(found["ecg200"], "scd01 − rf:")
-        return untested(f"PTB; on ECG200, another set, it {_said[other.verdict]}: {other.number}")
+        return untested(f"PTB; on ECG200, another set, it {other.verdict}: {other.number}")
     return untested("Table 8")
 
 
-_said = {HOLDS: "holds", FAILS: "fails", OPEN: "stays open"}
+def keeps_most_accuracy(results: Results) -> Verdict:
+    """As in the paper: the score of sign networks is a share of votes, that of the others a mean probability."""
+    return _against_rivals(results, "votes", "soft")
 
-CLAIMS: list[tuple[str, str, Callable[[Store], Verdict]]] = [
+
+def keeps_most_accuracy_by_votes(results: Results) -> Verdict:
+    """The score of all is a share of votes."""
+    return _against_rivals(results, "votes", "votes")
+
+
+def keeps_most_accuracy_soft(results: Results) -> Verdict:
+    """The score of all is a mean probability."""
+    return _against_rivals(results, "soft", "soft")
+
+
+def hundred_votes_lower(results: Results) -> Verdict:
+    """Adversarial accuracy of scd01 with 8 votes against that with 100."""
+    few, many = _survived(results, "scd01"), _survived(results, "scd01", n_votes=100)
+    if few is None or many is None:
+        return untested(f"dataset={TEXTS} model=scd01 attack=textfooler with 8 and with 100 votes")
+    return greater(100 * paired(few, many), "per cent of documents, 8 − 100 votes:")
+
+
+def _against_rivals(results: Results, score: str, rivals_score: str) -> Verdict:
+    """The most robust sign network against the most robust rival, document by document."""
+    ours, theirs = _best(results, TEXT_SIGN, score), _best(results, TEXT_BASELINES, rivals_score)
+    if ours is None or theirs is None:
+        lacking = f"a sign network, attack.score={score}, and a rival, attack.score={rivals_score}"
+        return untested(f"dataset={TEXTS} attack=textfooler for {lacking}")
+    words = f"per cent of documents, {ours[0]} − {theirs[0]}:"
+    return greater(100 * paired(ours[1], theirs[1]), words)
+
+
+def _best(results: Results, models: tuple[str, ...], score: str) -> tuple[str, pd.Series] | None:
+    found = {model: s for model in models if (s := _survived(results, model, score=score)) is not None}
+    best = max(found, key=lambda model: found[model].mean(), default=None)
+    return None if best is None else (best, found[best])
+
+
+def _survived(results: Results, model: str, **settings: object) -> pd.Series | None:
+    """1 for each document, by index, that is predicted rightly and survives the attack, else 0; None if never run."""
+    run = find_run(results, TEXTS, model, **{**MAIN, **settings})
+    if run is None:
+        return None
+    table = results.source.examples(run["folder"])
+    survived = (table["success"] == 0) & (table["reason"] != "already misclassified")
+    return survived.astype(np.float64)
+
+
+CLAIMS: list[tuple[str, str, Callable[[Results], Verdict]]] = [
     ("Table 1", "The accuracy of sign networks is comparable to MLP's and BNN's", comparable_accuracy),
     ("Table 2", "Under HopSkipJump sign networks need more distortion than every rival", highest_distortion),
     ("ours", "They still do under the best of all black-box attacks that were run", highest_under_black_boxes),
@@ -222,10 +325,10 @@ CLAIMS: list[tuple[str, str, Callable[[Store], Verdict]]] = [
 ]
 
 
-def claims_table(store: Store) -> pd.DataFrame:
+def claims_table(results: Results) -> pd.DataFrame:
     """A row per claim: ``where`` it stands in the paper, ``claim``, ``verdict``, ``number`` behind it."""
     rows = []
     for place, claim, test in CLAIMS:
-        found = test(store)
+        found = test(results)
         rows.append({"where": place, "claim": claim, "verdict": found.verdict, "number": found.number})
     return pd.DataFrame(rows)

@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.run_log import BEGUN, FAILED, RECORD
-from pipeline.store import is_locked, read_json, sealed
-from scd.files import file_sha256
-from scripts.results import read_yaml
+from pipeline.store import file_sha256, is_locked, read_json, sealed
+from scripts.records.settings import read_yaml
 
 FINISHED, RUNNING, STOPPED, FAILED_RUN, DAMAGED = "finished", "running", "stopped", "failed", "damaged"
 
@@ -31,12 +30,12 @@ class Entry:
     """What finishes or repeats it; '' where it is not known."""
 
 
-def fits(outputs: Path) -> list[Entry]:
+def fit_entries(outputs: Path) -> list[Entry]:
     """The fits, by name."""
     return [_fit(folder) for folder in _folders(outputs / "fits")]
 
 
-def attacks(outputs: Path) -> list[Entry]:
+def attack_entries(outputs: Path) -> list[Entry]:
     """The attacks, by name."""
     return [_attack(folder) for folder in _folders(outputs / "attacks")]
 

@@ -18,8 +18,8 @@ from pipeline.config.build import locate
 from pipeline.errors import UserError
 from pipeline.run_log import BEGUN, RECORD
 from pipeline.store import is_locked, read_json
-from scripts.inventory import DAMAGED, attacks, damaged_votes, fits, references, shown_size, size
-from scripts.results import read_yaml
+from scripts.inventory import DAMAGED, attack_entries, damaged_votes, fit_entries, references, shown_size, size
+from scripts.records.settings import read_yaml
 
 _DAY = 86_400.0  # seconds
 
@@ -35,7 +35,7 @@ def stale(outputs: Path) -> list[tuple[Path, str]]:
 
 def _fits(outputs: Path) -> Iterator[tuple[Path, str]]:
     known = references(outputs)
-    for entry in fits(outputs):
+    for entry in fit_entries(outputs):
         folder = entry.folder
         if is_locked(folder):
             continue
@@ -51,7 +51,7 @@ def _fits(outputs: Path) -> Iterator[tuple[Path, str]]:
 
 def _attacks(outputs: Path) -> Iterator[tuple[Path, str]]:
     known = references(outputs)
-    for entry in attacks(outputs):
+    for entry in attack_entries(outputs):
         folder = entry.folder
         if is_locked(folder):
             continue

@@ -1,108 +1,191 @@
-"""Copies the records of finished runs to where they can be committed, and renders tables, figures and report of them.
+"""Publishes finished runs: every number in a few tables, then the paper's tables, figures and report made of them.
 
-``make publish`` takes everything that a reader needs to check a number, and nothing that is not ours to publish or does
-not belong to the result: no weights, no texts, no pictures but of the embedded digits, no folders of the machine.
-Records of earlier calls stay, so that what was run at different times adds up. A fit has the same name whatever device
-it was trained on, and its votes differ a little: the record of the device that came first stays, and the attacks' own
-records say what they were run on.
+``make publish`` writes what a reader needs to check a number. It leaves out weights, texts and images (licences; the
+bundled digits are the exception) and machine-specific paths. Runs of earlier calls stay, so that what was run at
+different times adds up. A fit has the same name whatever device it was trained on, and its votes differ a little: the
+record of the device that came first stays, and the attacks' own records say what they were run on.
 """
 
 from __future__ import annotations
 
 import argparse
-import gzip
+import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import yaml
+import pandas as pd
 
-from pipeline.store import read_json, seal, sealed, write_yaml
-from scd.files import write_bytes, write_json
+from pipeline.store import read_json, write_bytes
+from scripts.records.publication import (
+    FILES,
+    RUNS,
+    SCALE,
+    Published,
+    csv_bytes,
+    in_order,
+    read_published,
+    recorded_scale,
+)
+from scripts.records.run_store import RunStore
+from scripts.records.settings import differing_settings
+from scripts.tables.cells import NOT_FLAT, Made
 from scripts.tables.write import render
 
 OURS_TO_SHOW = "digits"
-"""The data set whose pictures may be published: it comes with scikit-learn, under its licence."""
+"""The data set whose images may be published: it comes with scikit-learn, under its licence."""
 
 _FOLDERS = ("data_dir", "outputs_dir")
+_NAME = re.compile(r"[A-Za-z0-9_]+(-[A-Za-z0-9_]+)+-[0-9a-f]{16}")
+_DERIVED = ("data_notes", "attack_notes", "device", "folder")
+"""Columns of the readers that a publication keeps in its records."""
+
+RUN_COLUMNS = (
+    "run", "kind", "dataset", "model", "attack", "n_votes", "settings", "points", "metric", "value", "low", "high",
+    "paper", "shown_in", "converged", "as_configured", "seed", "scale", "device", "seconds", "commit", "dirty",
+    "method_version", "key", "fit", "command",
+)  # fmt: skip
 
 
 def publish(outputs: Path, to: Path) -> tuple[int, int, list[str]]:
-    """Copy the records of all fits and finished attacks in `outputs` to the folder `to`.
+    """Add the finished runs of the store `outputs` to the publication in the folder `to`.
 
     Returns
     -------
     fits, attacks : int
-        How many were copied.
+        How many were written.
     kept : list of str
         Fits left out, for their records are already there, of votes trained on another device.
     """
-    fits = [folder for folder in sorted((outputs / "fits").glob("*")) if any(folder.glob("evaluation_*.json"))]
-    kept = [folder for folder in fits if _other_device(folder, to / "fits" / folder.name)]
-    for folder in fits:
-        if folder not in kept:
-            _publish_fit(folder, to / "fits" / folder.name)
-    attacks = [folder for folder in sorted((outputs / "attacks").glob("*")) if sealed(folder)[0] is not None]
-    for folder in attacks:
-        _publish_attack(folder, to / "attacks" / folder.name)
-    return len(fits) - len(kept), len(attacks), [folder.name for folder in kept]
+    old, source = read_published(to), RunStore(outputs)
+    evaluations, attacks = source.evaluations(), source.attacks()
+    fits = [run for run in dict.fromkeys(evaluations.get("folder", [])) if _may_be_read(outputs / "fits" / run)]
+    kept = [run for run in fits if _other_device(source.record(run), old.records.get(run))]
+    fits = [run for run in fits if run not in kept]
+    attacked = [run for run in attacks.get("folder", []) if _may_be_read(outputs / "attacks" / run)]
+    new = Published(records={run: _published_record(source.record(run)) for run in [*fits, *attacked]})
+    new.tables["evaluations"] = _numbers(evaluations, fits)
+    new.tables["attacks"] = _numbers(attacks, attacked)
+    new.tables["votes"] = _joined((run, _votes(outputs / "fits" / run)) for run in fits)
+    new.tables["examples"] = _joined((run, source.examples(run).reset_index()) for run in attacked)
+    new.tables["traces"] = _joined((run, curve) for run in attacked if len(curve := source.curve(run)))
+    for name in ("transfer", "pairs", "curve", "levels"):
+        there = [run for run in attacked if (outputs / "attacks" / run / f"{name}.csv").is_file()]
+        new.tables[name] = _joined((run, source.table(run, name)) for run in there)
+    for run in attacked:
+        pictures = source.adversarials(run) if run.startswith(f"{OURS_TO_SHOW}-") else None
+        if pictures is not None:
+            new.pictures[run] = pictures
+    new.tables["runs"] = pd.DataFrame([*_fit_rows(new), *_attack_rows(new)], columns=list(RUN_COLUMNS))
+    old.updated(new).write(to)
+    return len(fits), len(attacked), kept
 
 
-def _other_device(folder: Path, to: Path) -> bool:
-    """Whether `to` holds the record of the same fit trained on another kind of device."""
-    ours, theirs = ([_device(path) for path in sorted(each.glob("votes_*.json"))[:1]] for each in (folder, to))
-    return bool(theirs) and ours != theirs
+def _may_be_read(folder: Path) -> bool:
+    """Whether a folder of the store has a plain name and neither is a link nor holds one."""
+    return bool(_NAME.fullmatch(folder.name)) and not any(path.is_symlink() for path in (folder, *folder.iterdir()))
 
 
-def _device(path: Path) -> str:
-    """``cpu`` or ``cuda``, of a shard's record."""
-    return str(read_json(path)["provenance"]["device"]).split(" ")[0]
+def _other_device(ours: dict[str, Any], theirs: dict[str, Any] | None) -> bool:
+    """Whether the published record is of the same fit trained on another kind of device: ``cpu`` or ``cuda``."""
+    if theirs is None:
+        return False
+    return len({str(record.get("device", "")).split(" ")[0].split(":")[0] for record in (ours, theirs)}) > 1
 
 
-def _publish_fit(folder: Path, to: Path) -> None:
-    """The evaluations, the configuration and the provenance of the first shard."""
-    to.mkdir(parents=True, exist_ok=True)
-    for path in folder.glob("evaluation_*.json"):
-        write_bytes(to / path.name, path.read_bytes())
-    _publish_config(folder, to)
-    for path in sorted(folder.glob("votes_*.json"))[:1]:
-        write_json(to / path.name, without_folders(read_json(path)))
+def _numbers(table: pd.DataFrame, runs: list[str]) -> pd.DataFrame:
+    """The rows of these runs, without what the records say."""
+    if not len(table):
+        return pd.DataFrame(columns=["run"])
+    table = table[table["folder"].isin(runs)].assign(run=lambda rows: rows["folder"])
+    return in_order(table.drop(columns=[name for name in _DERIVED if name in table]), ["run"])
 
 
-def _publish_attack(folder: Path, to: Path) -> None:
-    """Everything but pictures and texts; the trace, which is long, compressed."""
-    to.mkdir(parents=True, exist_ok=True)
-    facts = read_json(folder / "done.json")
-    names = []
-    for name in facts.pop("sha256"):
-        content = (folder / name).read_bytes()
-        if name == "trace.csv":
-            name, content = "trace.csv.gz", gzip.compress(content, mtime=0)
-        if name.endswith((".npz", ".jsonl")) and not folder.name.startswith(f"{OURS_TO_SHOW}-"):
-            continue
-        if name == "config.yaml":
-            _publish_config(folder, to)
-        elif name == "provenance.json":
-            write_json(to / name, without_folders(read_json(folder / name)))
-        else:
-            write_bytes(to / name, content)
-        names.append(name)
-    seal(to, names, facts)
+def _joined(tables: Iterator[tuple[str, pd.DataFrame]]) -> pd.DataFrame:
+    """Tables of several runs as one, with the run in front."""
+    parts = [in_order(table.assign(run=run), ["run"]) for run, table in tables]
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["run"])
 
 
-def _publish_config(folder: Path, to: Path) -> None:
-    config = yaml.safe_load((folder / "config.yaml").read_text())
-    for name in _FOLDERS:
-        for group in ("dataset", "attack"):
-            config.get(group, {}).pop(name, None)
-    write_yaml(to / "config.yaml", without_folders(config))
+def _votes(folder: Path) -> pd.DataFrame:
+    """Test accuracy of each vote, from the evaluation of the most votes by hard majority."""
+    found = [facts for path in folder.glob("evaluation_*.json") if isinstance(facts := read_json(path), dict)]
+    most = max(found, key=lambda facts: (facts.get("n_votes", 0), facts.get("voting") == "hard"), default={})
+    accuracies = most.get("accuracy_per_vote", [])
+    return pd.DataFrame({"vote": range(len(accuracies)), "accuracy": accuracies})
+
+
+def _fit_rows(new: Published) -> Iterator[dict[str, Any]]:
+    """A row per fit: the test accuracy of its largest ensemble, by hard majority where it was evaluated."""
+    for run, rows in new.tables["evaluations"].groupby("run"):
+        hard = rows[rows["voting"] == "hard"] if (rows["voting"] == "hard").any() else rows
+        best = hard.loc[hard["n_votes"].idxmax()]
+        yield {
+            **_common(str(run), best, new.records[str(run)]),
+            "kind": "fit", "attack": "none", "points": best["n_test"], "metric": "accuracy",
+            "value": best["accuracy_ensemble"], "seconds": best["fit_seconds"], "fit": str(run).rsplit("-", 1)[1],
+        }  # fmt: skip
+
+
+def _attack_rows(new: Published) -> Iterator[dict[str, Any]]:
+    for row in new.tables["attacks"].to_dict("records"):
+        run, record = row["run"], new.records[row["run"]]
+        gain = row.get("late_gain")
+        yield {
+            **_common(run, row, record),
+            "kind": "attack", "attack": row["attack"], "points": row["points"], **_headline(new, row),
+            "converged": gain <= NOT_FLAT if gain is not None and pd.notna(gain) else None,
+            "seconds": row["attack_seconds"], "fit": str(record.get("fit", "-")).rsplit("-", 1)[1],
+        }  # fmt: skip
+
+
+def _common(run: str, row: Any, record: dict[str, Any]) -> dict[str, Any]:
+    git, version = record.get("git") or {}, record.get("method_version")
+    return {
+        "run": run, "key": run.rsplit("-", 1)[1], "settings": differing_settings(record["config"]),
+        **{name: row[name] for name in ("dataset", "model", "n_votes", "as_configured", "seed", "scale")},
+        "device": record.get("device"), "commit": git.get("commit"), "dirty": git.get("dirty"),
+        "method_version": None if version is None else str(version), "command": record.get("command"),
+    }  # fmt: skip
+
+
+def _headline(new: Published, row: dict[str, Any]) -> dict[str, Any]:
+    """The number that stands for an attack, with its interval where it has one."""
+    run, attack = row["run"], row["attack"]
+    if attack == "transfer":
+        table = new.tables["transfer"]
+        found = table[(table["run"] == run) & (table["overshoot"] == 0)].iloc[0]
+        return {
+            "metric": "transfer_probability", "value": found["p_main"],
+            "low": found["p_main_low"], "high": found["p_main_high"],
+        }  # fmt: skip
+    if attack == "substitute":
+        table = new.tables["curve"]
+        rounds = table[(table["run"] == run) & (table["epsilon"] == 0.125)]
+        value = rounds["accuracy"].iloc[-1] if len(rounds) else None
+        return {"metric": "accuracy_at_epsilon_0.125", "value": value}
+    if pd.notna(row.get("adversarial_accuracy")):
+        return {"metric": "adversarial_accuracy", "value": row["adversarial_accuracy"]}
+    return {"metric": "l2_mean", "value": row["l2_mean"], "low": row["l2_mean_low"], "high": row["l2_mean_high"]}
+
+
+def _published_record(record: dict[str, Any]) -> dict[str, Any]:
+    """Configuration and provenance without machine-specific paths."""
+    config = {key: value for key, value in record["config"].items() if key != "paths"}
+    for group in ("dataset", "attack"):
+        node = config.get(group)
+        if isinstance(node, dict):
+            config[group] = {key: value for key, value in node.items() if key not in _FOLDERS}
+    cleaned: dict[str, Any] = without_folders({**record, "config": config})
+    return cleaned
 
 
 def without_folders(value: Any) -> Any:
-    """`value` with every absolute path in it cut to its last part, and no ``paths.`` among the words of a command."""
+    """`value` with every absolute path in it cut to its last part, and no ``paths.`` among a command's overrides."""
     if isinstance(value, dict):
         return {name: without_folders(each) for name, each in value.items()}
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return [without_folders(each) for each in value]
     if isinstance(value, str):
         if value.startswith("/"):
@@ -112,12 +195,45 @@ def without_folders(value: Any) -> Any:
     return value
 
 
+def write_shown(to: Path, tables: list[Made]) -> None:
+    """Write into ``runs.csv`` in which tables each run is shown, and the paper's value where it measures the same."""
+    shown: dict[str, list[str]] = {}
+    paper: dict[str, float] = {}
+    for table in tables:
+        for cell in table.cells.to_dict("records"):
+            run = cell.get("folder")
+            if not isinstance(run, str):
+                continue
+            shown.setdefault(run, [])
+            if table.name not in shown[run]:
+                shown[run].append(table.name)
+            value = _papers(cell)
+            if value is not None:
+                paper.setdefault(run, value)
+    runs = read_published(to).tables["runs"]
+    runs["shown_in"] = [" ".join(shown.get(run, [])) or None for run in runs["run"]]
+    runs["paper"] = [paper.get(run) for run in runs["run"]]
+    write_bytes(to / RUNS, csv_bytes(runs))
+
+
+def _papers(cell: dict[str, Any]) -> float | None:
+    """The paper's value of a cell, in the unit of the headline number; None where that measures something else."""
+    percent = cell.get("paper_accuracy_percent") if "paper_accuracy_percent" in cell else None
+    if "accuracy" in str(cell["row"]).lower() and cell.get("paper") is not None:
+        percent = cell["paper"]
+    if percent is not None and pd.notna(percent):
+        return round(float(percent) / 100, 6)
+    same = cell.get("l2_mean") is not None and pd.notna(cell.get("l2_mean"))
+    value = cell.get("paper")
+    return float(value) if same and value is not None and pd.notna(value) else None
+
+
 def main(words: list[str] | None = None) -> int:
     """Publish and say what."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--outputs", default="outputs", help="folder that the runs wrote to (paths.outputs)")
-    parser.add_argument("--to", default="docs/results", help="folder that the records are copied to")
-    parser.add_argument("--scale", default="paper", help="the scale of the runs that tables, figures and report show")
+    parser.add_argument("--to", default="docs/results", help="folder of the publication")
+    parser.add_argument("--scale", help="scale of the runs that tables, figures and report show; default: as before")
     given = parser.parse_args(words)
     outputs, to = Path(given.outputs), Path(given.to)
     if not outputs.is_dir():
@@ -126,11 +242,17 @@ def main(words: list[str] | None = None) -> int:
     if outputs.resolve() == to.resolve():
         print("error: --to must be another folder than --outputs.", file=sys.stderr)
         return 2
+    return _published(outputs, to, given.scale or recorded_scale(to))
+
+
+def _published(outputs: Path, to: Path, scale: str) -> int:
     fits, attacks, kept = publish(outputs, to)
-    render(to, given.scale)
+    write_bytes(to / SCALE, f'{{"scale": "{scale}"}}\n'.encode())
+    tables, _ = render(to, scale)
+    write_shown(to, tables)
     for name in kept:
         print(f"The record of {name} in {to}/ stays: its votes were trained on another device.")
-    print(f"Published {fits} fits and {attacks} attacks to {to}/, with tables and figures of all records there.")
+    print(f"Published {fits} fits and {attacks} attacks to {to}/ ({len(FILES) + 2} files of data, tables, figures).")
     return 0
 
 

@@ -7,7 +7,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from scripts.inventory import FINISHED, Entry, attacks, fits, shown_size, shown_time, unfinished_runs
+from scripts.inventory import FINISHED, Entry, attack_entries, fit_entries, shown_size, shown_time, unfinished_runs
 
 
 def main(words: list[str] | None = None) -> int:
@@ -20,7 +20,11 @@ def main(words: list[str] | None = None) -> int:
     if not outputs.is_dir():
         print(f"error: there is no folder {outputs}; run something first or give --outputs.", file=sys.stderr)
         return 2
-    for title, entries in (("fits", fits(outputs)), ("attacks", attacks(outputs)), ("runs", unfinished_runs(outputs))):
+    for title, entries in (
+        ("fits", fit_entries(outputs)),
+        ("attacks", attack_entries(outputs)),
+        ("runs", unfinished_runs(outputs)),
+    ):
         print(_heading(title, entries))
         for entry in entries:
             if entry.state != FINISHED or not given.unfinished:

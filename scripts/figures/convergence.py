@@ -2,32 +2,29 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from scripts.figures.style import Drawn, axes, colour
-from scripts.results import read_trace
-from scripts.tables.cells import Store, command, largest
+from scripts.results import Results
+from scripts.tables.cells import command, largest
 from scripts.tables.distances import BLACK_BOX, IN_TABLE_2, protocol
 
 _PANELS = {**IN_TABLE_2, **BLACK_BOX, "whitebox": "White-box (not black-box)"}
-_STEPS = 60
 
 
-def convergence(store: Store) -> Drawn:
+def convergence(results: Results) -> Drawn:
     """A panel an attack, a line a model: mean over points of the best of all restarts after so many queries of each."""
     title = "Convergence: mean best L2 against queries of a run, CIFAR-10 class 0 against 1"
     curves = []
-    models = list(dict.fromkeys(store.attacks["model"])) if len(store.attacks) else []
+    models = list(dict.fromkeys(results.attacks["model"])) if len(results.attacks) else []
     for attack in _PANELS:
         for model in models:
-            found = protocol(store, model, attack)
+            found = protocol(results, model, attack)
             if len(found):
                 run = largest(found)
-                curve = mean_best(read_trace(Path(run["path"])))
+                curve = results.source.curve(run["folder"])
                 curves.append(curve.assign(attack=attack, model=model, folder=run["folder"]))
     data = pd.concat(curves, ignore_index=True) if curves else pd.DataFrame()
     notes = [
@@ -58,29 +55,3 @@ def convergence(store: Store) -> Drawn:
         list(shown.values()), list(shown), loc="outside upper center", ncols=min(8, len(shown)), frameon=False
     )
     return Drawn(title, data, figure, notes)
-
-
-def mean_best(trace: pd.DataFrame) -> pd.DataFrame:
-    """The mean over points of the least distance of a point's runs after so many queries of each.
-
-    Parameters
-    ----------
-    trace : DataFrame
-        Columns ``index`` (the point), ``restart``, ``queries`` (of that run so far), ``l2`` (its best so far).
-
-    Returns
-    -------
-    DataFrame
-        Columns ``queries`` (a geometric grid, from where every point has a first distance to the longest run) and
-        ``l2``.
-    """
-    runs = [(key, run["queries"].to_numpy(), run["l2"].to_numpy()) for key, run in trace.groupby(["index", "restart"])]
-    first = pd.Series([queries[0] for _, queries, _ in runs], index=[key[0] for key, _, _ in runs])
-    begin, end = first.groupby(level=0).min().max(), max(queries[-1] for _, queries, _ in runs)
-    grid = np.unique(np.geomspace(begin, end, _STEPS).round().astype(np.int64))
-    best: dict[int, np.ndarray] = {}
-    for (point, _), queries, l2 in runs:
-        at = np.searchsorted(queries, grid, side="right") - 1
-        values = np.where(at >= 0, np.minimum.accumulate(l2)[np.maximum(at, 0)], np.inf)
-        best[point] = np.minimum(best.get(point, np.inf), values)
-    return pd.DataFrame({"queries": grid, "l2": np.mean(list(best.values()), axis=0)})

@@ -2,35 +2,34 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from pipeline.store import read_json
 from scripts.figures.style import Drawn, axes, colour
-from scripts.tables.cells import Store, command, largest, where
+from scripts.results import Results
+from scripts.tables.cells import command, largest, where
 
 ECG_MODELS = ("scd01", "cnn1d", "rf")
 IMAGE_MODELS = ("scd01", "scdce", "scdcebnn", "mlp", "bnn", "lenet", "resnet50", "rf")
 IMAGES = ("cifar10", "gtsrb", "celeba", "imagenet", "digits", "mnist")
 
 
-def figure3(store: Store) -> Drawn:
+def figure3(results: Results) -> Drawn:
     """One heartbeat that all models get right, and the nearest adversarial found for each of them."""
     for dataset in ("ptb", "ecg200"):
-        found = {m: rows for m in ECG_MODELS if len(rows := _runs(store, dataset, m))}
+        found = {m: rows for m in ECG_MODELS if len(rows := _runs(results, dataset, m))}
         if found:
-            return _beat(dataset, found)
+            return _beat(results, dataset, found)
     title = "Figure 3: an ECG and its adversarials"
     more = f" points.rule=correct_for_all points.models=[{','.join(ECG_MODELS)}]"
     words = command("ptb", ECG_MODELS, "hsj") + more
     return Drawn(title, pd.DataFrame(), None, [f"Filled by: `{words}` (or dataset=ecg200)"])
 
 
-def _beat(dataset: str, found: dict[str, pd.DataFrame]) -> Drawn:
-    index, examples = _common(found)
+def _beat(results: Results, dataset: str, found: dict[str, pd.DataFrame]) -> Drawn:
+    index, examples = _common(results, found)
     title = f"Figure 3: an ECG and its adversarials ({dataset}, test beat {index})"
     models = list(examples)
     figure, panels = axes(len(models), 1, 6.4, 1.7, sharex=True)
@@ -52,15 +51,14 @@ def _beat(dataset: str, found: dict[str, pd.DataFrame]) -> Drawn:
     return Drawn(title, data, figure, notes)
 
 
-def images(store: Store, dataset: str) -> Drawn:
+def images(results: Results, dataset: str) -> Drawn:
     """One image of a set, the nearest adversarial of each model beside it, and their difference, stretched."""
-    found = {m: rows for m in IMAGE_MODELS if len(rows := _runs(store, dataset, m))}
+    found = {m: rows for m in IMAGE_MODELS if len(rows := _runs(results, dataset, m))}
     title = f"Images of {dataset}: original, adversarial and difference"
     if not found:
         return Drawn(title, pd.DataFrame(), None, [f"Filled by: `{command(dataset, 'scd01', 'hsj')}`"])
-    index, examples = _common(found)
-    facts_of_run = read_json(Path(largest(next(iter(found.values())))["path"]) / "provenance.json")
-    shape = facts_of_run["data"]["feature_shape"]
+    index, examples = _common(results, found)
+    shape = tuple(int(size) for size in largest(next(iter(found.values())))["feature_shape"].split("x"))
     figure, panels = axes(len(examples), 3, 1.9, 1.9)
     facts = []
     for row, (model, example) in zip(panels, examples.items(), strict=True):
@@ -83,16 +81,16 @@ def images(store: Store, dataset: str) -> Drawn:
     return Drawn(title, pd.DataFrame(facts), figure, notes)
 
 
-def _runs(store: Store, dataset: str, model: str) -> pd.DataFrame:
+def _runs(results: Results, dataset: str, model: str) -> pd.DataFrame:
     """HopSkipJump's runs from noise whose adversarials are there (published records have no pictures)."""
-    found = where(store.attacks, dataset=dataset, model=model, attack="hsj", norm="l2", start="noise", voting="hard")
-    there = [(Path(path) / "adversarials.npz").is_file() for path in found["path"]] if len(found) else []
+    found = where(results.attacks, dataset=dataset, model=model, attack="hsj", norm="l2", start="noise", voting="hard")
+    there = [results.source.adversarials(run) is not None for run in found.get("folder", [])]
     return found[there] if len(found) else found
 
 
-def _common(found: dict[str, pd.DataFrame]) -> tuple[int, dict[str, dict[str, np.ndarray]]]:
+def _common(results: Results, found: dict[str, pd.DataFrame]) -> tuple[int, dict[str, dict[str, np.ndarray]]]:
     """A point attacked with success for the most models, the first of these, and its example for each of them."""
-    opened = {model: _read(largest(rows)) for model, rows in found.items()}
+    opened = {model: _read(results, largest(rows)) for model, rows in found.items()}
     counts: dict[int, int] = {}
     for examples in opened.values():
         for index in examples:
@@ -101,9 +99,9 @@ def _common(found: dict[str, pd.DataFrame]) -> tuple[int, dict[str, dict[str, np
     return index, {model: examples[index] for model, examples in opened.items() if index in examples}
 
 
-def _read(run: pd.Series) -> dict[int, dict[str, np.ndarray]]:
-    with np.load(Path(run["path"]) / "adversarials.npz") as stored:
-        arrays = {name: stored[name] for name in ("index", "original", "adversarial")}
+def _read(results: Results, run: pd.Series) -> dict[int, dict[str, np.ndarray]]:
+    arrays = results.source.adversarials(run["folder"])
+    assert arrays is not None  # only runs with adversarials are chosen
     return {
         int(i): {"original": arrays["original"][k], "adversarial": arrays["adversarial"][k]}
         for k, i in enumerate(arrays["index"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -80,7 +81,15 @@ def svg(figure: Figure) -> bytes:
     buffer = io.BytesIO()
     with matplotlib.rc_context(_STYLE):
         figure.savefig(buffer, format="svg", metadata={"Date": None})
-    return buffer.getvalue()
+    return _numbered(buffer.getvalue())
+
+
+def _numbered(picture: bytes) -> bytes:
+    """The picture with its identifiers numbered: matplotlib's depend on the last bits of computed positions."""
+    names = dict.fromkeys(re.findall(rb'(?<=id=")[mp][0-9a-f]{10}(?=")', picture))
+    for number, name in enumerate(names):
+        picture = picture.replace(name, b"%c%d" % (name[:1], number))
+    return picture
 
 
 def write_figure(folder: Path, name: str, drawn: Drawn) -> None:

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pandas as pd
 
 from scripts.figures.style import Drawn, axes, colour
-from scripts.tables.cells import Store, command, where
+from scripts.results import Results
+from scripts.tables.cells import command, where
 
 MODELS = ("scd01", "scdce", "scdcebnn", "mlp", "bnn", "rf")
 
 
-def figure2(store: Store) -> Drawn:
+def figure2(results: Results) -> Drawn:
     """The curves of the last round: accuracy of the target against epsilon, and with Gaussian noise instead."""
-    found = where(store.attacks, dataset="cifar10", attack="substitute", voting="hard")
+    found = where(results.attacks, dataset="cifar10", attack="substitute", voting="hard")
     title = "Figure 2: accuracy under the substitute model's adversarials, CIFAR-10 class 0 against 1"
     curves = []
     for model in dict.fromkeys([*MODELS, *(found["model"] if len(found) else [])]):
         runs = where(found, model=model)
         if len(runs):
             run = runs.loc[runs["n_votes"][::-1].idxmax()]
-            curve = pd.read_csv(Path(run["path"]) / "curve.csv")
+            curve = results.source.table(run["folder"], "curve")
             last = curve[curve["round"] == curve["round"].max()]
             curves.append(last.assign(model=model, n_votes=run["n_votes"], folder=run["folder"]))
     data = pd.concat(curves, ignore_index=True) if curves else pd.DataFrame(columns=["model"])

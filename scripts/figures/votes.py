@@ -5,16 +5,16 @@ from __future__ import annotations
 import pandas as pd
 
 from scripts.figures.style import Drawn, axes, colour
-from scripts.results import examples
-from scripts.tables.cells import Store, command, largest, where
+from scripts.results import Results
+from scripts.tables.cells import command, largest, where
 
 MODELS = ("scd01", "scdce", "scdcebnn", "mlp", "bnn", "rf")
 
 
-def figure1(store: Store) -> Drawn:
+def figure1(results: Results) -> Drawn:
     """HopSkipJump on the first k votes of the same fit, on the same points, for each k that was run."""
     title = "Figure 1: mean minimum L2 distortion against the number of votes, CIFAR-10 class 0 against 1"
-    runs = [rows for model in MODELS if len(rows := of_one_protocol(store, model))]
+    runs = [rows for model in MODELS if len(rows := of_one_protocol(results, model))]
     data = pd.concat(runs, ignore_index=True) if runs else pd.DataFrame()
     words = f" points.rule=correct_for_all points.models=[{','.join(MODELS)}] model.use_votes=1,2,5,10,20,50,100"
     notes = [
@@ -42,19 +42,19 @@ def figure1(store: Store) -> Drawn:
     return Drawn(title, data, figure, notes)
 
 
-def of_one_protocol(store: Store, model: str) -> pd.DataFrame:
+def of_one_protocol(results: Results, model: str) -> pd.DataFrame:
     """HopSkipJump's runs of a model that share points, restarts and iterations with its run of most numbers of votes.
 
     A row per number of votes, ascending.
     """
     of_hsj = {"attack": "hsj", "norm": "l2", "start": "noise", "voting": "hard"}
-    found = where(store.attacks, dataset="cifar10", model=model, **of_hsj)
+    found = where(results.attacks, dataset="cifar10", model=model, **of_hsj)
     if not len(found):
         return found
     found = found.assign(
         same=[
-            (tuple(sorted(examples(path).index)), restarts, iterations)
-            for path, restarts, iterations in zip(found["path"], found["restarts"], found["max_iter"], strict=True)
+            (tuple(sorted(results.points(run))), restarts, iterations)
+            for run, restarts, iterations in zip(found["folder"], found["restarts"], found["max_iter"], strict=True)
         ]
     )
     sizes = found.groupby("same")["n_votes"].nunique()

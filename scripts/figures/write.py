@@ -11,9 +11,9 @@ from scripts.figures.examples import IMAGES, figure3, images
 from scripts.figures.style import Drawn, write_figure
 from scripts.figures.substitute import figure2
 from scripts.figures.votes import figure1
-from scripts.tables.cells import Store
+from scripts.results import Results
 
-FIGURES: dict[str, Callable[[Store], Drawn]] = {
+FIGURES: dict[str, Callable[[Results], Drawn]] = {
     "figure1": figure1,
     "figure2": figure2,
     "figure3": figure3,
@@ -22,9 +22,9 @@ FIGURES: dict[str, Callable[[Store], Drawn]] = {
 }
 
 
-def write_figures(store: Store, folder: Path) -> dict[str, Drawn]:
+def write_figures(results: Results, folder: Path) -> dict[str, Drawn]:
     """Draw what can be drawn into `folder` as SVG and CSV; returns all, also those for which nothing was run."""
-    drawn = {name: draw(store) for name, draw in FIGURES.items()}
+    drawn = {name: draw(results) for name, draw in FIGURES.items()}
     for name, each in drawn.items():
         write_figure(folder, name, each)
     return drawn

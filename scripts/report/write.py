@@ -11,9 +11,9 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from pipeline.store import read_json
-from scd.files import write_bytes
+from pipeline.store import write_bytes
 from scripts.figures.style import Drawn, svg
+from scripts.results import Results
 from scripts.tables.cells import Cell, Made
 
 SAME_ACCURACY = 2.0
@@ -23,14 +23,21 @@ PAGE = Path(__file__).with_name("page")
 
 
 def write_report(
-    outputs: Path, tables: list[Made], figures: dict[str, Drawn], claims: pd.DataFrame, scale: str
+    outputs: Path,
+    results: Results,
+    tables: list[Made],
+    figures: dict[str, Drawn],
+    claims: pd.DataFrame,
+    scale: str,
 ) -> Path:
     """Write ``report.html`` into `outputs` and return its path.
 
     Parameters
     ----------
     outputs : Path
-        Where the runs lie: their provenance is read for the lines under each table.
+        Folder that the report is written to.
+    results : Results
+        Their source says where the runs under each table came from.
     tables, figures
         As made; a figure of the paper that nothing was run for is listed with the command that fills it.
     claims : DataFrame
@@ -44,7 +51,7 @@ def write_report(
         style=Markup((PAGE / "report.css").read_text()),
         scale=scale,
         claims=claims.to_dict("records"),
-        tables=[_table(outputs, table) for table in tables],
+        tables=[_table(results, table) for table in tables],
         figures=[_figure(name, drawn) for name, drawn in figures.items() if drawn.figure is not None],
         lacking=[_figure(name, figures[name]) for name in lacking],
     )
@@ -52,7 +59,7 @@ def write_report(
     return outputs / "report.html"
 
 
-def _table(outputs: Path, table: Made) -> dict[str, Any]:
+def _table(results: Results, table: Made) -> dict[str, Any]:
     cells = table.cells.to_dict("records")
     rows, models = list(dict.fromkeys(c["row"] for c in cells)), list(dict.fromkeys(c["model"] for c in cells))
     at = {(cell["row"], cell["model"]): {"lines": _lines(cell)} for cell in cells}
@@ -63,7 +70,7 @@ def _table(outputs: Path, table: Made) -> dict[str, Any]:
         "models": models,
         "rows": [(row, [at.get((row, model), {"lines": []}) for model in models]) for row in rows],
         "notes": _notes(table.notes),
-        "sources": [_source(outputs, folder) for folder in folders],
+        "sources": [_source(results, folder) for folder in folders],
     }
 
 
@@ -118,13 +125,10 @@ def _notes(notes: list[str]) -> list[dict[str, Any]]:
     return found
 
 
-def _source(outputs: Path, folder: str) -> dict[str, str]:
-    """Command, commit, device and time of the run that left `folder`."""
-    facts = read_json(outputs / "attacks" / folder / "provenance.json")
-    if not isinstance(facts, dict):
-        shard = read_json(next(iter(sorted((outputs / "fits" / folder).glob("votes_*.json"))), outputs / "absent"))
-        facts = {**shard.get("provenance", {}), "seconds": None} if isinstance(shard, dict) else {}
-    git, seconds = facts.get("git") or {}, facts.get("seconds")
+def _source(results: Results, folder: str) -> dict[str, str]:
+    """Command, commit and device of the run that left `folder`, and the time of an attack."""
+    facts = results.source.record(folder)
+    git, seconds = facts.get("git") or {}, facts.get("seconds") if "fit" in facts else None
     return {
         "command": facts.get("command", "–"),
         "commit": str(git.get("commit") or "–")[:10] + (" and changes" if git.get("dirty") else ""),

@@ -1,31 +1,20 @@
-"""The cells of the tables: what the store holds beside the paper's value, or the command that fills the cell."""
+"""The cells of the tables: our value beside the paper's value, or the command that fills the cell."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
-CONF = Path(__file__).resolve().parents[2] / "conf"
+from scripts.records.settings import CONF
+from scripts.results import Results
+
 NOT_FLAT = 0.05
 """A search whose second half of queries still gained more than this is marked †: it had not converged."""
 
 Cell = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Store:
-    """What the runs left with the settings of conf/, all they left, and the paper's numbers."""
-
-    evaluations: pd.DataFrame
-    attacks: pd.DataFrame
-    paper: pd.DataFrame
-    all_attacks: pd.DataFrame
-    caps: dict[str, Any] = field(default_factory=dict)
-    """Those of the scale that the runs have."""
 
 
 @dataclass(frozen=True)
@@ -38,9 +27,9 @@ class Made:
     notes: list[str]
 
 
-def accuracy_cell(store: Store, dataset: str, model: str, paper: float | None, row: str) -> Cell:
+def accuracy_cell(results: Results, dataset: str, model: str, paper: float | None, row: str) -> Cell:
     """Test accuracy of the ensemble, per cent."""
-    ours = most_votes(where(store.evaluations, dataset=dataset, model=model, voting="hard"))
+    ours = most_votes(where(results.evaluations, dataset=dataset, model=model, voting="hard"))
     cell: Cell = {"row": row, "model": model, "attack": "", "paper": paper}
     if ours is None:
         return {**cell, "command": command(dataset, model, "none"), "shown": f"{paper_shown(paper)}<br>ours –"}

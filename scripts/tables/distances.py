@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -10,11 +9,10 @@ import pandas as pd
 
 from pipeline.config.resolvers import at_most
 from scd.statistics import bootstrap, paired_p_values
-from scripts.results import examples
+from scripts.results import Results
 from scripts.tables.cells import (
     NOT_FLAT,
     Cell,
-    Store,
     accuracy_cell,
     distance_cell,
     largest,
@@ -42,21 +40,21 @@ BOUNDS = (
 )
 
 
-def table2(store: Store) -> Table:
+def table2(results: Results) -> Table:
     """Clean accuracy and mean minimum L2 by attack, on Table 2's protocol."""
-    paper = store.paper[store.paper["table"] == "2"]
-    models = [*dict.fromkeys(paper["model"]), *_controls(store)]
+    paper = results.paper[results.paper["table"] == "2"]
+    models = [*dict.fromkeys(paper["model"]), *_controls(results)]
     cells: list[Cell] = []
     for model in models:
         known = paper_value(paper, model=model, metric="clean_accuracy_percent")
-        cells.append(accuracy_cell(store, "cifar10", model, known, "Clean accuracy, %"))
+        cells.append(accuracy_cell(results, "cifar10", model, known, "Clean accuracy, %"))
     for attack, label in ATTACKS.items():
         for model in models:
-            found = protocol(store, model, attack)
+            found = protocol(results, model, attack)
             cell = distance_cell(label, "cifar10", model, attack, paper_value(paper, model=model, attack=attack), found)
             cells.append(cell if attack in IN_TABLE_2 else _not_asked_for(cell))
     for label, also_white in (("Best black-box", False), ("Best of all", True)):
-        cells += [_best_cell(store, model, label, also_white) for model in models]
+        cells += [_best_cell(results, model, label, also_white) for model in models]
     notes = [
         "Mean minimum L2 over the attacked points with its 95 % bootstrap interval. The paper: 10 points, 10 restarts "
         f"× 100 iterations; its HopSkipJump and Boundary are ART's. {BOUNDS} Best: per point the least over the "
@@ -71,42 +69,44 @@ def _not_asked_for(cell: Cell) -> Cell:
     return {**{k: v for k, v in cell.items() if k != "command"}, "shown": "–"} if "command" in cell else cell
 
 
-def _controls(store: Store) -> list[str]:
+def _controls(results: Results) -> list[str]:
     """Models that are not the paper's and have been attacked."""
-    there = set(store.attacks["model"]) if len(store.attacks) else set()
+    there = set(results.attacks["model"]) if len(results.attacks) else set()
     return [model for model in ("scd_random", "scd01bnn", "rf_authors") if model in there]
 
 
-def protocol(store: Store, model: str, attack: str) -> pd.DataFrame:
+def protocol(results: Results, model: str, attack: str) -> pd.DataFrame:
     """The runs of an attack on a model that Table 2 may show: from noise, at points drawn at random.
 
     Points that were named (``points.rule=indices``) count where they are those of a run that drew them.
     """
-    found = where(store.attacks, dataset="cifar10", model=model, attack=attack, voting="hard")
-    if not len(found):
-        return found
-    given = found["start"].isin(["given"]) | found["norm"].eq("linf") & (attack != "rays")
-    found = found[~given]
-    drawn = found["points_rule"].isin(_DRAWN)
-    named = found["points_rule"].eq("indices")
-    if named.any():
-        runs = where(store.attacks, dataset="cifar10")
-        known = {_points(path) for path in runs.loc[runs["points_rule"].isin(_DRAWN), "path"]}
-        drawn |= named & found["path"].map(lambda path: _points(path) in known)
-    return found[drawn]
+    runs = where(results.attacks, dataset="cifar10", model=model, attack=attack, voting="hard")
+    if not len(runs):
+        return runs
+    from_image = runs["start"].eq("given")
+    other_norm = runs["norm"].eq("linf") & (attack != "rays")  # RayS searches in L-infinity; Table 2 has its L2
+    runs = runs[~(from_image | other_norm)]
+    drawn = _drawn_points(results)
+    at_random = [
+        rule in _DRAWN or (rule == "indices" and results.points(run) in drawn)
+        for rule, run in zip(runs["points_rule"], runs["folder"], strict=True)
+    ]
+    return runs[np.array(at_random, dtype=bool)]
 
 
-@cache
-def _points(path: str) -> frozenset[int]:
-    """The test rows of a finished attack."""
-    return frozenset(examples(path).index)
+def _drawn_points(results: Results) -> set[frozenset[int]]:
+    """The sets of points that any attack on CIFAR-10 drew at random; none where no attack named its points."""
+    runs = where(results.attacks, dataset="cifar10")
+    if not runs["points_rule"].eq("indices").any():
+        return set()
+    return {results.points(run) for run in runs.loc[runs["points_rule"].isin(_DRAWN), "folder"]}
 
 
-def _best_cell(store: Store, model: str, row: str, also_white: bool) -> Cell:
+def _best_cell(results: Results, model: str, row: str, also_white: bool) -> Cell:
     """Per point the least distance over attacks of the same model on the same points."""
     cell: Cell = {"row": row, "model": model, "attack": "best", "paper": None}
-    runs = runs_on_the_same_points(store, model, also_white)
-    same = [examples(run["path"])["l2"] for run in runs]
+    runs = runs_on_the_same_points(results, model, also_white)
+    same = [results.distances(run) for run in runs]
     if len(same) < 2:
         return {**cell, "shown": "–"}
     least = pd.concat(same, axis=1).min(axis=1).dropna().to_numpy()
@@ -116,24 +116,24 @@ def _best_cell(store: Store, model: str, row: str, also_white: bool) -> Cell:
     return {**cell, **facts, "n_votes": runs[0]["n_votes"], "shown": shown}
 
 
-def runs_on_the_same_points(store: Store, model: str, also_white: bool) -> list[pd.Series]:
+def runs_on_the_same_points(results: Results, model: str, also_white: bool) -> list[pd.Series]:
     """The largest run of each of Table 2's attacks on the points of the first of them."""
     names = [*IN_TABLE_2, *BLACK_BOX, *(["whitebox"] if also_white else [])]
-    runs = [largest(found) for name in names if len(found := protocol(store, model, name))]
-    points = [set(examples(run["path"]).index) for run in runs]
+    runs = [largest(found) for name in names if len(found := protocol(results, model, name))]
+    points = [results.points(run["folder"]) for run in runs]
     return [run for run, some in zip(runs, points, strict=True) if some == points[0]]
 
 
-def table3(store: Store) -> Table:
+def table3(results: Results) -> Table:
     """HopSkipJump with 10 iterations on the first 100 test images, from a fixed image per class."""
-    paper = store.paper[store.paper["table"] == "3"]
-    iterations, points = at_most(10, store.caps.get("max_iter")), at_most(100, store.caps.get("points"))
+    paper = results.paper[results.paper["table"] == "3"]
+    iterations, points = at_most(10, results.caps.get("max_iter")), at_most(100, results.caps.get("points"))
     words = f" points.rule=first points.count={points} attack.start=given attack.restarts=1"
     words += f" attack.max_iter={iterations} points.models=[scd01,mlp,rf]"
     cells = []
     for model in dict.fromkeys(paper["model"]):
         found = where(
-            store.attacks, dataset="cifar10", model=model, attack="hsj", norm="l2", start="given",
+            results.attacks, dataset="cifar10", model=model, attack="hsj", norm="l2", start="given",
             points_rule="first", max_iter=iterations, restarts=1,
         )  # fmt: skip
         known = paper_value(paper, model=model, attack="hsj")
@@ -148,13 +148,13 @@ def table3(store: Store) -> Table:
     return title, pd.DataFrame(cells), notes
 
 
-def table4(store: Store) -> Table:
+def table4(results: Results) -> Table:
     """HopSkipJump on one image of each of the other image sets."""
-    paper = store.paper[store.paper["table"] == "4"]
+    paper = results.paper[results.paper["table"] == "4"]
     cells = []
     for dataset in dict.fromkeys(paper["dataset"]):
         for model in ("scd01", "scdce", "scdcebnn", "mlp", "bnn", "resnet50", "lenet", "rf"):
-            found = where(store.attacks, dataset=dataset, model=model, attack="hsj", norm="l2", start="noise")
+            found = where(results.attacks, dataset=dataset, model=model, attack="hsj", norm="l2", start="noise")
             known = paper_value(paper, dataset=dataset, model=model)
             cells.append(distance_cell(dataset, dataset, model, "hsj", known, found))
     notes = [
@@ -165,11 +165,11 @@ def table4(store: Store) -> Table:
     return "Table 4: minimum L2 distortion on CelebA, GTSRB and ImageNet", pd.DataFrame(cells), notes
 
 
-def table5(store: Store) -> Table:
+def table5(results: Results) -> Table:
     """scd01 with other numbers of hidden nodes and 50 iterations for each."""
-    paper = store.paper[store.paper["table"] == "5"]
+    paper = results.paper[results.paper["table"] == "5"]
     runs = where(
-        store.all_attacks,
+        results.all_attacks,
         dataset="cifar10",
         model="scd01",
         attack="hsj",
@@ -181,7 +181,7 @@ def table5(store: Store) -> Table:
     for nodes in (4, 16, 20, 32, 64):
         known = paper[paper["note"].str.contains(f"hidden_nodes={nodes};")]["value"]
         found = of_table_5(runs, nodes)
-        words = f" model.hidden_nodes={nodes} model.n_iter={at_most(50 * nodes, store.caps.get('n_iter'))}"
+        words = f" model.hidden_nodes={nodes} model.n_iter={at_most(50 * nodes, results.caps.get('n_iter'))}"
         value = float(known.iloc[0]) if len(known) else None
         cell = distance_cell("scd01, HopSkipJump", "cifar10", "scd01", "hsj", value, found, words)
         cells.append({**cell, "model": f"{nodes} nodes", "hidden_nodes": nodes})
@@ -197,23 +197,23 @@ def of_table_5(runs: pd.DataFrame, nodes: int) -> pd.DataFrame:
     return own if len(own) else found
 
 
-def table8(store: Store) -> Table:
+def table8(results: Results) -> Table:
     """ECG: clean accuracy, HopSkipJump, and the paired test of scd01 against rf."""
-    paper = store.paper[store.paper["table"] == "8"]
+    paper = results.paper[results.paper["table"] == "8"]
     models = ("scd01", "scdce", "mlp", "bnn", "cnn1d", "rf")
     cells: list[Cell] = []
     for dataset, label in (("ptb", "ptb"), ("ecg200", "ecg200 (stand-in)")):
         for model in models:
             known = paper_value(paper, dataset=dataset, model=model, metric="clean_accuracy_percent")
-            cells.append(accuracy_cell(store, dataset, model, known, f"{label}: clean accuracy, %"))
-        attacked = {m: where(store.attacks, dataset=dataset, model=m, attack="hsj", norm="l2") for m in models}
+            cells.append(accuracy_cell(results, dataset, model, known, f"{label}: clean accuracy, %"))
+        attacked = {m: where(results.attacks, dataset=dataset, model=m, attack="hsj", norm="l2") for m in models}
         for model, found in attacked.items():
             known = paper_value(paper, dataset=dataset, model=model, attack="hsj")
             more = f" points.rule=correct_for_all points.models=[{','.join(models)}]"
             cells.append(distance_cell(f"{label}: HopSkipJump, L2", dataset, model, "hsj", known, found, more))
         known = paper_value(paper, dataset=dataset, metric="p_value")
-        cells.append(_paired_cell(attacked["scd01"], attacked["rf"], f"{label}: p, scd01 against rf", known))
-        cells += _other_attacks(store, dataset, label, models)
+        cells.append(_paired_cell(results, attacked["scd01"], attacked["rf"], f"{label}: p, scd01 against rf", known))
+        cells += _other_attacks(results, dataset, label, models)
     notes = [
         "The paper's data set is PTB; ECG200 is another, smaller set that stands in where PTB is not there, and is no "
         f"reproduction. {BOUNDS} p: two-sided paired tests of the per-point distances of scd01 and rf, the exact "
@@ -224,11 +224,11 @@ def table8(store: Store) -> Table:
     return "Table 8: ECG", pd.DataFrame(cells), notes
 
 
-def _other_attacks(store: Store, dataset: str, label: str, models: tuple[str, ...]) -> list[Cell]:
+def _other_attacks(results: Results, dataset: str, label: str, models: tuple[str, ...]) -> list[Cell]:
     """A row for each attack that is not the paper's on this set and was run on any of these models."""
     cells: list[Cell] = []
     for attack, name in ATTACKS.items():
-        runs = {m: where(store.attacks, dataset=dataset, model=m, attack=attack) for m in models}
+        runs = {m: where(results.attacks, dataset=dataset, model=m, attack=attack) for m in models}
         runs = {m: found[found["norm"].ne("linf")] if len(found) else found for m, found in runs.items()}
         if attack == "hsj" or not any(map(len, runs.values())):
             continue
@@ -239,12 +239,12 @@ def _other_attacks(store: Store, dataset: str, label: str, models: tuple[str, ..
     return cells
 
 
-def _paired_cell(first: pd.DataFrame, second: pd.DataFrame, row: str, paper: float | None) -> Cell:
+def _paired_cell(results: Results, first: pd.DataFrame, second: pd.DataFrame, row: str, paper: float | None) -> Cell:
     cell: dict[str, Any] = {"row": row, "model": "scd01", "attack": "hsj", "paper": paper}
     there = "paper –" if paper is None else f"paper {paper:g}"
     if not len(first) or not len(second):
         return {**cell, "shown": f"{there}<br>ours –"}
-    pairs = pd.concat([examples(largest(f)["path"])["l2"] for f in (first, second)], axis=1, join="inner").dropna()
+    pairs = pd.concat([results.distances(largest(found)) for found in (first, second)], axis=1, join="inner").dropna()
     rank, t = paired_p_values(*(pairs.iloc[:, k].to_numpy(dtype=np.float64) for k in (0, 1)))
     facts = {"ours": rank, "p_signed_rank": rank, "p_t": t, "points": len(pairs)}
     shown = f"{there}<br>ours {rank:.3g}, {t:.3g} ({len(pairs)} points)"

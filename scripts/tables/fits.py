@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import pandas as pd
 
-from scripts.tables.cells import Cell, Store, command, missing, most_votes, precision_shown, where
+from scripts.results import Results
+from scripts.tables.cells import Cell, command, missing, most_votes, precision_shown, where
 
 
-def table1(store: Store) -> tuple[str, pd.DataFrame, list[str]]:
+def table1(results: Results) -> tuple[str, pd.DataFrame, list[str]]:
     """Fit time of one vote and clean accuracy of the ensemble."""
-    paper = store.paper[store.paper["table"] == "1"]
-    models = [*dict.fromkeys(paper["model"]), *_more_models(store)]
-    datasets = [*dict.fromkeys(paper["dataset"]), *_more_datasets(store, paper)]
-    cells = [_cell(store, paper, dataset, model) for dataset in datasets for model in models]
+    paper = results.paper[results.paper["table"] == "1"]
+    models = [*dict.fromkeys(paper["model"]), *_more_models(results)]
+    datasets = [*dict.fromkeys(paper["dataset"]), *_more_datasets(results, paper)]
+    cells = [_cell(results, paper, dataset, model) for dataset in datasets for model in models]
     notes = [
         "Seconds to fit one vote, and in parentheses the test accuracy of the ensemble. Alone: one vote fitted with "
         "nothing beside it; each: the time of the whole ensemble over its votes. The paper's times are of its GPU.",
@@ -21,7 +22,7 @@ def table1(store: Store) -> tuple[str, pd.DataFrame, list[str]]:
     return "Table 1: fit time and clean accuracy", pd.DataFrame(cells), notes
 
 
-def _cell(store: Store, paper: pd.DataFrame, dataset: str, model: str) -> Cell:
+def _cell(results: Results, paper: pd.DataFrame, dataset: str, model: str) -> Cell:
     known = where(paper, dataset=dataset, model=model).set_index("metric")["value"]
     seconds, accuracy = known.get("fit_seconds_one_vote"), known.get("clean_accuracy_percent")
     cell: Cell = {
@@ -31,7 +32,7 @@ def _cell(store: Store, paper: pd.DataFrame, dataset: str, model: str) -> Cell:
         "paper_accuracy_percent": accuracy,
     }
     there = "–" if seconds is None else f"{seconds:g} s ({accuracy:g} %)"
-    ours = most_votes(where(store.evaluations, dataset=dataset, model=model, voting="hard"))
+    ours = most_votes(where(results.evaluations, dataset=dataset, model=model, voting="hard"))
     if ours is None:
         if seconds is None:
             return {**cell, "shown": "–"}
@@ -54,12 +55,12 @@ def _cell(store: Store, paper: pd.DataFrame, dataset: str, model: str) -> Cell:
     return {**cell, **measured, "shown": f"paper {there}<br>ours {here}"}
 
 
-def _more_datasets(store: Store, paper: pd.DataFrame) -> list[str]:
+def _more_datasets(results: Results, paper: pd.DataFrame) -> list[str]:
     """Data sets of ours that the paper's table lacks."""
-    return [] if not len(store.evaluations) else sorted(set(store.evaluations["dataset"]) - set(paper["dataset"]))
+    return [] if not len(results.evaluations) else sorted(set(results.evaluations["dataset"]) - set(paper["dataset"]))
 
 
-def _more_models(store: Store) -> list[str]:
+def _more_models(results: Results) -> list[str]:
     """Models that the paper names elsewhere only, where one has been fitted."""
-    ours = set(store.evaluations["model"]) if len(store.evaluations) else set()
+    ours = set(results.evaluations["model"]) if len(results.evaluations) else set()
     return [model for model in ("lenet", "resnet50", "cnn1d", "rf") if model in ours]

@@ -7,7 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from scripts.tables.cells import Cell, Store, accuracy_cell, command, missing, most_votes, paper_value, where
+from scripts.results import Results
+from scripts.tables.cells import Cell, accuracy_cell, command, missing, most_votes, paper_value, where
 
 VOTES = 8
 """Votes of the paper's text models."""
@@ -34,17 +35,17 @@ def papers_score(model: str) -> str:
     return "votes" if model in SIGN else "soft"
 
 
-def table7(store: Store) -> tuple[str, pd.DataFrame, list[str]]:
+def table7(results: Results) -> tuple[str, pd.DataFrame, list[str]]:
     """Clean accuracy, adversarial accuracy and queries by data set and model; below them the controls that were run."""
-    paper = store.paper[store.paper["table"] == "7"]
+    paper = results.paper[results.paper["table"] == "7"]
     models = list(dict.fromkeys(paper["model"]))
-    eight = replace(store, evaluations=where(store.evaluations, n_votes=VOTES))
+    eight = replace(results, evaluations=where(results.evaluations, n_votes=VOTES))
     cells: list[Cell] = []
     for dataset in dict.fromkeys(paper["dataset"]):
         for model in models:
             known = paper_value(paper, dataset=dataset, model=model, metric="clean_accuracy_percent")
             cells.append(accuracy_cell(eight, dataset, model, known, f"{dataset}: clean accuracy, %"))
-        main = {m: find_run(store, dataset, m, **{**MAIN, "score": papers_score(m)}) for m in models}
+        main = {m: find_run(results, dataset, m, **{**MAIN, "score": papers_score(m)}) for m in models}
         for model, run in main.items():
             known = paper_value(paper, dataset=dataset, model=model, metric="adversarial_accuracy_percent")
             cells.append(_cell(f"{dataset}: adversarial accuracy, %", dataset, model, known, run, _accuracy))
@@ -52,7 +53,7 @@ def table7(store: Store) -> tuple[str, pd.DataFrame, list[str]]:
             known = paper_value(paper, dataset=dataset, model=model, metric="queries")
             cells.append(_cell(f"{dataset}: queries", dataset, model, known, run, _queries))
         for label, wanted in _CONTROLS.items():
-            runs = {model: find_run(store, dataset, model, **wanted) for model in models}
+            runs = {model: find_run(results, dataset, model, **wanted) for model in models}
             if any(run is not None for run in runs.values()):
                 row = f"{dataset}: adversarial accuracy, {label}"
                 cells += [_control(row, model, run) for model, run in runs.items()]
@@ -62,15 +63,15 @@ def table7(store: Store) -> tuple[str, pd.DataFrame, list[str]]:
         "the mean probability for the others; the rows below give all models a score of one kind. What a model gains "
         "from a coarse score is not robustness. Adversarial accuracy counts documents that the model gets wrong anyway "
         "as failures; queries are the mean over the others.",
-        *_sources(store),
+        *_sources(results),
         *missing(cells),
     ]
     return "Table 7: texts under TextFooler", pd.DataFrame(cells), notes
 
 
-def find_run(store: Store, dataset: str, model: str, **wanted: Any) -> pd.Series | None:
+def find_run(results: Results, dataset: str, model: str, **wanted: Any) -> pd.Series | None:
     """The attack of the most documents among those of these settings, the last among equals; None if there is none."""
-    found = where(store.attacks, dataset=dataset, model=model, attack="textfooler", voting="hard")
+    found = where(results.attacks, dataset=dataset, model=model, attack="textfooler", voting="hard")
     found = where(found, similarity_threshold=THRESHOLD, points_rule="first", **wanted)
     return None if not len(found) else most_votes(found[found["points"] == found["points"].max()])
 
@@ -111,8 +112,8 @@ def _queries(run: pd.Series) -> tuple[float, str]:
     return run["queries_mean"], f"{run['queries_mean']:,.0f}"
 
 
-def _sources(store: Store) -> list[str]:
+def _sources(results: Results) -> list[str]:
     """What the attacks said of their synonyms."""
-    found = where(store.attacks, attack="textfooler")
+    found = where(results.attacks, attack="textfooler")
     notes = {note for several in found.get("attack_notes", ()) for note in several}
     return [f"- TextFooler's {note}." for note in sorted(notes)]

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pandas as pd
 
-from scripts.tables.cells import Cell, Store, command, missing, paper_shown, paper_value, where
+from scripts.results import Results
+from scripts.tables.cells import Cell, command, missing, paper_shown, paper_value, where
 
 LITERAL = "Literal count, on the boundary"
 
 
-def table6(store: Store) -> tuple[str, pd.DataFrame, list[str]]:
+def table6(results: Results) -> tuple[str, pd.DataFrame, list[str]]:
     """Transfer probability by overshoot past the boundary, and the paper's literal count."""
-    paper = store.paper[store.paper["table"] == "6"]
+    paper = results.paper[results.paper["table"] == "6"]
     cells: list[Cell] = []
     for model in dict.fromkeys(paper["model"]):
-        found = where(store.attacks, dataset="cifar10", model=model, attack="transfer")
+        found = where(results.attacks, dataset="cifar10", model=model, attack="transfer")
         known = paper_value(paper, model=model, attack="hsj")
         if not len(found):
             there = f"{paper_shown(known)}<br>ours –"
@@ -24,7 +23,7 @@ def table6(store: Store) -> tuple[str, pd.DataFrame, list[str]]:
             cells.append({**empty, "command": command("cifar10", model, "transfer"), "shown": there})
             continue
         ours = found.loc[_effort(found)[::-1].idxmax()]
-        for row in pd.read_csv(Path(ours["path"]) / "transfer.csv").to_dict("records"):
+        for row in results.source.table(ours["folder"], "transfer").to_dict("records"):
             cells += _cells(model, ours, row, known)
     cells.sort(key=lambda cell: cell["row"] != LITERAL)  # the paper's row first, the others in their order
     notes = [

@@ -14,16 +14,17 @@ import pandas as pd
 
 from scripts.claims import claims_table
 from scripts.figures.write import write_figures
+from scripts.records.publication import recorded_scale
 from scripts.report.write import write_report
-from scripts.results import attacks, evaluations, paper_values, scale_caps, shown_at
-from scripts.tables.cells import Made, Store
+from scripts.results import Results, read_results, shown_at
+from scripts.tables.cells import Made
 from scripts.tables.distances import table2, table3, table4, table5, table8
 from scripts.tables.fits import table1
 from scripts.tables.render import write_claims, write_table
 from scripts.tables.text import table7
 from scripts.tables.transfer import table6
 
-TABLES: dict[str, Callable[[Store], tuple[str, pd.DataFrame, list[str]]]] = {
+TABLES: dict[str, Callable[[Results], tuple[str, pd.DataFrame, list[str]]]] = {
     "table1": table1,
     "table2": table2,
     "table3": table3,
@@ -35,22 +36,12 @@ TABLES: dict[str, Callable[[Store], tuple[str, pd.DataFrame, list[str]]]] = {
 }
 
 
-def read_store(outputs: Path, scale: str) -> tuple[Store, list[str]]:
-    """What the runs of `scale` left in `outputs`, and a line on those that no table shows."""
-    all_attacks = attacks(outputs, scale)
-    fits, other_fits = _as_configured(evaluations(outputs, scale))
-    attacked, other_attacks = _as_configured(all_attacks)
-    left_out = f"Left out, for their data set or model settings differ from those of conf/: {other_fits} fits, "
-    notes = ["", f"{left_out}{other_attacks} attacks."] if other_fits or other_attacks else []
-    return Store(fits, attacked, paper_values(), all_attacks, scale_caps(scale)), notes
-
-
-def make_tables(store: Store, scale: str, left_out: list[str]) -> list[Made]:
+def make_tables(results: Results, scale: str, left_out: list[str]) -> list[Made]:
     """All tables, those with nothing in them included."""
     made = []
     for name, make in TABLES.items():
-        title, cells, notes = make(store)
-        notes = [*(at_scale(note, scale) for note in notes), *_of_the_data(store, cells), *left_out]
+        title, cells, notes = make(results)
+        notes = [*(at_scale(note, scale) for note in notes), *_of_the_data(results, cells), *left_out]
         if scale != "paper":
             notes.insert(0, f"Runs of scale={' and '.join(shown_at(scale))}; each cell says its votes and points.")
         if "command" in cells:
@@ -66,56 +57,51 @@ def at_scale(text: Any, scale: str) -> Any:
     return re.sub(r"(^|`)(python run\.py[^`]*)", rf"\1\2 scale={scale}", text)
 
 
-def _as_configured(found: pd.DataFrame) -> tuple[pd.DataFrame, int]:
-    """The runs with the settings of conf/, the default seed last so that it wins, and how many were left out."""
-    if not len(found):
-        return found, 0
-    kept = found[found["as_configured"]]
-    return kept.sort_values("seed", ascending=False, kind="stable").reset_index(drop=True), len(found) - len(kept)
-
-
-def _of_the_data(store: Store, cells: pd.DataFrame) -> list[str]:
+def _of_the_data(results: Results, cells: pd.DataFrame) -> list[str]:
     """What sets the data behind the cells apart from what their source promises: a subset must not pass for the set."""
-    if "folder" not in cells or not len(store.evaluations):
+    if "folder" not in cells or not len(results.evaluations):
         return []
     shown = {str(folder).split("-")[0] for folder in cells["folder"].dropna()}
-    fits = store.evaluations[store.evaluations["dataset"].isin(shown)]
+    fits = results.evaluations[results.evaluations["dataset"].isin(shown)]
     pairs = zip(fits["dataset"], fits["data_notes"], strict=True)
     said = dict.fromkeys((name, note) for name, notes in pairs for note in notes)
     return [""] * bool(said) + [f"- Data of {name}: {note}." for name, note in said]
 
 
-def render(outputs: Path, scale: str) -> list[str]:
-    """Write tables, figures and report of the runs in `outputs` beside them; returns what a person reads of each."""
-    store, left_out = read_store(outputs, scale)
-    tables = make_tables(store, scale, left_out)
+def render(outputs: Path, scale: str) -> tuple[list[Made], list[str]]:
+    """Write tables, figures and report of the runs in `outputs` beside them; returns the tables, and all as text."""
+    results, left_out = read_results(outputs, scale)
+    tables = make_tables(results, scale, left_out)
     for table in tables:
         write_table(outputs / "tables", table.name, table.title, table.cells, table.notes)
     figures = {
         name: dataclasses.replace(drawn, notes=[at_scale(note, scale) for note in drawn.notes])
-        for name, drawn in write_figures(store, outputs / "figures").items()
+        for name, drawn in write_figures(results, outputs / "figures").items()
     }
-    claims = claims_table(store)
+    claims = claims_table(results)
     write_claims(outputs / "tables", claims)
-    write_report(outputs, tables, figures, claims, scale)
+    write_report(outputs, results, tables, figures, claims, scale)
     texts = [(outputs / "tables" / f"{t.name}.md").read_text().replace("<br>", "; ") for t in tables]
     texts.append((outputs / "tables" / "claims.md").read_text())
     for name, drawn in figures.items():
         empty = "" if drawn.figure else " (nothing to draw yet)"
         texts.append("\n".join([f"{name}: {drawn.title}{empty}", *drawn.notes, ""]))
-    return texts
+    return tables, texts
 
 
 def main(words: list[str] | None = None) -> int:
     """Write tables and figures and say where."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--outputs", default="outputs", help="folder that the runs wrote to (paths.outputs)")
-    parser.add_argument("--scale", default="paper", help="take the runs of this scale (paper, cpu, smoke)")
+    parser.add_argument(
+        "--scale", help="take the runs of this scale (paper, cpu, smoke); default: paper, or that of a publication"
+    )
     given = parser.parse_args(words)
     outputs = Path(given.outputs)
     if not outputs.is_dir():
         print(f"error: there is no folder {outputs}; run something first or give --outputs.", file=sys.stderr)
         return 2
-    print("\n".join(render(outputs, given.scale)))
+    _, texts = render(outputs, given.scale or recorded_scale(outputs))
+    print("\n".join(texts))
     print(f"Written: {outputs / 'report.html'}; {outputs / 'tables'}/ as CSV, Markdown, LaTeX; {outputs / 'figures'}/.")
     return 0
