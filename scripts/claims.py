@@ -20,7 +20,7 @@ from scripts.tables.text import SIGN as TEXT_SIGN
 from scripts.tables.transfer import LITERAL, table6
 
 SIGN = ("scd01", "scdce", "scdcebnn")
-RIVALS = ("mlp", "bnn", "resnet50", "lenet", "rf")
+BASELINES = ("mlp", "bnn", "resnet50", "lenet", "rf")
 COMPARABLE = 5.0
 """Accuracies, per cent, that differ by no more are called comparable."""
 SIMILAR = 1.5
@@ -67,15 +67,15 @@ def paired(first: pd.Series, second: pd.Series) -> np.ndarray:
     return both[:, 0] - both[:, 1]
 
 
-def against_the_best(results: Results, model: str, rivals: tuple[str, ...], attack: str) -> Verdict:
-    """Whether `model` has greater distances than the most robust of `rivals`, at the points they have in common."""
-    found = {each: distances(results, each, attack) for each in (model, *rivals)}
+def against_the_best(results: Results, model: str, baselines: tuple[str, ...], attack: str) -> Verdict:
+    """Whether `model` has greater distances than the most robust of `baselines`, at the points they have in common."""
+    found = {each: distances(results, each, attack) for each in (model, *baselines)}
     return _against_the_best(found, model, f"attack={attack}")
 
 
-def against_the_best_by_least(results: Results, model: str, rivals: tuple[str, ...]) -> Verdict:
-    """The same where each point's distance is the least that any of the black-box attacks on its model found."""
-    runs = {each: runs_on_the_same_points(results, each, also_white=False) for each in (model, *rivals)}
+def against_the_best_by_minimum(results: Results, model: str, baselines: tuple[str, ...]) -> Verdict:
+    """The same, each point's distance being the minimum that any of the black-box attacks on its model found."""
+    runs = {each: runs_on_the_same_points(results, each, also_white=False) for each in (model, *baselines)}
     found = {
         each: pd.concat([results.distances(run) for run in of_it], axis=1).min(axis=1).dropna()
         for each, of_it in runs.items()
@@ -88,11 +88,11 @@ def against_the_best_by_least(results: Results, model: str, rivals: tuple[str, .
 
 def _against_the_best(found: dict[str, pd.Series], model: str, under: str) -> Verdict:
     ours = found.pop(model, pd.Series(dtype=np.float64))
-    theirs = {rival: values for rival, values in found.items() if len(paired(ours, values)) >= 2}
+    theirs = {baseline: values for baseline, values in found.items() if len(paired(ours, values)) >= 2}
     if not theirs:
-        return untested(f"{model} and a rival under {under} on the same points")
-    best = max(theirs, key=lambda rival: theirs[rival].mean())
-    return greater(paired(ours, theirs[best]), f"{model} − {best}, the best of {len(theirs)} rivals:")
+        return untested(f"{model} and a baseline under {under} on the same points")
+    best = max(theirs, key=lambda baseline: theirs[baseline].mean())
+    return greater(paired(ours, theirs[best]), f"{model} − {best}, the best of {len(theirs)} baselines:")
 
 
 def accuracy(results: Results, dataset: str, model: str) -> float | None:
@@ -104,27 +104,27 @@ def accuracy(results: Results, dataset: str, model: str) -> float | None:
 def comparable_accuracy(results: Results) -> Verdict:
     """scd01 against the better of mlp and bnn."""
     ours = accuracy(results, "cifar10", "scd01")
-    rivals = {m: a for m in ("mlp", "bnn") if (a := accuracy(results, "cifar10", m)) is not None}
-    if ours is None or not rivals:
+    baselines = {m: a for m in ("mlp", "bnn") if (a := accuracy(results, "cifar10", m)) is not None}
+    if ours is None or not baselines:
         return untested("fits of scd01 and of mlp or bnn")
-    best = max(rivals, key=lambda model: rivals[model])
-    number = f"scd01 {ours:.1f} %, {best} {rivals[best]:.1f} %; comparable: within {COMPARABLE:.0f} points"
-    return Verdict(HOLDS if ours >= rivals[best] - COMPARABLE else FAILS, number)
+    best = max(baselines, key=lambda model: baselines[model])
+    number = f"scd01 {ours:.1f} %, {best} {baselines[best]:.1f} %; comparable: within {COMPARABLE:.0f} points"
+    return Verdict(HOLDS if ours >= baselines[best] - COMPARABLE else FAILS, number)
 
 
 def highest_distortion(results: Results) -> Verdict:
-    """HopSkipJump: scd01 against the most robust rival."""
-    return against_the_best(results, "scd01", RIVALS, "hsj")
+    """HopSkipJump: scd01 against the most robust baseline."""
+    return against_the_best(results, "scd01", BASELINES, "hsj")
 
 
 def highest_under_black_boxes(results: Results) -> Verdict:
-    """The same where every point's distance is the least of all black-box attacks that were run on the model."""
-    return against_the_best_by_least(results, "scd01", RIVALS)
+    """The same, every point's distance being the minimum of all black-box attacks that were run on the model."""
+    return against_the_best_by_minimum(results, "scd01", BASELINES)
 
 
 def highest_under_white_box(results: Results) -> Verdict:
     """The same under the white-box attack."""
-    return against_the_best(results, "scd01", RIVALS, "whitebox")
+    return against_the_best(results, "scd01", BASELINES, "whitebox")
 
 
 def binary_weights_win(results: Results) -> Verdict:
@@ -183,12 +183,13 @@ def grows_with_votes(results: Results) -> Verdict:
     for model, rows in data.groupby("model") if len(data) else []:
         if len(rows) > 1:
             gains[str(model)] = float(rows["l2_mean"].iloc[-1] - rows["l2_mean"].iloc[0])
-    rivals = {model: gain for model, gain in gains.items() if model in RIVALS}
-    if "scd01" not in gains or not rivals:
-        return untested("Figure 1 for scd01 and a rival")
+    baselines = {model: gain for model, gain in gains.items() if model in BASELINES}
+    if "scd01" not in gains or not baselines:
+        return untested("Figure 1 for scd01 and a baseline")
     number = ", ".join(f"{model} {gain:+.2f}" for model, gain in gains.items())
     return Verdict(
-        HOLDS if gains["scd01"] > max(rivals.values()) else FAILS, f"gain from least to most votes: {number}"
+        HOLDS if gains["scd01"] > max(baselines.values()) else FAILS,
+        f"gain from the fewest to the most votes: {number}",
     )
 
 
@@ -204,16 +205,16 @@ def more_hidden_nodes(results: Results) -> Verdict:
 
 
 def lowest_transfer(results: Results) -> Verdict:
-    """Table 6, the paper's count: the intervals of the largest of the sign networks and of the least of the rivals."""
+    """Table 6, the paper's count: the intervals of the largest sign network and of the smallest baseline."""
     cells = table6(results)[1]
     found = cells[(cells["row"] == LITERAL) & cells.get("ours", pd.Series(dtype=float)).notna()].set_index("model")
-    ours, rivals = found[found.index.isin(SIGN)], found[found.index.isin(RIVALS)]
-    if not len(ours) or not len(rivals):
-        return untested("attack=transfer for a sign network and a rival")
-    most, least = ours.loc[ours["ours"].idxmax()], rivals.loc[rivals["ours"].idxmin()]
+    ours, baselines = found[found.index.isin(SIGN)], found[found.index.isin(BASELINES)]
+    if not len(ours) or not len(baselines):
+        return untested("attack=transfer for a sign network and a baseline")
+    ours_max, base_min = ours.loc[ours["ours"].idxmax()], baselines.loc[baselines["ours"].idxmin()]
     number = ", ".join(f"{model} {p:.3f}" for model, p in found["ours"].items())
-    number += "; " + ", ".join(f"{x.name} within {x['low']:.3f} to {x['high']:.3f}" for x in (most, least))
-    verdict = HOLDS if most["high"] < least["low"] else FAILS if most["low"] > least["high"] else OPEN
+    number += "; " + ", ".join(f"{x.name} within {x['low']:.3f} to {x['high']:.3f}" for x in (ours_max, base_min))
+    verdict = HOLDS if ours_max["high"] < base_min["low"] else FAILS if ours_max["low"] > base_min["high"] else OPEN
     return Verdict(verdict, number)
 
 
@@ -221,11 +222,11 @@ def substitute_needs_more(results: Results) -> Verdict:
     """Figure 2 at epsilon 1/8: scd01 keeps more accuracy than mlp and bnn."""
     data = figure2(results).data
     at = data[data["epsilon"] == 0.125].set_index("model")["accuracy"] if len(data) else pd.Series(dtype=float)
-    rivals = at[at.index.isin(("mlp", "bnn"))]
-    if "scd01" not in at or not len(rivals):
+    baselines = at[at.index.isin(("mlp", "bnn"))]
+    if "scd01" not in at or not len(baselines):
         return untested("attack=substitute for scd01 and mlp or bnn")
     number = ", ".join(f"{model} {100 * value:.1f} %" for model, value in at.items())
-    return Verdict(HOLDS if at["scd01"] > rivals.max() else FAILS, f"at epsilon 1/8: {number}")
+    return Verdict(HOLDS if at["scd01"] > baselines.max() else FAILS, f"at epsilon 1/8: {number}")
 
 
 def noise_is_harmless(results: Results) -> Verdict:
@@ -240,7 +241,7 @@ def noise_is_harmless(results: Results) -> Verdict:
 
 
 def ecg_is_significant(results: Results) -> Verdict:
-    """scd01 against rf on PTB, paired; where only the stand-in was run this stays untested."""
+    """scd01 against rf on PTB, paired; where only ECG200 was run this stays untested."""
     found = {}
     for dataset in ("ptb", "ecg200"):
         pair = [where(results.attacks, dataset=dataset, model=m, attack="hsj", norm="l2") for m in ("scd01", "rf")]
@@ -255,18 +256,18 @@ def ecg_is_significant(results: Results) -> Verdict:
 
 
 def keeps_most_accuracy(results: Results) -> Verdict:
-    """As in the paper: the score of sign networks is a share of votes, that of the others a mean probability."""
-    return _against_rivals(results, "votes", "soft")
+    """As in the paper: the score of sign networks is a fraction of votes, that of the others a mean probability."""
+    return _against_baselines(results, "votes", "soft")
 
 
 def keeps_most_accuracy_by_votes(results: Results) -> Verdict:
-    """The score of all is a share of votes."""
-    return _against_rivals(results, "votes", "votes")
+    """The score of all is a fraction of votes."""
+    return _against_baselines(results, "votes", "votes")
 
 
 def keeps_most_accuracy_soft(results: Results) -> Verdict:
     """The score of all is a mean probability."""
-    return _against_rivals(results, "soft", "soft")
+    return _against_baselines(results, "soft", "soft")
 
 
 def hundred_votes_lower(results: Results) -> Verdict:
@@ -277,11 +278,11 @@ def hundred_votes_lower(results: Results) -> Verdict:
     return greater(100 * paired(few, many), "per cent of documents, 8 − 100 votes:")
 
 
-def _against_rivals(results: Results, score: str, rivals_score: str) -> Verdict:
-    """The most robust sign network against the most robust rival, document by document."""
-    ours, theirs = _best(results, TEXT_SIGN, score), _best(results, TEXT_BASELINES, rivals_score)
+def _against_baselines(results: Results, score: str, baselines_score: str) -> Verdict:
+    """The most robust sign network against the most robust baseline, document by document."""
+    ours, theirs = _best(results, TEXT_SIGN, score), _best(results, TEXT_BASELINES, baselines_score)
     if ours is None or theirs is None:
-        lacking = f"a sign network, attack.score={score}, and a rival, attack.score={rivals_score}"
+        lacking = f"a sign network, attack.score={score}, and a baseline, attack.score={baselines_score}"
         return untested(f"dataset={TEXTS} attack=textfooler for {lacking}")
     words = f"per cent of documents, {ours[0]} − {theirs[0]}:"
     return greater(100 * paired(ours[1], theirs[1]), words)
@@ -294,7 +295,7 @@ def _best(results: Results, models: tuple[str, ...], score: str) -> tuple[str, p
 
 
 def _survived(results: Results, model: str, **settings: object) -> pd.Series | None:
-    """1 for each document, by index, that is predicted rightly and survives the attack, else 0; None if never run."""
+    """1 for each document, by index, that is classified correctly and survives, else 0; None if never run."""
     run = find_run(results, TEXTS, model, **{**MAIN, **settings})
     if run is None:
         return None
@@ -305,28 +306,28 @@ def _survived(results: Results, model: str, **settings: object) -> pd.Series | N
 
 CLAIMS: list[tuple[str, str, Callable[[Results], Verdict]]] = [
     ("Table 1", "The accuracy of sign networks is comparable to MLP's and BNN's", comparable_accuracy),
-    ("Table 2", "Under HopSkipJump sign networks need more distortion than every rival", highest_distortion),
-    ("ours", "They still do under the best of all black-box attacks that were run", highest_under_black_boxes),
-    ("ours", "They still do when a white-box attack looks for the adversarials", highest_under_white_box),
-    ("Table 2", "Of the sign networks that with binary weights (scdcebnn) needs most", binary_weights_win),
+    ("Table 2", "Under HopSkipJump, sign networks need more distortion than every baseline", highest_distortion),
+    ("ours", "Same, against the strongest black-box attack", highest_under_black_boxes),
+    ("ours", "Same, against a white-box attack", highest_under_white_box),
+    ("Table 2", "Among sign networks, binary weights (scdcebnn) need the most distortion", binary_weights_win),
     ("Table 2", "BNN's distortion is similar to MLP's", bnn_like_mlp),
     ("Section 3.1", "BNN's distortion stays similar with the ste and swish quantizers", quantizers_alike),
     ("Table 3", "On 100 images with ten iterations the order is scd01, rf, lenet, mlp", same_ranking),
-    ("Figure 1", "More votes add more distortion to sign networks than to their rivals", grows_with_votes),
+    ("Figure 1", "More votes add more distortion to sign networks than to the baselines", grows_with_votes),
     ("Table 5", "More hidden nodes add distortion", more_hidden_nodes),
     ("Table 6", "Adversarials transfer least between members of sign networks", lowest_transfer),
     ("Figure 2", "A substitute model needs larger steps against scd01 than against MLP and BNN", substitute_needs_more),
     ("Figure 2", "Gaussian noise of the same size barely hurts", noise_is_harmless),
-    ("Table 7", "Under TextFooler sign networks keep more accuracy than every rival (MR)", keeps_most_accuracy),
-    ("ours", "They still do when the attack sees votes of every model", keeps_most_accuracy_by_votes),
-    ("ours", "They still do when it sees a mean probability of every model", keeps_most_accuracy_soft),
+    ("Table 7", "Under TextFooler sign networks keep more accuracy than every baseline (MR)", keeps_most_accuracy),
+    ("ours", "Same, with a fraction of votes as the score of every model", keeps_most_accuracy_by_votes),
+    ("ours", "Same, with a mean probability as the score of every model", keeps_most_accuracy_soft),
     ("Section 3.4", "With 100 votes instead of 8 adversarial accuracy drops (scd01 on MR)", hundred_votes_lower),
     ("Table 8", "On ECG scd01 needs more distortion than random forests, significantly", ecg_is_significant),
 ]
 
 
 def claims_table(results: Results) -> pd.DataFrame:
-    """A row per claim: ``where`` it stands in the paper, ``claim``, ``verdict``, ``number`` behind it."""
+    """A row per claim: ``where`` in the paper it is, ``claim``, ``verdict``, ``number`` behind it."""
     rows = []
     for place, claim, test in CLAIMS:
         found = test(results)

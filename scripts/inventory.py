@@ -1,4 +1,4 @@
-"""What lies in ``outputs/``: every fit, attack and run, whether it is finished, and how to go on with it."""
+"""What is stored in ``outputs/``: every fit, attack and run, whether it is finished, and how to go on with it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Entry:
     size: int
     """Bytes."""
     progress: str
-    """How much there is, or what is wrong."""
+    """How much there is, or what is damaged."""
     command: str
     """What finishes or repeats it; '' where it is not known."""
 

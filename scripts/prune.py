@@ -80,7 +80,7 @@ def _sweeps(outputs: Path) -> Iterator[tuple[Path, str]]:
 
 
 def _other_version(folder: Path, group: str, facts_file: Path) -> str:
-    """Says so if the method that made the folder is not the present one; '' where that is not known."""
+    """Names the version of the method that made the folder if it is not the present one; '' where that is not known."""
     facts, config = read_json(facts_file), read_yaml(folder / "config.yaml") or {}
     made = facts.get("provenance", facts).get("method_version") if isinstance(facts, dict) else None
     if made is None or not isinstance(config.get(group), dict):
@@ -97,7 +97,7 @@ def _free(folder: Path) -> bool:
 
 
 def main(words: list[str] | None = None) -> int:
-    """List what is stale; remove it if told to."""
+    """List what is stale; remove it on request."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--outputs", default="outputs", help="folder that the runs wrote to (paths.outputs)")
     parser.add_argument("--yes", action="store_true", help="remove what is listed")

@@ -95,7 +95,7 @@ def _other_device(ours: dict[str, Any], theirs: dict[str, Any] | None) -> bool:
 
 
 def _numbers(table: pd.DataFrame, runs: list[str]) -> pd.DataFrame:
-    """The rows of these runs, without what the records say."""
+    """The rows of these runs, without what the records hold."""
     if not len(table):
         return pd.DataFrame(columns=["run"])
     table = table[table["folder"].isin(runs)].assign(run=lambda rows: rows["folder"])
@@ -109,7 +109,7 @@ def _joined(tables: Iterator[tuple[str, pd.DataFrame]]) -> pd.DataFrame:
 
 
 def _votes(folder: Path) -> pd.DataFrame:
-    """Test accuracy of each vote, from the evaluation of the most votes by hard majority."""
+    """Test accuracy of each vote, from the evaluation of the largest hard-voting ensemble."""
     found = [facts for path in folder.glob("evaluation_*.json") if isinstance(facts := read_json(path), dict)]
     most = max(found, key=lambda facts: (facts.get("n_votes", 0), facts.get("voting") == "hard"), default={})
     accuracies = most.get("accuracy_per_vote", [])
@@ -151,7 +151,7 @@ def _common(run: str, row: Any, record: dict[str, Any]) -> dict[str, Any]:
 
 
 def _headline(new: Published, row: dict[str, Any]) -> dict[str, Any]:
-    """The number that stands for an attack, with its interval where it has one."""
+    """The headline number of an attack, with its interval where it has one."""
     run, attack = row["run"], row["attack"]
     if attack == "transfer":
         table = new.tables["transfer"]
@@ -229,7 +229,7 @@ def _papers(cell: dict[str, Any]) -> float | None:
 
 
 def main(words: list[str] | None = None) -> int:
-    """Publish and say what."""
+    """Publish and report what."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--outputs", default="outputs", help="folder that the runs wrote to (paths.outputs)")
     parser.add_argument("--to", default="docs/results", help="folder of the publication")

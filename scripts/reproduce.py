@@ -60,8 +60,8 @@ def main(words: list[str] | None = None) -> int:
     print(f"\n{shown_time(time.time() - began)} in all.")
     for name, status in statuses.items():
         if status:
-            why = "were refused, for want of data or an extra" if status == REFUSED else "failed"
-            print(f"{name}: some jobs {why}; their errors and commands stand under its heading above.")
+            why = "were refused, because data or an extra are missing" if status == REFUSED else "failed"
+            print(f"{name}: some jobs {why}; their errors and commands are under its heading above.")
     return int(any(status not in (0, REFUSED) for status in statuses.values()))
 
 

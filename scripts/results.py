@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,9 @@ import pandas as pd
 
 from scripts.records.settings import scale_caps
 from scripts.records.source import Source, open_source
+
+DRAWN = ("correct", "correct_for_all", "random")
+"""Rules (``points.rule``) that draw the attacked points at random."""
 
 PAPER = Path(__file__).parent / "tables" / "paper_tables.csv"
 
@@ -37,6 +41,15 @@ class Results:
     def points(self, run: str) -> frozenset[int]:
         """Indices of the test samples that an attack was given."""
         return frozenset(self.source.examples(run).index)
+
+    @cached_property
+    def drawn_points(self) -> set[frozenset[int]]:
+        """The sets of points that any attack on CIFAR-10 drew at random."""
+        runs = self.attacks
+        if not len(runs):
+            return set()
+        runs = runs[(runs["dataset"] == "cifar10") & runs["points_rule"].isin(DRAWN)]
+        return {self.points(run) for run in runs["folder"]}
 
 
 def read_results(folder: Path, scale: str) -> tuple[Results, list[str]]:

@@ -1,4 +1,4 @@
-"""Distance against queries, for every attack and model: has a search ended, or only been stopped?"""
+"""Distance against queries, for every attack and model: has a search converged?"""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ def convergence(results: Results) -> Drawn:
     there = [attack for attack in _PANELS if attack in set(data["attack"])]
     columns = min(3, len(there))
     figure, panels = axes(-(-len(there) // columns), columns, 3.4, 2.7)
-    flat = [panel for row in panels for panel in row]
+    all_panels = [panel for row in panels for panel in row]
     shown: dict[str, Any] = {}
-    for panel, attack in zip(flat, there, strict=False):
+    for panel, attack in zip(all_panels, there, strict=False):
         for model, rows in data[data["attack"] == attack].groupby("model", sort=False):
             (shown[str(model)],) = panel.plot(rows["queries"], rows["l2"], lw=1.3, color=colour(str(model)))
         panel.set(xscale="log", yscale="log", title=_PANELS[attack])
@@ -49,7 +49,7 @@ def convergence(results: Results) -> Drawn:
         panel.tick_params(axis="y", which="both", labelsize=7)
     for row in panels:
         row[0].set_ylabel("mean best L2")
-    for panel in flat[len(there) :]:
+    for panel in all_panels[len(there) :]:
         panel.set_visible(False)
     figure.legend(
         list(shown.values()), list(shown), loc="outside upper center", ncols=min(8, len(shown)), frameon=False

@@ -17,7 +17,7 @@ IMAGES = ("cifar10", "gtsrb", "celeba", "imagenet", "digits", "mnist")
 
 
 def figure3(results: Results) -> Drawn:
-    """One heartbeat that all models get right, and the nearest adversarial found for each of them."""
+    """One heartbeat that all models classify correctly, and the nearest adversarial found for each of them."""
     for dataset in ("ptb", "ecg200"):
         found = {m: rows for m in ECG_MODELS if len(rows := _runs(results, dataset, m))}
         if found:
@@ -44,9 +44,9 @@ def _beat(results: Results, dataset: str, found: dict[str, pd.DataFrame]) -> Dra
         )
         columns |= {"original": example["original"], model: example["adversarial"]}
     panels[-1][0].set_xlabel("sample")
-    notes = ["The nearest adversarial that HopSkipJump found for each model, of one beat that all of them get right."]
+    notes = ["The nearest adversarial that HopSkipJump found for each model, of one beat that all classify correctly."]
     if dataset != "ptb":
-        notes.append("ECG200 stands in for the paper's PTB; its beats are standardised one by one.")
+        notes.append("ECG200 is shown instead of the paper's PTB; its beats are standardised one by one.")
     data = pd.DataFrame({"sample": np.arange(len(examples[models[0]]["original"])), **columns})
     return Drawn(title, data, figure, notes)
 
@@ -63,18 +63,18 @@ def images(results: Results, dataset: str) -> Drawn:
     facts = []
     for row, (model, example) in zip(panels, examples.items(), strict=True):
         difference = example["adversarial"] - example["original"]
-        most = float(np.abs(difference).max()) or 1.0
+        largest_change = float(np.abs(difference).max()) or 1.0
         shown = {
             f"{model}: original": example["original"],
             f"adversarial, L2 {_distance(example):.2f}": example["adversarial"],
-            f"difference × {0.5 / most:.3g}": 0.5 + 0.5 * difference / most,
+            f"difference × {0.5 / largest_change:.3g}": 0.5 + 0.5 * difference / largest_change,
         }
         for panel, (name, picture) in zip(row, shown.items(), strict=True):
             pixels = np.moveaxis(picture.reshape(shape), 0, 2)
             panel.imshow(pixels.squeeze(), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
             panel.set_title(name, fontsize=8)
             panel.set_axis_off()
-        facts.append({"model": model, "index": index, "l2": _distance(example), "linf": most})
+        facts.append({"model": model, "index": index, "l2": _distance(example), "linf": largest_change})
     notes = [
         f"Test image {index}. The difference is stretched until its largest entry is white or black; grey is none."
     ]
@@ -89,7 +89,7 @@ def _runs(results: Results, dataset: str, model: str) -> pd.DataFrame:
 
 
 def _common(results: Results, found: dict[str, pd.DataFrame]) -> tuple[int, dict[str, dict[str, np.ndarray]]]:
-    """A point attacked with success for the most models, the first of these, and its example for each of them."""
+    """The first of the points attacked with success for the most models, and its example for each of them."""
     opened = {model: _read(results, largest(rows)) for model, rows in found.items()}
     counts: dict[int, int] = {}
     for examples in opened.values():

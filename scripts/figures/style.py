@@ -47,7 +47,7 @@ _STYLE: Any = {
 
 @dataclass(frozen=True)
 class Drawn:
-    """A figure, the numbers in it, and what has to be said about it.
+    """A figure, the numbers in it, and its notes.
 
     ``figure`` is None, and ``notes`` name the commands, where nothing has been run for it yet.
     """

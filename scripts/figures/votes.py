@@ -19,7 +19,7 @@ def figure1(results: Results) -> Drawn:
     words = f" points.rule=correct_for_all points.models=[{','.join(MODELS)}] model.use_votes=1,2,5,10,20,50,100"
     notes = [
         "The first k votes of one fit, attacked by HopSkipJump on the same points; bars are 95 % bootstrap intervals "
-        "over points. A point that k votes get wrong is left out of their mean; the CSV also has the mean with zeros.",
+        "over points. A point that k votes misclassify is not in their mean; the CSV also has the mean with zeros.",
     ]
     lacking = [model for model in MODELS if not len(data) or (data["model"] == model).sum() < 2]
     if lacking:
@@ -43,9 +43,9 @@ def figure1(results: Results) -> Drawn:
 
 
 def of_one_protocol(results: Results, model: str) -> pd.DataFrame:
-    """HopSkipJump's runs of a model that share points, restarts and iterations with its run of most numbers of votes.
+    """The largest group of HopSkipJump's runs on a model that differ in the number of votes alone.
 
-    A row per number of votes, ascending.
+    They share points, restarts and iterations. A row per number of votes, ascending.
     """
     of_hsj = {"attack": "hsj", "norm": "l2", "start": "noise", "voting": "hard"}
     found = where(results.attacks, dataset="cifar10", model=model, **of_hsj)

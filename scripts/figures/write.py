@@ -1,4 +1,4 @@
-"""The paper's figures, and those a sceptic asks for, from whatever runs exist; `make tables` draws them."""
+"""The figures of the paper, convergence curves and example images, from whatever runs exist."""
 
 from __future__ import annotations
 

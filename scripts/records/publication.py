@@ -33,7 +33,7 @@ FILES = {
 }
 """The tables of a publication, each with a first column ``run``."""
 SCALE = "publication.json"
-"""Says of which scale the tables, figures and the report of a publication are."""
+"""Names the scale of the tables, figures and the report of a publication are."""
 RECORDS, PICTURES = "details/records.jsonl.gz", "details/adversarials.npz"
 
 _TEXT = dict.fromkeys(("run", "key", "fit", "commit", "settings", "command", "method_version"), str)
@@ -106,7 +106,7 @@ def read_published(folder: Path) -> Published:
 
 
 def recorded_scale(folder: Path) -> str:
-    """The scale that the publication in `folder` shows; ``paper`` where it says nothing or there is none."""
+    """The scale that the publication in `folder` shows; ``paper`` where it names none."""
     facts = read_json(folder / SCALE)
     return str(facts.get("scale", "paper")) if isinstance(facts, dict) else "paper"
 
@@ -123,6 +123,7 @@ class Publication:
     def __init__(self, folder: Path) -> None:
         self.content = read_published(folder)
         self._by_run: dict[str, dict[str, pd.DataFrame]] = {}
+        self._examples: dict[str, pd.DataFrame] = {}
 
     def evaluations(self) -> pd.DataFrame:
         table = self._renamed("evaluations")
@@ -138,7 +139,9 @@ class Publication:
         return self.content.tables.get(name, pd.DataFrame(columns=["run"])).rename(columns={"run": "folder"})
 
     def examples(self, run: str) -> pd.DataFrame:
-        return self.table(run, "examples").set_index("index")
+        if run not in self._examples:
+            self._examples[run] = self.table(run, "examples").set_index("index")
+        return self._examples[run]
 
     def curve(self, run: str) -> pd.DataFrame:
         return self.table(run, "traces")
@@ -170,6 +173,6 @@ def _as_text(value: Any) -> Any:
 
 
 def in_order(table: pd.DataFrame, first: Iterable[str]) -> pd.DataFrame:
-    """The columns `first`, then the others as they stand."""
+    """The columns `first`, then the others in their order."""
     names = list(first)
     return table[[*names, *(name for name in table if name not in names)]]

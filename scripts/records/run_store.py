@@ -89,7 +89,7 @@ class RunStore:
     def record(self, run: str) -> dict[str, Any]:
         folder = self.outputs / "attacks" / run
         facts = read_json(folder / "provenance.json")
-        if not folder.is_dir():  # a fit: what its first shard says
+        if not folder.is_dir():  # a fit: what its first shard records
             folder = self.outputs / "fits" / run
             shard = read_json(next(iter(sorted(folder.glob("votes_*.json"))), folder / "absent"))
             facts = shard.get("provenance") if isinstance(shard, dict) else None

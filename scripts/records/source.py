@@ -1,4 +1,4 @@
-"""What the tables, figures and the report ask of finished runs, wherever these are recorded."""
+"""What the tables, figures and the report read of finished runs, wherever these are recorded."""
 
 from __future__ import annotations
 

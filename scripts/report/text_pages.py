@@ -49,31 +49,31 @@ def page(name: str, rows: list[Row], classes: list[str], shown: int) -> str:
     classes : list of str
         Names of classes 0 and 1.
     shown : int
-        Documents on the page: evenly spaced among those that the model gets right.
+        Documents on the page: evenly spaced among those that the model classifies correctly.
     """
-    right = [row for row in rows if row["reason"] != "already misclassified"]
-    sample = [right[k * len(right) // min(shown, len(right))] for k in range(min(shown, len(right)))]
-    facts = "".join(f"<dt>{escape(key)}</dt><dd>{escape(value)}</dd>" for key, value in _facts(rows, right))
+    correct = [row for row in rows if row["reason"] != "already misclassified"]
+    sample = [correct[k * len(correct) // min(shown, len(correct))] for k in range(min(shown, len(correct)))]
+    facts = "".join(f"<dt>{escape(key)}</dt><dd>{escape(value)}</dd>" for key, value in _facts(rows, correct))
     body = "\n".join(_document(row, classes) for row in sample)
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{escape(name)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n<h1>{escape(name)}</h1>\n"
-        f"<p>{len(sample)} of the {len(right)} documents that the model gets right, evenly spaced. "
+        f"<p>{len(sample)} of the {len(correct)} documents that the model classifies correctly, evenly spaced. "
         "Replaced words are marked.</p>\n"
         f"<dl>{facts}</dl>\n<main>\n{body}\n</main>\n</body>\n</html>\n"
     )
 
 
-def _facts(rows: list[Row], right: list[Row]) -> list[tuple[str, str]]:
-    fooled = [row for row in right if row["success"]]
+def _facts(rows: list[Row], correct: list[Row]) -> list[tuple[str, str]]:
+    fooled = [row for row in correct if row["success"]]
     facts = [
         ("documents attacked", f"{len(rows)}"),
-        ("accuracy before", f"{100 * len(right) / len(rows):.1f} %"),
-        ("accuracy under attack", f"{100 * (len(right) - len(fooled)) / len(rows):.1f} %"),
+        ("accuracy before", f"{100 * len(correct) / len(rows):.1f} %"),
+        ("accuracy under attack", f"{100 * (len(correct) - len(fooled)) / len(rows):.1f} %"),
     ]
-    if right:
-        facts.append(("queries per document", f"{sum(row['queries'] for row in right) / len(right):,.0f}"))
+    if correct:
+        facts.append(("queries per document", f"{sum(row['queries'] for row in correct) / len(correct):,.0f}"))
     if fooled:
         words = [100 * len(row["changed"]) / len(row["original"]) for row in fooled]
         facts.append(("words replaced", f"{sum(words) / len(words):.1f} % of an adversarial"))
@@ -95,9 +95,9 @@ def _document(row: Row, classes: list[str]) -> str:
     if row["similarity"] is not None:
         facts.append(f"similarity {row['similarity']:.2f}")
     facts.append(f"{len(row['changed'])} of {len(row['original'])} words replaced")
-    wrong, score = classes[1 - row["label"]], _score(row["score_after"], classes)
+    other_class, score = classes[1 - row["label"]], _score(row["score_after"], classes)
     text = _marked(row["adversarial"], row["changed"], "")
-    other = f"<section><h2>taken for {escape(wrong)} · {score}</h2><p>{text}</p></section>"
+    other = f"<section><h2>taken for {escape(other_class)} · {score}</h2><p>{text}</p></section>"
     return f'<article><header>{escape(" · ".join(facts))}</header><div class="pair">{original}{other}</div></article>'
 
 
@@ -135,7 +135,7 @@ def write_page(folder: Path, target: Path, shown: int) -> Path:
 
 
 def main(words: list[str] | None = None) -> int:
-    """Write the pages and say where."""
+    """Write the pages and print their paths."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folders", nargs="*", type=Path, help="folders of finished attacks; default: all of --outputs")
     parser.add_argument("--outputs", default="outputs", help="folder that the runs wrote to (paths.outputs)")

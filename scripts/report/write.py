@@ -12,7 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from pipeline.store import write_bytes
-from scripts.figures.style import Drawn, svg
+from scripts.figures.style import Drawn
 from scripts.results import Results
 from scripts.tables.cells import Cell, Made
 
@@ -52,8 +52,8 @@ def write_report(
         scale=scale,
         claims=claims.to_dict("records"),
         tables=[_table(results, table) for table in tables],
-        figures=[_figure(name, drawn) for name, drawn in figures.items() if drawn.figure is not None],
-        lacking=[_figure(name, figures[name]) for name in lacking],
+        figures=[_figure(outputs, name, drawn) for name, drawn in figures.items() if drawn.figure is not None],
+        lacking=[_figure(outputs, name, figures[name]) for name in lacking],
     )
     write_bytes(outputs / "report.html", html.encode())
     return outputs / "report.html"
@@ -75,7 +75,7 @@ def _table(results: Results, table: Made) -> dict[str, Any]:
 
 
 def _lines(cell: Cell) -> list[dict[str, str]]:
-    """A cell's lines, as in the Markdown table, and how its value stands to the paper's."""
+    """A cell's lines, as in the Markdown table, and how its value compares with the paper's."""
     lines = []
     for text in cell["shown"].split("<br>"):
         kind = next((kind for kind in ("paper", "ours") if text.startswith(kind)), "soft")
@@ -85,7 +85,7 @@ def _lines(cell: Cell) -> list[dict[str, str]]:
 
 
 def compared(cell: Cell) -> tuple[str, str]:
-    """How a cell's value stands to the paper's: a kind ("agree", "more", "less", "" for no comparison) and words."""
+    """How a cell's value compares with the paper's: "agree", "more", "less" or "" for no comparison, and words."""
     in_table_1 = _number(cell, "paper_accuracy_percent"), _number(cell, "accuracy_percent")
     paper, ours = in_table_1 if None not in in_table_1 else (_number(cell, "paper"), _number(cell, "ours"))
     if paper is None or ours is None:
@@ -96,7 +96,7 @@ def compared(cell: Cell) -> tuple[str, str]:
     low = _number(cell, "l2_mean_low" if "l2_mean_low" in cell else "low")
     high = _number(cell, "l2_mean_high" if "l2_mean_high" in cell else "high")
     if low is not None and high is not None and low <= paper <= high:
-        return "agree", "agrees: the paper's lies in our interval"
+        return "agree", "agrees: the paper's is in our interval"
     return kind, f"{ours / paper:.2g} times the paper's" if paper else f"{ours - paper:+.2g}"
 
 
@@ -105,8 +105,9 @@ def _number(cell: Cell, name: str) -> float | None:
     return None if value is None or isinstance(value, str) or pd.isna(value) else float(value)
 
 
-def _figure(name: str, drawn: Drawn) -> dict[str, Any]:
-    picture = base64.b64encode(svg(drawn.figure)).decode() if drawn.figure is not None else ""
+def _figure(outputs: Path, name: str, drawn: Drawn) -> dict[str, Any]:
+    drawn_as = outputs / "figures" / f"{name}.svg"
+    picture = base64.b64encode(drawn_as.read_bytes()).decode() if drawn.figure is not None else ""
     return {"name": name, "title": drawn.title, "picture": picture, "notes": _notes(drawn.notes)}
 
 

@@ -55,7 +55,7 @@ def distance_cell(
     if pd.notna(ours["restarts"]) and pd.notna(ours["max_iter"]):
         settings.insert(1, f"{ours['restarts']:.0f} × {ours['max_iter']:.0f}")
     if ours["already_wrong"]:
-        settings.append(f"{ours['already_wrong']:.0f} of them wrong anyway")
+        settings.append(f"{ours['already_wrong']:.0f} already misclassified")
     failed = ours["points"] - ours["already_wrong"] - ours["succeeded"]
     if failed:
         settings.append(f"{failed:.0f} failed")
@@ -64,7 +64,11 @@ def distance_cell(
 
 
 def largest(found: pd.DataFrame) -> pd.Series:
-    """The attack of most effort; points right for several models by choice go first, then the last among equals."""
+    """The run with the largest effort; the last among equals.
+
+    Effort is points × iterations × restarts × votes, doubled if the points were selected as classified correctly by
+    several models.
+    """
     effort = found["points"] * found["max_iter"].fillna(1) * found["restarts"].fillna(1) * found["n_votes"]
     shared = (found["right_for"] > 1).astype(float)
     return found.loc[(effort * (1 + shared))[::-1].idxmax()]
@@ -109,7 +113,7 @@ def most_votes(found: pd.DataFrame) -> pd.Series | None:
 
 
 def command(dataset: str, model: str | Sequence[str], attack: str) -> str:
-    """The command that fills a cell, a sweep for several models; says so where a config is not there yet."""
+    """The command that fills a cell, a sweep for several models; states it where there is no such config."""
     models = [model] if isinstance(model, str) else list(model)
     for group, name in (("dataset", dataset), *(("model", each) for each in models), ("attack", attack)):
         if not (CONF / group / f"{name}.yaml").is_file():

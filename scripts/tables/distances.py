@@ -9,7 +9,7 @@ import pandas as pd
 
 from pipeline.config.resolvers import at_most
 from scd.statistics import bootstrap, paired_p_values
-from scripts.results import Results
+from scripts.results import DRAWN, Results
 from scripts.tables.cells import (
     NOT_FLAT,
     Cell,
@@ -25,15 +25,14 @@ Table = tuple[str, pd.DataFrame, list[str]]
 
 IN_TABLE_2 = {"hsj": "HopSkipJump", "boundary": "Boundary", "rays": "RayS"}
 BLACK_BOX = {
-    "hsj_wide": "HopSkipJump, moves of a tenth",
-    "hsj_art": "HopSkipJump of ART",
-    "boundary_art": "Boundary of ART",
+    "hsj_wide": "HopSkipJump, δ = 0.1",
+    "hsj_art": "HopSkipJump (ART)",
+    "boundary_art": "Boundary (ART)",
     "surfree": "SurFree",
     "cgba": "CGBA",
     "noise": "Noise",
 }
 ATTACKS = {**IN_TABLE_2, **BLACK_BOX, "whitebox": "White-box (bound)"}
-_DRAWN = ("correct", "correct_for_all", "random")
 BOUNDS = (
     f"An attack gives an upper bound of the distance. †: the second half of its queries still gained more than "
     f"{100 * NOT_FLAT:.0f} %, so it had not converged."
@@ -57,8 +56,9 @@ def table2(results: Results) -> Table:
         cells += [_best_cell(results, model, label, also_white) for model in models]
     notes = [
         "Mean minimum L2 over the attacked points with its 95 % bootstrap interval. The paper: 10 points, 10 restarts "
-        f"× 100 iterations; its HopSkipJump and Boundary are ART's. {BOUNDS} Best: per point the least over the "
-        "attacks of this table that were run on the same points.",
+        f"× 100 iterations; its HopSkipJump and Boundary are ART's. {BOUNDS} Best: per point the minimum over "
+        "the attacks of this table that were run on the same points. δ is HopSkipJump's probe radius relative to the "
+        "current distance; its default is 0.01.",
         *missing(cells),
     ]
     return "Table 2: mean minimum L2 distortion, CIFAR-10 class 0 against 1", pd.DataFrame(cells), notes
@@ -86,31 +86,22 @@ def protocol(results: Results, model: str, attack: str) -> pd.DataFrame:
     from_image = runs["start"].eq("given")
     other_norm = runs["norm"].eq("linf") & (attack != "rays")  # RayS searches in L-infinity; Table 2 has its L2
     runs = runs[~(from_image | other_norm)]
-    drawn = _drawn_points(results)
     at_random = [
-        rule in _DRAWN or (rule == "indices" and results.points(run) in drawn)
+        rule in DRAWN or (rule == "indices" and results.points(run) in results.drawn_points)
         for rule, run in zip(runs["points_rule"], runs["folder"], strict=True)
     ]
     return runs[np.array(at_random, dtype=bool)]
 
 
-def _drawn_points(results: Results) -> set[frozenset[int]]:
-    """The sets of points that any attack on CIFAR-10 drew at random; none where no attack named its points."""
-    runs = where(results.attacks, dataset="cifar10")
-    if not runs["points_rule"].eq("indices").any():
-        return set()
-    return {results.points(run) for run in runs.loc[runs["points_rule"].isin(_DRAWN), "folder"]}
-
-
 def _best_cell(results: Results, model: str, row: str, also_white: bool) -> Cell:
-    """Per point the least distance over attacks of the same model on the same points."""
+    """Per point the minimum distance over attacks of the same model on the same points."""
     cell: Cell = {"row": row, "model": model, "attack": "best", "paper": None}
     runs = runs_on_the_same_points(results, model, also_white)
     same = [results.distances(run) for run in runs]
     if len(same) < 2:
         return {**cell, "shown": "–"}
-    least = pd.concat(same, axis=1).min(axis=1).dropna().to_numpy()
-    mean, low, high = bootstrap(least, "mean")
+    minimum = pd.concat(same, axis=1).min(axis=1).dropna().to_numpy()
+    mean, low, high = bootstrap(minimum, "mean")
     facts = {"ours": mean, "l2_mean": mean, "l2_mean_low": low, "l2_mean_high": high, "points": len(same[0])}
     shown = f"{mean:.2f} ({low:.2f}–{high:.2f})<br>{len(same)} attacks"
     return {**cell, **facts, "n_votes": runs[0]["n_votes"], "shown": shown}
@@ -139,9 +130,9 @@ def table3(results: Results) -> Table:
         known = paper_value(paper, model=model, attack="hsj")
         cells.append(distance_cell("HopSkipJump", "cifar10", model, "hsj", known, found, words))
     notes = [
-        "Points that the model already gets wrong are left out of the mean and counted; the mean with zeros for them "
+        "Points that are already misclassified are left out of the mean and counted; the mean with zeros for them "
         "is in the CSV. The paper's initial images are unpublished: here the first training image of the other class "
-        f"that all compared models (points.models; without it, the model itself) get right. {BOUNDS}",
+        f"that all compared models (points.models; without it, the model itself) classify correctly. {BOUNDS}",
         *missing(cells),
     ]
     title = "Table 3: mean minimum L2 distortion, first 100 test images, 10 iterations, CIFAR-10 class 0 against 1"
@@ -191,7 +182,7 @@ def table5(results: Results) -> Table:
 
 
 def of_table_5(runs: pd.DataFrame, nodes: int) -> pd.DataFrame:
-    """The runs with so many nodes: those at points that only scd01 had to get right, if there are any, else all."""
+    """The runs with so many nodes; preferably those at points that scd01 alone had to classify correctly."""
     found = where(runs, hidden_nodes=nodes)
     own = where(found, points_rule="correct_for_all", right_for=1)
     return own if len(own) else found
@@ -215,7 +206,7 @@ def table8(results: Results) -> Table:
         cells.append(_paired_cell(results, attacked["scd01"], attacked["rf"], f"{label}: p, scd01 against rf", known))
         cells += _other_attacks(results, dataset, label, models)
     notes = [
-        "The paper's data set is PTB; ECG200 is another, smaller set that stands in where PTB is not there, and is no "
+        "The paper's data set is PTB; ECG200 is another, smaller set, used where PTB is not there; it is no "
         f"reproduction. {BOUNDS} p: two-sided paired tests of the per-point distances of scd01 and rf, the exact "
         "signed-rank test first, then the t test; the paper does not say which it used. Other attacks than HopSkipJump "
         "are ours, where they were run.",

@@ -18,12 +18,12 @@ THRESHOLD = 0.5
 MAIN: dict[str, Any] = {"score": "votes", "n_votes": VOTES, "keep_equal": False}
 """Settings of the paper's runs on sign networks."""
 SIGN = ("scd01", "scdce")
-"""Models whose score is a share of votes in the authors' program. It combines the others by mean probability."""
+"""Models whose score is a fraction of votes in the authors' program. It combines the others by mean probability."""
 
 _CONTROLS: dict[str, dict[str, Any]] = {
-    "share of 8 votes": MAIN,
-    "share of 8 votes, equal scores kept": {**MAIN, "keep_equal": True},
-    "share of 100 votes": {**MAIN, "n_votes": 100},
+    "fraction of 8 votes": MAIN,
+    "fraction of 8 votes, equal scores kept": {**MAIN, "keep_equal": True},
+    "fraction of 100 votes": {**MAIN, "n_votes": 100},
     "soft score": {**MAIN, "score": "soft"},
     "hard label": {**MAIN, "score": "label"},
     "hard label, equal scores kept": {**MAIN, "score": "label", "keep_equal": True},
@@ -59,10 +59,10 @@ def table7(results: Results) -> tuple[str, pd.DataFrame, list[str]]:
                 cells += [_control(row, model, run) for model, run in runs.items()]
     notes = [
         f"TextFooler on the first documents of each test set, similarity threshold {THRESHOLD:g}. In the rows with the "
-        f"paper's values the score is, as in the authors' program, the share of {VOTES} votes for sign networks and "
-        "the mean probability for the others; the rows below give all models a score of one kind. What a model gains "
-        "from a coarse score is not robustness. Adversarial accuracy counts documents that the model gets wrong anyway "
-        "as failures; queries are the mean over the others.",
+        f"paper's values the score is, as in the authors' program, the fraction of {VOTES} votes for sign networks and "
+        "the mean probability for the others; the rows below give all models a score of one kind. A gain from "
+        "a coarse score is not robustness. Adversarial accuracy counts documents that are already "
+        "misclassified as failures; queries are the mean over the others.",
         *_sources(results),
         *missing(cells),
     ]
@@ -70,7 +70,7 @@ def table7(results: Results) -> tuple[str, pd.DataFrame, list[str]]:
 
 
 def find_run(results: Results, dataset: str, model: str, **wanted: Any) -> pd.Series | None:
-    """The attack of the most documents among those of these settings, the last among equals; None if there is none."""
+    """The attack on the most documents among those of these settings, the last among equals; None if there is none."""
     found = where(results.attacks, dataset=dataset, model=model, attack="textfooler", voting="hard")
     found = where(found, similarity_threshold=THRESHOLD, points_rule="first", **wanted)
     return None if not len(found) else most_votes(found[found["points"] == found["points"].max()])
@@ -103,7 +103,7 @@ def _settings(run: pd.Series) -> dict[str, Any]:
 
 
 def _accuracy(run: pd.Series) -> tuple[float, str]:
-    """Right documents that survived, per cent of all attacked."""
+    """Correctly classified documents that survived, per cent of all attacked."""
     percent = 100 * (run["points"] - run["already_wrong"] - run["succeeded"]) / run["points"]
     return percent, f"{percent:.1f} ({run['points']:.0f} documents)"
 
@@ -113,7 +113,7 @@ def _queries(run: pd.Series) -> tuple[float, str]:
 
 
 def _sources(results: Results) -> list[str]:
-    """What the attacks said of their synonyms."""
+    """What the attacks recorded of their synonyms."""
     found = where(results.attacks, attack="textfooler")
     notes = {note for several in found.get("attack_notes", ()) for note in several}
     return [f"- TextFooler's {note}." for note in sorted(notes)]

@@ -27,10 +27,10 @@ def table6(results: Results) -> tuple[str, pd.DataFrame, list[str]]:
             cells += _cells(model, ours, row, known)
     cells.sort(key=lambda cell: cell["row"] != LITERAL)  # the paper's row first, the others in their order
     notes = [
-        "Share of the pairs of members, both right on the original, in which an adversarial of the first fools the "
-        "second, mean over images 0 to 7 with its 95 % bootstrap interval; the same with the adversarial moved on past "
-        "the boundary by a share of its distance, because a point on the boundary of one member fools by construction "
-        "few others. The literal count is the paper's: members that are wrong anyway count as fooled.",
+        "Fraction of the pairs of members, both correct on the original, where an adversarial of the first fools the "
+        "second: mean over images 0 to 7 with its 95 % bootstrap interval. Other rows move the adversarial on past the "
+        "boundary by a fraction of its distance, because a point on the boundary of one member fools few others by "
+        "construction. The literal count is the paper's: members that misclassify the original count as fooled.",
         *missing(cells),
     ]
     title = "Table 6: probability that an adversarial of one member fools another, CIFAR-10 class 0 against 1"
@@ -38,7 +38,7 @@ def table6(results: Results) -> tuple[str, pd.DataFrame, list[str]]:
 
 
 def _effort(found: pd.DataFrame) -> pd.Series:
-    """Questions asked in all; the members attacked are not in the summary."""
+    """Queries in all; the number of members attacked are not in the summary."""
     return found["points"] * found["queries_mean"]
 
 

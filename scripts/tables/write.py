@@ -43,7 +43,7 @@ def make_tables(results: Results, scale: str, left_out: list[str]) -> list[Made]
         title, cells, notes = make(results)
         notes = [*(at_scale(note, scale) for note in notes), *_of_the_data(results, cells), *left_out]
         if scale != "paper":
-            notes.insert(0, f"Runs of scale={' and '.join(shown_at(scale))}; each cell says its votes and points.")
+            notes.insert(0, f"Runs of scale={' and '.join(shown_at(scale))}; each cell names its votes and points.")
         if "command" in cells:
             cells = cells.assign(command=[at_scale(words, scale) for words in cells["command"]])
         made.append(Made(name, title, cells, notes))
@@ -64,8 +64,8 @@ def _of_the_data(results: Results, cells: pd.DataFrame) -> list[str]:
     shown = {str(folder).split("-")[0] for folder in cells["folder"].dropna()}
     fits = results.evaluations[results.evaluations["dataset"].isin(shown)]
     pairs = zip(fits["dataset"], fits["data_notes"], strict=True)
-    said = dict.fromkeys((name, note) for name, notes in pairs for note in notes)
-    return [""] * bool(said) + [f"- Data of {name}: {note}." for name, note in said]
+    notes_of = dict.fromkeys((name, note) for name, notes in pairs for note in notes)
+    return [""] * bool(notes_of) + [f"- Data of {name}: {note}." for name, note in notes_of]
 
 
 def render(outputs: Path, scale: str) -> tuple[list[Made], list[str]]:

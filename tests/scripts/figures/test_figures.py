@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from scripts.figures.convergence import mean_best
+from scripts.records.traces import mean_best
 from scripts.tables.write import main
+from tests.scripts.miniature_results import results_of
 
 
 @pytest.fixture(scope="module")
@@ -83,22 +84,20 @@ def test_svg_files_are_the_same_each_time_and_what_is_missing_has_none(outputs):
 
 def test_the_heartbeat_and_its_adversarials(tmp_path):
     from scripts.figures.examples import figure3
-    from scripts.tables.cells import Store
 
     rows = []
     for number, model in enumerate(("scd01", "rf")):
-        path = tmp_path / model
-        path.mkdir()
+        path = tmp_path / "attacks" / model
+        path.mkdir(parents=True)
         original = np.linspace(0, 1, 12, dtype=np.float32)[None].repeat(2, axis=0)
         adversarial = original + np.float32(0.1 * (number + 1))
         adversarial[0] = np.nan  # this point was not fooled
         np.savez(path / "adversarials.npz", index=[7, 9], label=[0, 1], original=original, adversarial=adversarial)
-        rows.append({"dataset": "ecg200", "model": model, "attack": "hsj", "norm": "l2", "start": "noise", "path": path,
+        rows.append({"dataset": "ecg200", "model": model, "attack": "hsj", "norm": "l2", "start": "noise",
                      "voting": "hard", "points": 2, "max_iter": 1, "restarts": 1, "n_votes": 3, "points_rule": "first",
                      "right_for": 1,
                      "folder": model})  # fmt: skip
-    found = pd.DataFrame(rows)
-    drawn = figure3(Store(pd.DataFrame(), found, pd.DataFrame(), found))
+    drawn = figure3(results_of(pd.DataFrame(rows), tmp_path))
     assert "test beat 9" in drawn.title
     np.testing.assert_allclose(drawn.data["rf"] - drawn.data["original"], 0.2, atol=1e-6)
 

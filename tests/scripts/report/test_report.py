@@ -8,12 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from scripts.claim_tests import FAILS, HOLDS, OPEN, UNTESTED, greater
-from scripts.claims import CLAIMS, claims_table
+from scripts.claims import CLAIMS, FAILS, HOLDS, OPEN, UNTESTED, claims_table, greater
 from scripts.report.write import compared
-from scripts.results import paper_values
-from scripts.tables.cells import Store
-from scripts.tables.write import main, read_store
+from scripts.results import read_results
+from scripts.tables.write import main
+from tests.scripts.miniature_results import results_of, write_attack_table
 
 VOID = {"meta", "img", "br"}
 
@@ -112,28 +111,26 @@ def test_claims_follow_from_distances_of_the_same_points(tmp_path):
         ("scd01", "whitebox", [0.5, 0.6, 0.7], [1, 2, 3]),
         ("rf", "whitebox", [1.0, 1.5, 2.0], [1, 2, 3]),
     ):
-        path = tmp_path / f"{model}-{attack}"
-        path.mkdir()
-        pd.DataFrame({"index": index, "l2": l2}).to_csv(path / "examples.csv", index=False)
+        name = f"{model}-{attack}"
+        write_attack_table(tmp_path, name, pd.DataFrame({"index": index, "l2": l2}))
         rows.append({"dataset": "cifar10", "model": model, "attack": attack, "voting": "hard", "norm": "l2",
                      "start": "noise", "points_rule": "correct_for_all",
                      "right_for": 4, "points": len(index), "max_iter": 1,
-                     "restarts": 1, "n_votes": 3, "path": str(path), "folder": path.name, "l2_mean": np.mean(l2),
+                     "restarts": 1, "n_votes": 3, "folder": name, "l2_mean": np.mean(l2),
                      "as_in_table5": False, "hidden_nodes": 20, "l2_mean_low": 0.0, "l2_mean_high": 9.0,
                      "l2_mean_with_zeros": 1.0, "already_wrong": 0, "succeeded": len(index)})  # fmt: skip
-    found = pd.DataFrame(rows)
-    verdicts = claims_table(Store(pd.DataFrame(), found, paper_values(), found)).set_index("claim")
+    verdicts = claims_table(results_of(pd.DataFrame(rows), tmp_path)).set_index("claim")
     said = {claim: verdicts.loc[claim, "verdict"] for _, claim, _ in CLAIMS}
-    assert said["Under HopSkipJump sign networks need more distortion than every rival"] == HOLDS
-    assert said["They still do when a white-box attack looks for the adversarials"] == FAILS
-    assert verdicts.loc["Under HopSkipJump sign networks need more distortion than every rival", "number"].endswith(
+    assert said["Under HopSkipJump, sign networks need more distortion than every baseline"] == HOLDS
+    assert said["Same, against a white-box attack"] == FAILS
+    assert verdicts.loc["Under HopSkipJump, sign networks need more distortion than every baseline", "number"].endswith(
         "; 3 points)"
     )
     assert said["BNN's distortion is similar to MLP's"] == UNTESTED
 
 
 def test_with_no_runs_every_claim_is_untested_and_says_what_it_needs():
-    found = claims_table(Store(pd.DataFrame(), pd.DataFrame(), paper_values(), pd.DataFrame()))
+    found = claims_table(results_of())
     assert set(found["verdict"]) == {UNTESTED}
     assert found["number"].str.len().min() > 5
 
@@ -141,6 +138,6 @@ def test_with_no_runs_every_claim_is_untested_and_says_what_it_needs():
 def test_only_the_papers_runs_stand_in_the_tables_of_another_scale(run_in_miniature, tmp_path):
     run_in_miniature(tmp_path, "attack=none", "scale=paper", "dataset=digits", "model.n_votes=2", "model.n_iter=1000")
     shown = {
-        scale: set(read_store(tmp_path, scale)[0].evaluations.get("scale", [])) for scale in ("paper", "cpu", "smoke")
+        scale: set(read_results(tmp_path, scale)[0].evaluations.get("scale", [])) for scale in ("paper", "cpu", "smoke")
     }
     assert shown == {"paper": {"paper"}, "cpu": {"paper"}, "smoke": set()}

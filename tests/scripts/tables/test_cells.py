@@ -10,10 +10,10 @@ import pytest
 from scipy.stats import wilcoxon
 
 from scd.statistics import paired_p_values
-from scripts.results import late_gain, paper_values
-from scripts.tables.cells import Store
+from scripts.records.traces import late_gain
 from scripts.tables.distances import protocol, table2, table5, table8
 from scripts.tables.write import _of_the_data
+from tests.scripts.miniature_results import results_of, write_attack_table
 
 
 def trace(*runs: list[tuple[int, float]]) -> pd.DataFrame:
@@ -42,7 +42,7 @@ def test_the_signed_rank_test_is_the_exact_one():
 
 
 @pytest.fixture
-def store(tmp_path):
+def results(tmp_path):
     """Two attacks on scd01 at the same points, one at others; the fourth is another number of hidden nodes."""
     runs = {
         ("cifar10", "scd01", "hsj"): ([3, 5, 7], [1.0, 4.0, 2.0]),
@@ -53,80 +53,78 @@ def store(tmp_path):
     }
     rows = []
     for number, ((dataset, model, attack), (index, l2)) in enumerate(runs.items()):
-        path = tmp_path / str(number)
-        path.mkdir()
-        pd.DataFrame({"index": index, "l2": l2}).to_csv(path / "examples.csv", index=False)
+        write_attack_table(tmp_path, str(number), pd.DataFrame({"index": index, "l2": l2}))
         rows.append({
             "dataset": dataset, "model": model, "attack": attack, "voting": "hard", "norm": "l2", "start": "noise",
             "points_rule": "correct", "right_for": 1,
             "points": len(index), "max_iter": 100.0, "restarts": 10.0, "n_votes": 100,
             "n_iter": 1000, "already_wrong": 0, "succeeded": len(index), "l2_mean": float(np.mean(l2)),
             "l2_mean_low": 0.0, "l2_mean_high": 9.0, "l2_median": 1.0, "l2_mean_with_zeros": 1.0, "queries_mean": 1.0,
-            "late_gain": 0.2, "hidden_nodes": 20, "as_in_table5": number == 0, "folder": str(number), "path": str(path),
+            "late_gain": 0.2, "hidden_nodes": 20, "as_in_table5": number == 0, "folder": str(number),
             "precision": "float32",
         })  # fmt: skip
     attacks = pd.DataFrame(rows)
-    return Store(pd.DataFrame(), attacks, paper_values(), attacks)
+    return results_of(attacks, tmp_path)
 
 
-def test_best_is_the_least_at_each_point_over_attacks_on_the_same_points(store):
-    _, cells, _ = table2(store)
+def test_best_is_the_least_at_each_point_over_attacks_on_the_same_points(results):
+    _, cells, _ = table2(results)
     best = cells[(cells["row"] == "Best black-box") & (cells["model"] == "scd01")].iloc[0]
     assert best["ours"] == pytest.approx((0.5 + 1.0 + 2.0) / 3)
     assert "2 attacks" in best["shown"]
 
 
-def test_points_that_were_named_count_where_another_run_drew_them(store):
+def test_points_that_were_named_count_where_another_run_drew_them(results):
     """The two attacks on scd01 at 3, 5 and 7 named their points; only a run on lenet that drew the same shows them."""
-    runs = store.attacks.copy()
+    runs = results.attacks.copy()
     mine = (runs["dataset"] == "cifar10") & (runs["attack"] != "surfree")
     runs.loc[mine, "points_rule"] = "indices"
-    assert not len(protocol(replace(store, attacks=runs), "scd01", "hsj"))
+    assert not len(protocol(replace(results, attacks=runs), "scd01", "hsj"))
     drew = runs[mine].iloc[[1]].assign(model="lenet", points_rule="correct_for_all", right_for=4)
-    both = replace(store, attacks=pd.concat([runs, drew], ignore_index=True))
+    both = replace(results, attacks=pd.concat([runs, drew], ignore_index=True))
     assert len(protocol(both, "scd01", "hsj")) == 1
     assert len(protocol(both, "scd01", "surfree")) == 1
 
 
-def test_a_search_that_had_not_converged_is_marked(store):
-    _, cells, notes = table2(store)
+def test_a_search_that_had_not_converged_is_marked(results):
+    _, cells, notes = table2(results)
     cell = cells[(cells["row"] == "HopSkipJump") & (cells["model"] == "scd01")].iloc[0]
     assert "2.33 † (" in cell["shown"]
     assert "†" in notes[0]
 
 
-def test_a_cell_says_how_many_of_its_points_are_not_in_the_mean(store):
+def test_a_cell_says_how_many_of_its_points_are_not_in_the_mean(results):
     """Ten points of which two were wrong anyway are a mean over eight."""
-    attacks = store.attacks.assign(already_wrong=2)
-    _, cells, _ = table2(Store(store.evaluations, attacks, store.paper, attacks))
+    attacks = results.attacks.assign(already_wrong=2)
+    _, cells, _ = table2(replace(results, attacks=attacks, all_attacks=attacks))
     cell = cells[(cells["row"] == "HopSkipJump") & (cells["model"] == "scd01")].iloc[0]
-    assert "2 of them wrong anyway" in cell["shown"]
-    _, cells, _ = table2(store)
-    assert not cells["shown"].str.contains("wrong anyway").any()
+    assert "2 already misclassified" in cell["shown"]
+    _, cells, _ = table2(results)
+    assert not cells["shown"].str.contains("already misclassified").any()
 
 
-def test_a_cell_names_the_precision_of_training_where_it_was_not_float32(store):
-    attacks = store.attacks.assign(precision=["tf32"] + ["float32"] * (len(store.attacks) - 1))
-    cells = table2(replace(store, attacks=attacks))[1]
+def test_a_cell_names_the_precision_of_training_where_it_was_not_float32(results):
+    attacks = results.attacks.assign(precision=["tf32"] + ["float32"] * (len(results.attacks) - 1))
+    cells = table2(replace(results, attacks=attacks))[1]
     shown = cells[cells["model"] == "scd01"].set_index("attack")["shown"]
     assert shown["hsj"].endswith("100 votes trained in tf32")
     assert shown["cgba"].endswith("100 votes")
 
 
-def test_table_5_takes_only_fifty_iterations_a_node(store):
-    _, cells, _ = table5(store)
+def test_table_5_takes_only_fifty_iterations_a_node(results):
+    _, cells, _ = table5(results)
     shown = cells.set_index("hidden_nodes")["ours"]
     assert shown[20] == pytest.approx(7 / 3)
     assert shown.drop(20).isna().all()
 
 
-def test_points_drawn_for_one_model_stand_in_table_5_and_not_before_those_of_all(store, tmp_path):
+def test_points_drawn_for_one_model_stand_in_table_5_and_not_before_those_of_all(results, tmp_path):
     """Table 5's own run with 20 nodes is as large as Table 2's, and the later of the two."""
-    found = store.attacks[(store.attacks["model"] == "scd01") & (store.attacks["attack"] == "hsj")].iloc[:1]
+    found = results.attacks[(results.attacks["model"] == "scd01") & (results.attacks["attack"] == "hsj")].iloc[:1]
     shared = found.assign(points_rule="correct_for_all", right_for=4, l2_mean=1.0)
     own = found.assign(points_rule="correct_for_all", right_for=1, l2_mean=2.0)
     runs = pd.concat([shared, own], ignore_index=True)
-    both = replace(store, attacks=runs, all_attacks=runs.assign(hidden_nodes=20, as_in_table5=True))
+    both = replace(results, attacks=runs, all_attacks=runs.assign(hidden_nodes=20, as_in_table5=True))
     cells = table2(both)[1].set_index(["row", "model"])
     assert cells.loc[("HopSkipJump", "scd01"), "ours"] == 1.0
     assert table5(both)[1].set_index("hidden_nodes").loc[20, "ours"] == 2.0
@@ -136,33 +134,33 @@ def test_points_drawn_for_one_model_stand_in_table_5_and_not_before_those_of_all
     assert table5(without)[1].set_index("hidden_nodes").loc[20, "ours"] == 1.0
 
 
-def test_table_8_pairs_points_by_their_index(store):
-    _, cells, _ = table8(store)
+def test_table_8_pairs_points_by_their_index(results):
+    _, cells, _ = table8(results)
     cell = cells[cells["row"] == "ecg200 (stand-in): p, scd01 against rf"].iloc[0]
     assert cell["points"] == 4
     assert cell["ours"] == pytest.approx(2 / 2**4)  # all four differences have one sign
     assert "ours –" in cells[cells["row"] == "ptb: p, scd01 against rf"].iloc[0]["shown"]
 
 
-def test_table_8_shows_other_attacks_where_they_were_run_and_asks_for_none(store):
-    wide = store.attacks[store.attacks["dataset"] == "ecg200"].assign(attack="hsj_wide", l2_mean=0.5)
+def test_table_8_shows_other_attacks_where_they_were_run_and_asks_for_none(results):
+    wide = results.attacks[results.attacks["dataset"] == "ecg200"].assign(attack="hsj_wide", l2_mean=0.5)
     boundary = wide.assign(attack="boundary", norm=np.nan)  # an attack of one norm has no such setting
     more = [wide[wide["model"] == "scd01"], boundary[boundary["model"] == "rf"]]
-    attacks = pd.concat([store.attacks, *more], ignore_index=True)
-    cells = table8(replace(store, attacks=attacks))[1].set_index(["row", "model"])
-    row = "ecg200 (stand-in): HopSkipJump, moves of a tenth, L2"
+    attacks = pd.concat([results.attacks, *more], ignore_index=True)
+    cells = table8(replace(results, attacks=attacks))[1].set_index(["row", "model"])
+    row = "ecg200 (stand-in): HopSkipJump, δ = 0.1, L2"
     assert cells.loc[(row, "scd01"), "ours"] == 0.5
     assert cells.loc[(row, "rf"), "shown"] == "–"
     assert pd.isna(cells.loc[(row, "rf"), "command"])
-    other = "Boundary|RayS|moves of a tenth|White-box"
+    other = "Boundary|RayS|δ = 0.1|White-box"
     rows = cells.index.get_level_values(0)
     assert set(rows[rows.str.contains(other)]) == {row, "ecg200 (stand-in): Boundary, L2"}
     assert cells.loc[("ecg200 (stand-in): Boundary, L2", "rf"), "ours"] == 0.5
 
 
-def test_what_is_amiss_with_the_data_stands_under_the_table(store):
+def test_what_is_amiss_with_the_data_stands_under_the_table(results):
     fits = pd.DataFrame({"dataset": ["gtsrb", "gtsrb", "mnist"], "data_notes": [("a subset",), ("a subset",), ("x",)]})
-    known = Store(fits, store.attacks, store.paper, store.all_attacks)
+    known = replace(results, evaluations=fits)
     cells = pd.DataFrame({"folder": ["gtsrb-scd01-0a", None, "cifar10-rf-1b"]})
     assert _of_the_data(known, cells) == ["", "- Data of gtsrb: a subset."]
     assert _of_the_data(known, cells.drop(columns="folder")) == []

@@ -114,7 +114,7 @@ def test_arts_row_of_table_2_is_filled(compose_config, tmp_path, monkeypatch):
     run(compose_config(*words, "attack.max_iter=1", "points.count=1"))
     main(["--outputs", str(tmp_path / "outputs")])
     two = pd.read_csv(tmp_path / "outputs" / "tables" / "table2.csv").set_index(["row", "model"])
-    assert two.loc[("HopSkipJump of ART", "rf"), "ours"] > 0
+    assert two.loc[("HopSkipJump (ART)", "rf"), "ours"] > 0
 
 
 def test_smoke_runs_stay_out_of_the_papers_tables(compose_config, tmp_path):

@@ -5,16 +5,17 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from scripts.claim_tests import HOLDS, OPEN, UNTESTED
-from scripts.claims_text import (
+from scripts.claims import (
+    HOLDS,
+    OPEN,
+    UNTESTED,
     hundred_votes_lower,
     keeps_most_accuracy,
     keeps_most_accuracy_by_votes,
     keeps_most_accuracy_soft,
 )
-from scripts.results import paper_values
-from scripts.tables.cells import Store
 from scripts.tables.text import table7
+from tests.scripts.miniature_results import results_of, write_attack_table
 
 CLAIMS = (keeps_most_accuracy, keeps_most_accuracy_by_votes, keeps_most_accuracy_soft, hundred_votes_lower)
 
@@ -47,11 +48,7 @@ def store():
          "accuracy_ensemble": accuracy, "n_iter": 1000, "n_test": 1000, "folder": "f"}
         for votes, accuracy in ((8, 0.8), (100, 0.9))
     ])  # fmt: skip
-    return store_of(attacks, fits)
-
-
-def store_of(attacks, fits=None):
-    return Store(pd.DataFrame() if fits is None else fits, attacks, paper_values(), attacks)
+    return results_of(attacks, evaluations=fits)
 
 
 def cell(cells, row, model):
@@ -73,8 +70,8 @@ def test_adversarial_accuracy_is_of_all_documents_and_beside_the_papers(store):
 def test_controls_have_rows_only_where_they_were_run(store):
     _, cells, _ = table7(store)
     assert cell(cells, "mr: adversarial accuracy, soft score", "scd01")["ours"] == pytest.approx(16)
-    assert cell(cells, "mr: adversarial accuracy, share of 100 votes", "scd01")["ours"] == pytest.approx(10)
-    assert cell(cells, "mr: adversarial accuracy, share of 8 votes, equal scores kept", "scd01")[
+    assert cell(cells, "mr: adversarial accuracy, fraction of 100 votes", "scd01")["ours"] == pytest.approx(10)
+    assert cell(cells, "mr: adversarial accuracy, fraction of 8 votes, equal scores kept", "scd01")[
         "ours"
     ] == pytest.approx(5)
     assert cell(cells, "mr: adversarial accuracy, soft score", "mlp")["shown"] == "–"
@@ -84,8 +81,6 @@ def test_controls_have_rows_only_where_they_were_run(store):
 
 def documents(folder, name, survivors, wrong=()):
     """The examples of an attack on ten documents."""
-    path = folder / name
-    path.mkdir()
     rows = [
         {
             "index": i,
@@ -94,19 +89,19 @@ def documents(folder, name, survivors, wrong=()):
         }
         for i in range(10)
     ]
-    pd.DataFrame(rows).to_csv(path / "examples.csv", index=False)
-    return str(path)
+    write_attack_table(folder, name, pd.DataFrame(rows))
+    return name
 
 
 def test_claims_compare_the_most_robust_of_both_kinds_document_by_document(tmp_path):
-    """scd01 keeps all but one document that is wrong anyway where votes are seen, mlp too; none by a soft score."""
+    """By votes scd01 and mlp keep all but a misclassified document; by a soft score none."""
     most, none = set(range(1, 10)), set()
     kept = {"scd01 votes": most, "scdce votes": none, "scd01 soft": none, "rf soft": none, "mlp votes": most}
     attacks = pd.DataFrame([
-        run(*name.split(), 0, points=10, path=documents(tmp_path, name, survivors, wrong={0}))
+        run(*name.split(), 0, points=10, folder=documents(tmp_path, name, survivors, wrong={0}))
         for name, survivors in kept.items()
     ])  # fmt: skip
-    verdicts = {claim: claim(store_of(attacks)) for claim in CLAIMS}
+    verdicts = {claim: claim(results_of(attacks, tmp_path)) for claim in CLAIMS}
     assert verdicts[keeps_most_accuracy].verdict == HOLDS
     assert verdicts[keeps_most_accuracy].number.startswith("per cent of documents, scd01 − rf: +90.00")
     assert verdicts[keeps_most_accuracy_by_votes].verdict == OPEN
@@ -128,7 +123,6 @@ def test_missing_cells_name_their_command_and_notes_their_synonyms(store):
 
 
 def test_an_empty_store_is_a_table_of_commands():
-    nothing = pd.DataFrame()
-    _, cells, _ = table7(Store(nothing, nothing, paper_values(), nothing))
+    _, cells, _ = table7(results_of())
     assert cells["paper"].notna().all()
     assert len(cells) == 4 * 3 * 6
