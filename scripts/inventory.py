@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.run_log import BEGUN, FAILED, RECORD
-from pipeline.store import file_sha256, is_locked, read_json, sealed
+from pipeline.store import is_locked, read_json, sealed
+from scd.files import file_sha256
 from scripts.records.settings import read_yaml
 
 FINISHED, RUNNING, STOPPED, FAILED_RUN, DAMAGED = "finished", "running", "stopped", "failed", "damaged"

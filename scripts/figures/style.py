@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from scd.files import write_bytes
+from scripts.records.publication import csv_bytes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -99,5 +100,5 @@ def write_figure(folder: Path, name: str, drawn: Drawn) -> None:
         for kind in ("svg", "csv"):
             (folder / f"{name}.{kind}").unlink(missing_ok=True)
         return
-    write_bytes(folder / f"{name}.csv", drawn.data.to_csv(index=False).encode())
+    write_bytes(folder / f"{name}.csv", csv_bytes(drawn.data))
     write_bytes(folder / f"{name}.svg", svg(drawn.figure))

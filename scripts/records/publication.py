@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.store import read_json, write_bytes
+from pipeline.store import read_json
+from scd.files import write_bytes
 
 RUNS = "runs.csv"
 FILES = {
@@ -163,7 +164,7 @@ class Publication:
 
 def csv_bytes(table: pd.DataFrame) -> bytes:
     """A table as CSV. Text that a spreadsheet would run as a formula is preceded by an apostrophe."""
-    texts = [name for name in table if table[name].dtype == object]
+    texts = [name for name in table if not pd.api.types.is_numeric_dtype(table[name])]
     safe = table.assign(**{str(name): [_as_text(value) for value in table[name]] for name in texts})
     return safe.to_csv(index=False, lineterminator="\n").encode()
 

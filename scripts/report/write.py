@@ -11,7 +11,7 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from pipeline.store import write_bytes
+from scd.files import write_bytes
 from scripts.figures.style import Drawn
 from scripts.results import Results
 from scripts.tables.cells import Cell, Made

@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from scd.files import write_bytes
+from scripts.records.publication import csv_bytes
 
 
 def write_table(folder: Path, name: str, title: str, cells: pd.DataFrame, notes: list[str]) -> None:
@@ -18,7 +19,7 @@ def write_table(folder: Path, name: str, title: str, cells: pd.DataFrame, notes:
         Columns ``row``, ``model``, ``shown`` (what a reader sees) and any others, which go to the CSV only.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    write_bytes(folder / f"{name}.csv", cells.drop(columns="shown").to_csv(index=False).encode())
+    write_bytes(folder / f"{name}.csv", csv_bytes(cells.drop(columns="shown")))
     rows, models = list(dict.fromkeys(cells["row"])), list(dict.fromkeys(cells["model"]))
     shown = {(r, m): s for r, m, s in zip(cells["row"], cells["model"], cells["shown"], strict=True)}
     grid = [[shown.get((r, m), "") for m in models] for r in rows]
@@ -28,7 +29,7 @@ def write_table(folder: Path, name: str, title: str, cells: pd.DataFrame, notes:
 
 def write_claims(folder: Path, claims: pd.DataFrame) -> None:
     """Write ``claims.csv`` and ``claims.md``: what our runs say of each of the paper's claims."""
-    write_bytes(folder / "claims.csv", claims.to_csv(index=False).encode())
+    write_bytes(folder / "claims.csv", csv_bytes(claims))
     lines = ["# The paper's claims", "", "| where | claim | verdict | number |", "|---|---|---|---|"]
     lines += [f"| {' | '.join(str(value) for value in row)} |" for row in claims.itertuples(index=False)]
     lines += ["", "Open: the 95 % interval of the difference holds zero. Differences are over the same points.", ""]

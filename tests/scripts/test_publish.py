@@ -1,20 +1,23 @@
-"""Published records carry every number, no weights, no folders of the machine; their tables equal those of the runs."""
+"""A publication carries every number, no weights, no folders of the machine; its tables equal those of the runs."""
 
 from __future__ import annotations
 
+import json
 import shutil
 
 import pandas as pd
 import pytest
 
 from scripts.publish import main, without_folders
+from scripts.records.publication import read_published
+from scripts.records.run_store import RunStore
 from scripts.tables.write import main as make_tables
 from tests.mini_texts import write_texts
 
 
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory, run_in_miniature):
-    """Attacks on digits and on what stands in for CIFAR-10."""
+    """Attacks on digits, and on digits under the name of CIFAR-10."""
     folder = tmp_path_factory.mktemp("publish")
     for words in (("attack=hsj", "dataset=digits"), ("attack=hsj",), ("attack=transfer",)):
         run_in_miniature(folder, *words)
@@ -26,47 +29,83 @@ def outputs(ran, tmp_path):
     return shutil.copytree(ran, tmp_path / "outputs")
 
 
-def test_tables_of_the_published_records_equal_those_of_the_runs(outputs, tmp_path):
-    to = tmp_path / "published"
+@pytest.fixture
+def publish(outputs, tmp_path):
+    """Publish the outputs; the folder and its content."""
+
+    def published():
+        to = tmp_path / "published"
+        assert main(["--outputs", str(outputs), "--to", str(to), "--scale", "smoke"]) == 0
+        return to, read_published(to)
+
+    return published
+
+
+def same_tables(outputs, to):
+    """Whether all tables and figures of two folders have the same bytes."""
+    for folder in ("tables", "figures"):
+        ours, theirs = ({p.name: p.read_bytes() for p in (f / folder).iterdir()} for f in (outputs, to))
+        assert ours == theirs
+
+
+def test_tables_and_figures_of_a_publication_equal_those_of_the_runs(outputs, publish):
     make_tables(["--outputs", str(outputs), "--scale", "smoke"])
-    assert main(["--outputs", str(outputs), "--to", str(to), "--scale", "smoke"]) == 0
-    for table in ("table1", "table2", "table6"):
-        ours, theirs = (pd.read_csv(folder / "tables" / f"{table}.csv") for folder in (outputs, to))
-        pd.testing.assert_frame_equal(ours, theirs)
-    assert (outputs / "figures" / "convergence.csv").read_text() == (to / "figures" / "convergence.csv").read_text()
+    to, _ = publish()
+    same_tables(outputs, to)
+    assert make_tables(["--outputs", str(to)]) == 0, "it knows its scale"
+    same_tables(outputs, to)
 
 
-def test_no_weights_and_no_folders_leave_the_machine(outputs, tmp_path):
-    to = tmp_path / "published"
-    main(["--outputs", str(outputs), "--to", str(to), "--scale", "smoke"])
-    assert not list(to.glob("fits/**/*.npz"))
-    assert list(to.glob("attacks/digits-*/adversarials.npz"))
-    for path in [*to.rglob("*.json"), *to.rglob("*.yaml")]:
+def test_every_example_and_the_headline_of_every_attack_are_published(outputs, publish):
+    _, content = publish()
+    runs = content.tables["runs"].set_index("run")
+    for folder in (outputs / "attacks").iterdir():
+        summary = pd.read_csv(folder / "summary.csv").iloc[0]
+        examples = content.tables["examples"].query("run == @folder.name")
+        ours = pd.read_csv(folder / "examples.csv")
+        assert (examples["l2"].to_numpy() == ours["l2"].to_numpy()).all()
+        if summary["attack"] == "hsj":
+            assert runs.loc[folder.name, "value"] == summary["l2_mean"]
+            assert runs.loc[folder.name, "metric"] == "l2_mean"
+        else:
+            transfer = pd.read_csv(folder / "transfer.csv").set_index("overshoot")
+            assert runs.loc[folder.name, "value"] == transfer.loc[0.0, "p_main"]
+    assert {"table1", "table2", "table6"} <= set(" ".join(runs["shown_in"].dropna()).split())
+
+
+def test_settings_name_what_differs_from_the_configured_ones(outputs, run_in_miniature, publish):
+    run_in_miniature(outputs, "attack=hsj", "model.step_hidden=0.3", "attack.restarts=2", "seed=5")
+    _, content = publish()
+    runs = content.tables["runs"]
+    (changed,) = runs[(runs["kind"] == "attack") & (runs["seed"] == 5)].to_dict("records")
+    for setting in ("model.step_hidden=0.3", "attack.restarts=2", "seed=5"):
+        assert setting in changed["settings"]
+    assert not changed["as_configured"]
+    other = runs[(runs["kind"] == "attack") & (runs["seed"] == 0)]
+    assert other["as_configured"].all()
+    assert other["settings"].isna().all()
+
+
+def test_no_weights_no_images_of_others_and_no_folders_are_published(tmp_path, publish):
+    to, content = publish()
+    assert {run.split("-")[0] for run in content.pictures} == {"digits"}
+    assert {path.suffix for path in to.rglob("*") if path.is_file()} <= {
+        ".csv",
+        ".gz",
+        ".json",
+        ".md",
+        ".tex",
+        ".svg",
+        ".html",
+        ".npz",
+    }
+    assert [path.name for path in to.rglob("*.npz")] == ["adversarials.npz"]
+    assert str(tmp_path) not in json.dumps(content.records)
+    for path in (*to.rglob("*.csv"), *to.rglob("*.html"), *to.rglob("*.md")):
         assert str(tmp_path) not in path.read_text(), path
 
 
-def test_pictures_of_other_sets_stay_at_home(outputs, tmp_path):
-    main(["--outputs", str(outputs), "--to", str(tmp_path / "published"), "--scale", "smoke"])
-    assert list((tmp_path / "published").glob("attacks/cifar10-*/examples.csv"))
-    assert not list((tmp_path / "published").glob("attacks/cifar10-*/*.npz"))
-
-
-def test_texts_stay_at_home(compose_config, tmp_path):
-    """Of an attack on documents every number is published, and no document; tables and report are made of them, too."""
-    from pipeline.experiment import run
-
-    write_texts(tmp_path, "mr")
-    plain = [f"attack.{key}=none" for key in ("similarity", "part_of_speech", "stop_words")]
-    run(compose_config("dataset=mr", "attack=textfooler", "scale=smoke", *plain))
-    to = tmp_path / "published"
-    assert main(["--outputs", str(tmp_path / "outputs"), "--to", str(to), "--scale", "smoke"]) == 0
-    assert len(list(to.glob("attacks/mr-scd01-textfooler-*/examples.csv"))) == 1
-    assert not list(to.rglob("*.jsonl"))
-    for path in [*to.rglob("*.json"), *to.rglob("*.yaml"), *to.rglob("*.md")]:
-        assert str(tmp_path) not in path.read_text(), path
-
-
-def test_table_7_of_the_published_records_equals_that_of_the_runs(compose_config, tmp_path):
+def test_texts_are_not_published_but_table_7_is_that_of_the_runs(compose_config, tmp_path):
     from pipeline.experiment import run
 
     write_texts(tmp_path, "mr")
@@ -75,33 +114,56 @@ def test_table_7_of_the_published_records_equals_that_of_the_runs(compose_config
     outputs, to = tmp_path / "outputs", tmp_path / "published"
     make_tables(["--outputs", str(outputs), "--scale", "smoke"])
     assert main(["--outputs", str(outputs), "--to", str(to), "--scale", "smoke"]) == 0
-    ours, theirs = (pd.read_csv(folder / "tables" / "table7.csv") for folder in (outputs, to))
-    pd.testing.assert_frame_equal(ours, theirs)
+    same_tables(outputs, to)
+    content = read_published(to)
+    (texts,) = outputs.glob("attacks/*/texts.jsonl")
+    examples = content.tables["examples"]
+    assert len(examples) == len(texts.read_text().splitlines())
+    document = json.loads(texts.read_text().splitlines()[0])["original"]
+    assert " ".join(document) not in examples.to_csv() + json.dumps(content.records)
+    assert not content.pictures
 
 
-def test_earlier_records_stay(outputs, tmp_path):
-    to = tmp_path / "published"
-    main(["--outputs", str(outputs), "--to", str(to), "--scale", "smoke"])
-    before = sorted(path.name for path in (to / "attacks").glob("*"))
+def test_runs_of_earlier_calls_stay(outputs, publish):
+    _to, before = publish()
     for folder in (outputs / "attacks").glob("*"):
         (folder / "done.json").unlink()
-    main(["--outputs", str(outputs), "--to", str(to), "--scale", "smoke"])
-    assert sorted(path.name for path in (to / "attacks").glob("*")) == before
+    _, after = publish()
+    for name, table in before.tables.items():
+        pd.testing.assert_frame_equal(after.tables[name], table)
+    assert after.records == before.records
 
 
-def test_the_record_of_a_fit_on_another_device_stays(outputs, tmp_path, capsys):
-    to = tmp_path / "published"
-    main(["--outputs", str(outputs), "--to", str(to), "--scale", "smoke"])
-    shards = sorted((to / "fits").glob("digits-*/votes_*.json"))
-    shards[0].write_text(shards[0].read_text().replace('"device": "cpu"', '"device": "cuda (NVIDIA H200)"'))
-    evaluation = next(shards[0].parent.glob("evaluation_*.json"))
-    before = shards[0].read_text(), evaluation.read_text()
-    for path in (outputs / "fits" / shards[0].parent.name).glob("evaluation_*.json"):
-        path.write_text(path.read_text() + " ")
+def test_a_run_that_was_made_again_replaces_its_rows(outputs, publish):
+    _, before = publish()
+    (evaluation,) = outputs.glob("fits/digits-*/evaluation_*.json")
+    facts = json.loads(evaluation.read_text())
+    evaluation.write_text(json.dumps({**facts, "accuracy_ensemble": 0.125}))
+    _, after = publish()
+    assert len(after.tables["runs"]) == len(before.tables["runs"])
+    assert after.tables["runs"].set_index("run").loc[evaluation.parent.name, "value"] == 0.125
+
+
+def test_the_record_of_a_fit_on_another_device_stays(outputs, publish, capsys):
+    _, before = publish()
+    (shard,) = outputs.glob("fits/digits-*/votes_00000-00000.json")
+    shard.write_text(shard.read_text().replace('"device": "cpu"', '"device": "cuda (NVIDIA H200)"'))
+    (evaluation,) = shard.parent.glob("evaluation_*.json")
+    evaluation.write_text(json.dumps({**json.loads(evaluation.read_text()), "accuracy_ensemble": 0.125}))
     capsys.readouterr()
-    assert main(["--outputs", str(outputs), "--to", str(to), "--scale", "smoke"]) == 0
-    assert (shards[0].read_text(), evaluation.read_text()) == before
-    assert f"The record of {shards[0].parent.name}" in capsys.readouterr().out
+    _, after = publish()
+    pd.testing.assert_frame_equal(after.tables["runs"], before.tables["runs"])
+    assert f"The record of {shard.parent.name}" in capsys.readouterr().out
+
+
+def test_links_and_odd_names_are_left_out(outputs, tmp_path, publish):
+    (attack,) = outputs.glob("attacks/digits-*")
+    shutil.copytree(attack, outputs / "attacks" / "digits scd01")
+    elsewhere = shutil.move(attack, tmp_path / "elsewhere")
+    attack.symlink_to(elsewhere)
+    _, content = publish()
+    assert not content.tables["runs"]["run"].str.contains("digits-scd01-hsj|digits scd01").any()
+    assert len(RunStore(outputs).attacks()) == 4, "they are there"
 
 
 def test_paths_are_cut_to_their_last_part():
