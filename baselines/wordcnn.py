@@ -54,7 +54,7 @@ random_state, verbose : see :class:`baselines.torch_ensemble.convolutional.Convo
     TextFooler's authors, who do not train the vectors and scale them to unit length, as the data sets here do.
     Different: they choose the epoch on the test set, drop out numbers of the words' vectors too, and give a word
     without a vector a random one, where it is zeros here. On the CPU a pass goes through a table of the words that
-    occur (:mod:`baselines.torch_ensemble.wordcnn_kernel`), on CUDA through convolutions; the two differ by roundings.
+    occur (:mod:`baselines.torch_ensemble.wordcnn_network`), on CUDA through convolutions; the two differ by roundings.
     """
 
     takes: ClassVar[str] = "words"

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.dataset import Dataset, content_checksum
-from data.loading.class_pair import check_pair, select_pair
+from data.loading.options import check_pair, select_pair
 
 SOURCE = "scikit-learn load_digits: test part of the UCI Optical Recognition of Handwritten Digits"
 TRAIN_SHARE = 0.7

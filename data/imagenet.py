@@ -18,10 +18,8 @@ import numpy as np
 
 from data.dataset import Dataset
 from data.loading.cache import Arrays, load_or_make
-from data.loading.class_pair import check_pair
-from data.loading.folder import HOW_TO_SET, check_data_folder
 from data.loading.images import centre_crop, list_images, resize_shorter_side, stack_images
-from data.loading.promises import check_pixels
+from data.loading.options import HOW_TO_SET, check_data_folder, check_pair, check_pixels
 
 if TYPE_CHECKING:
     from PIL.Image import Image

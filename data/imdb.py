@@ -8,8 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data.loading.beats import check_fixed_classes
-from data.loading.folder import HOW_TO_SET, check_data_folder
+from data.loading.options import HOW_TO_SET, check_data_folder, check_fixed_classes
 from data.text.dataset import TextDataset, from_documents
 from data.text.files import Labelled, label_of, labelled, rows_of_table
 from data.text.glove import load_vectors

@@ -14,10 +14,8 @@ import numpy as np
 
 from data.dataset import Dataset
 from data.loading.cache import Arrays, load_or_make
-from data.loading.class_pair import check_pair, select_pair
 from data.loading.download import train_and_test
-from data.loading.folder import check_data_folder
-from data.loading.promises import check_pixels, note_subset
+from data.loading.options import check_data_folder, check_pair, check_pixels, note_subset, select_pair
 
 ARCHIVES = (
     "train-images-idx3-ubyte.gz",

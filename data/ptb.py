@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.dataset import Dataset, class_counts
-from data.loading.beats import check_beats, check_fixed_classes, file_sha256, read_rows, refuse_cell
+from data.loading.beats import check_beats, file_sha256, read_rows, refuse_cell
 from data.loading.cache import Arrays, load_or_make
-from data.loading.folder import HOW_TO_SET, check_data_folder
+from data.loading.options import HOW_TO_SET, check_data_folder, check_fixed_classes
 
 CLASS_NAMES = ("normal", "abnormal")
 FILES = ("ptbdb_normal.csv", "ptbdb_abnormal.csv")  # of class 0 and of class 1

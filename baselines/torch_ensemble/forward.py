@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from baselines.torch_ensemble.layers import VoteNetwork
-from baselines.torch_ensemble.precision import cuda_precision
+from baselines.torch_ensemble.training import cuda_precision
 from scd.devices import one_torch_thread
 from scd.storage import Vote
 

@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from itertools import repeat
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import joblib
 import numpy as np
@@ -27,8 +27,6 @@ from tqdm import tqdm
 
 from baselines.torch_ensemble.checkpoint import Checkpoint, Progressed
 from baselines.torch_ensemble.layers import VoteNetwork
-from baselines.torch_ensemble.precision import cuda_precision
-from baselines.torch_ensemble.selection import BestEpochs
 from scd.devices import one_torch_thread
 from scd.engine.cuda_graphs import Recorded
 from scd.seeds import generator_for, seed_for
@@ -36,6 +34,8 @@ from scd.storage import Vote
 
 if TYPE_CHECKING:
     from scd.ensemble import Progress
+
+_VALIDATION_INPUTS = 256  # predicted at a time
 
 MakeNetwork = Callable[[int], VoteNetwork]
 """Makes the uninitialised network of so many votes."""
@@ -83,7 +83,7 @@ def train_votes(
     checkpoint : Checkpoint, optional
         Where the state is kept; removed at the end.
     validation : ((m, ...) tensor, (m,) int64 tensor), optional
-        Rows and labels that choose each vote's epoch: :class:`baselines.torch_ensemble.selection.BestEpochs`.
+        Rows and labels that choose each vote's epoch: :class:`baselines.torch_ensemble.training.BestEpochs`.
 
     Returns
     -------
@@ -274,3 +274,68 @@ class _Abreast:
                 learner.step(its_rows)
         for stream in self.streams:
             here.wait_stream(stream)
+
+
+class BestEpochs:
+    """Of each vote of a network the state after the epoch that predicts most validation rows rightly.
+
+    Parameters
+    ----------
+    network : VoteNetwork
+        Of V votes, before its first epoch.
+    X : (m, ...) tensor
+        Validation rows on the network's device.
+    y : (m,) int64 tensor
+        Their labels.
+
+    Attributes
+    ----------
+    right : (V, 1) int64 tensor
+        Validation rows that the kept states predict rightly; -1 before the first epoch.
+    arrays : dict of tensor
+        The kept states: copies of :meth:`VoteNetwork.arrays`.
+    """
+
+    def __init__(self, network: VoteNetwork, X: torch.Tensor, y: torch.Tensor) -> None:
+        self.X, self.y = X, y
+        self.arrays = {name: tensor.clone() for name, tensor in network.arrays().items()}
+        self.right = torch.full((len(next(iter(self.arrays.values()))), 1), -1, device=X.device)
+
+    def look_at(self, network: VoteNetwork) -> None:
+        """Keep the votes that are better than ever before; of equals the first stays."""
+        network.eval()
+        right = torch.zeros_like(self.right)
+        with torch.inference_mode():
+            for x, y in zip(self.X.split(_VALIDATION_INPUTS), self.y.split(_VALIDATION_INPUTS), strict=True):
+                logits = network(x)
+                predicted = (logits[..., 1] > logits[..., 0]).long()
+                right[:, 0] += (predicted == y[:, None]).sum(dim=0)
+        network.train()
+        better = (right > self.right).flatten()
+        self.right[better] = right[better]
+        for name, tensor in network.arrays().items():
+            self.arrays[name][better] = tensor[better]
+
+
+@contextlib.contextmanager
+def cuda_precision(device: str, precision: str) -> Iterator[None]:
+    """Compute on CUDA in "float32", "tf32" (products of 10-bit mantissas) or "bf16" (automatic mixed precision).
+
+    Weights are rounded to bfloat16 anew at every use: torch would keep the first copies until the context ends.
+
+    torch's own default for convolutions is TF32. Its switches are the process's; they are put back at the end. The CPU
+    always computes in float32.
+    """
+    if torch.device(device).type != "cuda":
+        yield
+        return
+    switches: tuple[Any, ...] = (torch.backends.cuda.matmul, torch.backends.cudnn)
+    before = [switch.allow_tf32 for switch in switches]
+    try:
+        for switch in switches:
+            switch.allow_tf32 = precision == "tf32"
+        with torch.autocast("cuda", dtype=torch.bfloat16, enabled=precision == "bf16", cache_enabled=False):
+            yield
+    finally:
+        for switch, allowed in zip(switches, before, strict=True):
+            switch.allow_tf32 = allowed

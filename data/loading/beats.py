@@ -2,28 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import hashlib
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
 from data.loading.cache import Arrays
 from scd import files
-
-
-def check_fixed_classes(classes: Iterable[Any], names: tuple[str, str], dataset: str) -> None:
-    """Refuse other classes than the two a set has, in their order.
-
-    Raises
-    ------
-    ValueError
-        Unless `classes` are `names`.
-    """
-    given = list(classes) if isinstance(classes, Iterable) and not isinstance(classes, str) else classes
-    if given != list(names):
-        raise ValueError(f"dataset.classes of {dataset} must be [{names[0]}, {names[1]}], its only two, got {given!r}.")
 
 
 def file_sha256(path: Path) -> str:

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from data.loading.folder import ensure_data_folder
+from data.loading.options import ensure_data_folder
 
 NETWORK_TIMEOUT = 30.0  # seconds without an answer
 DOWNLOAD_ERRORS = (

@@ -1,10 +1,75 @@
-"""Checks of a loader's own options, each with one sentence that names the key of the configuration."""
+"""Checks shared by all loaders: a loader's options, the user's data folder, and what the source promises."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+
+from data.dataset import class_counts
+from data.loading.cache import Arrays
+
+HOW_TO_SET = "set paths.data or the environment variable SCD_DATA to the folder that holds your data"
+
+
+def check_data_folder(data_dir: str | os.PathLike[str]) -> Path:
+    """Return the data folder as a path with ``~`` resolved; it may be missing, but nothing else may stand there.
+
+    Parameters
+    ----------
+    data_dir : path
+        The folder, ``paths.data`` in the configuration.
+
+    Raises
+    ------
+    ValueError
+        If it is empty, a file, or a folder that cannot be read.
+    """
+    if not str(data_dir or "").strip():
+        raise ValueError(f"The data folder must be a path, got {data_dir!r}; {HOW_TO_SET}.")
+    folder = Path(data_dir).expanduser()
+    try:
+        os.listdir(folder)
+    except FileNotFoundError:
+        pass  # a prepared file elsewhere may make it needless
+    except NotADirectoryError:
+        raise ValueError(f"The data folder must be a folder, got a file at {folder}; {HOW_TO_SET}.") from None
+    except OSError as error:
+        raise ValueError(
+            f"The data folder {folder} cannot be read ({error.strerror}); change its permissions, or {HOW_TO_SET}."
+        ) from None
+    return folder
+
+
+def ensure_data_folder(folder: Path) -> None:
+    """Create the data folder where that is what the user means, before something is downloaded into it.
+
+    Inside the user's home or cache folder, where the default lies, a missing folder is made. Anywhere else a missing
+    folder is more likely a slip of the pen or a disk that is not mounted, and filling it would hide that.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the folder is missing elsewhere, or cannot be made.
+    """
+    if folder.is_dir():
+        return
+    places = [os.environ.get("XDG_CACHE_HOME"), os.path.expanduser("~")]
+    here = Path(os.path.abspath(folder))
+    if not any(here.is_relative_to(os.path.abspath(place)) for place in places if place):
+        raise FileNotFoundError(
+            f"the data folder {folder} does not exist; create it (mkdir -p {folder}), or {HOW_TO_SET}"
+        )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FileNotFoundError(
+            f"the data folder {folder} cannot be created ({error.strerror}); {HOW_TO_SET}"
+        ) from None
 
 
 def check_whole(dataset: str, key: str, value: Any, least: int, most: int) -> int:
@@ -31,3 +96,118 @@ def check_switch(dataset: str, key: str, value: Any) -> bool:
     if not isinstance(value, bool):
         raise ValueError(f"dataset.{key} of {dataset} must be true or false, got {value!r}.")
     return value
+
+
+def check_pair(classes: Iterable[Any], n_classes: int, dataset: str) -> tuple[int, int]:
+    """Return the class pair as two ints; the first becomes label 0, the second label 1.
+
+    Parameters
+    ----------
+    classes : iterable of two ints
+        Official class numbers, ``dataset.classes`` in the configuration.
+    n_classes : int
+        How many classes the set has; its class numbers are 0..n_classes-1.
+    dataset : str
+        Name of the data set, for the error message.
+
+    Raises
+    ------
+    ValueError
+        Unless `classes` are two different ints in range.
+    """
+    pair = list(classes) if isinstance(classes, Iterable) and not isinstance(classes, str) else classes
+    good = (
+        isinstance(pair, list)
+        and len(pair) == 2
+        and all(isinstance(c, int | np.integer) and not isinstance(c, bool) and 0 <= c < n_classes for c in pair)
+        and pair[0] != pair[1]
+    )
+    if not good:
+        raise ValueError(
+            f"dataset.classes of {dataset} must be two different whole numbers in 0..{n_classes - 1}, got {pair!r}; "
+            "give for example dataset.classes=[0,1]."
+        )
+    return int(pair[0]), int(pair[1])
+
+
+def select_pair(labels: NDArray[Any], pair: tuple[int, int]) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+    """Find the rows of two classes.
+
+    Parameters
+    ----------
+    labels : ndarray of shape (n,)
+        Official class numbers.
+    pair : (int, int)
+        The classes that become label 0 and label 1.
+
+    Returns
+    -------
+    positions : ndarray of shape (k,), int64
+        Where the rows of the pair stand, in the original order.
+    y : ndarray of shape (k,), uint8
+        Their labels 0/1: the position of their class in `pair`.
+    """
+    positions = np.flatnonzero(np.isin(labels, pair))
+    return positions, (labels[positions] == pair[1]).astype(np.uint8)
+
+
+def check_fixed_classes(classes: Iterable[Any], names: tuple[str, str], dataset: str) -> None:
+    """Refuse other classes than the two a set has, in their order.
+
+    Raises
+    ------
+    ValueError
+        Unless `classes` are `names`.
+    """
+    given = list(classes) if isinstance(classes, Iterable) and not isinstance(classes, str) else classes
+    if given != list(names):
+        raise ValueError(f"dataset.classes of {dataset} must be [{names[0]}, {names[1]}], its only two, got {given!r}.")
+
+
+def check_pixels(arrays: Arrays, row_shape: tuple[int, ...]) -> None:
+    """Refuse a prepared file whose rows cannot be images of this set.
+
+    Parameters
+    ----------
+    arrays : dict of str to ndarray
+        ``x_train`` and ``x_test`` (n, *row_shape), ``y_train`` and ``y_test`` (n,).
+    row_shape : tuple of int
+        Shape one stored image must have.
+
+    Raises
+    ------
+    ValueError
+        A clause for `data.loading.cache.load_or_make`, which makes a sentence of it.
+    """
+    for split in ("train", "test"):
+        x, y = arrays[f"x_{split}"], arrays[f"y_{split}"]
+        if x.dtype != np.uint8 or x.ndim != 1 + len(row_shape) or x.shape[1:] != row_shape:
+            wanted = ", ".join(["n", *map(str, row_shape)])
+            raise ValueError(f"x_{split} must be uint8 of shape ({wanted}), got {x.dtype} of shape {x.shape}")
+        if y.shape != x.shape[:1] or y.dtype.kind not in "iu" or not np.isin(y, (0, 1)).all():
+            raise ValueError(f"y_{split} must be one label 0 or 1 per image, got {y.dtype} of shape {y.shape}")
+
+
+def note_subset(
+    arrays: Arrays, provenance: dict[str, Any], promised: Mapping[str, tuple[int, int]], official: str
+) -> None:
+    """Say so in the provenance where rows are missing: a subset must not pass for the full set.
+
+    Parameters
+    ----------
+    arrays : dict of str to ndarray
+        With ``y_train`` and ``y_test``, labels 0 and 1.
+    provenance : dict
+        Its list ``notes`` gets a sentence for each split whose counts differ.
+    promised : mapping of split to (int, int)
+        How many images of the two classes the source has.
+    official : str
+        What the full set is called.
+    """
+    for split, (zero, one) in promised.items():
+        counts = class_counts(arrays[f"y_{split}"])
+        if counts != [zero, one]:
+            has = f"{zero} of each" if zero == one else f"{zero} and {one}"
+            provenance["notes"].append(
+                f"not the full set: {counts[0]} and {counts[1]} {split} images of the two classes, {official} has {has}"
+            )

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.dataset import content_checksum
-from data.loading.folder import HOW_TO_SET
+from data.loading.options import HOW_TO_SET
 from data.text.glove_text import MEMBER, members, read_glove
 from data.text.vectors import WordVectors
 from scd.files import atomic_file, write_json, write_text

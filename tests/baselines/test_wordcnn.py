@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from baselines.torch_ensemble.selection import BestEpochs
+from baselines.torch_ensemble.training import BestEpochs
 from baselines.torch_ensemble.wordcnn_network import WIDTHS, WordCNN
 from baselines.wordcnn import WordCNNVotes
 
@@ -69,7 +69,7 @@ def test_the_network_is_its_definition(fitted, problem, table):
 @pytest.mark.parametrize("own", [False, True], ids=["shared rows", "rows of each vote"])
 def test_the_pass_by_words_is_the_convolution(table, own, monkeypatch):
     """Sums and the gradients of all weights, in blocks of maps too, with gaps, an empty document and a full one."""
-    monkeypatch.setattr("baselines.torch_ensemble.wordcnn_kernel._TABLE_BYTES", 1)  # the least block, of 16 maps
+    monkeypatch.setattr("baselines.torch_ensemble.wordcnn_network._TABLE_BYTES", 1)  # the least block, of 16 maps
     network = WordCNN(2, lambda: table, DIMENSION, 20, 0.0)
     for vote in range(2):
         network.initialise(vote, torch.Generator().manual_seed(vote))

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from data import Dataset, celeba
-from data.loading.celeba_files import NAMES
+from data.celeba import NAMES
 from data.loading.images import centre_crop, resize
 
 BLACK, BROWN = NAMES.index("Black_Hair"), NAMES.index("Brown_Hair")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from data import celeba
-from data.loading.celeba_files import Face
+from data.celeba import Face
 
 
 def listed(*counts: tuple[int, int, int]) -> list[Face]:

@@ -11,7 +11,6 @@ import pytest
 from PIL import Image
 
 from data import Dataset, gtsrb
-from data.loading import gtsrb_files
 from data.loading.images import resize
 
 HEAD = "Filename;Width;Height;Roi.X1;Roi.Y1;Roi.X2;Roi.Y2;ClassId"
@@ -61,7 +60,7 @@ class MiniGtsrb:
 
 @pytest.fixture(autouse=True)
 def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gtsrb_files, "SERVER", "http://127.0.0.1:9/")  # nobody listens there
+    monkeypatch.setattr(gtsrb, "SERVER", "http://127.0.0.1:9/")  # nobody listens there
 
 
 @pytest.fixture
@@ -278,7 +277,7 @@ def test_only_what_is_missing_is_downloaded(mini: MiniGtsrb, monkeypatch: pytest
         (base / part).parent.mkdir(parents=True)
         there.rename(base / part)
 
-    monkeypatch.setattr(gtsrb_files, "unpack_part", unpack_part)
+    monkeypatch.setattr(gtsrb, "unpack_part", unpack_part)
     load(mini)
     load(mini, size=24)
-    assert fetched == [(gtsrb_files.SERVER + gtsrb_files.TEST, gtsrb_files.MD5[gtsrb_files.TEST])]
+    assert fetched == [(gtsrb.SERVER + gtsrb.TEST, gtsrb.MD5[gtsrb.TEST])]

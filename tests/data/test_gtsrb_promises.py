@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from data import gtsrb
-from data.loading import gtsrb_files
 
 
 def test_official_counts() -> None:
@@ -35,13 +34,13 @@ def test_wrong_options(tmp_path: Path, options: dict[str, Any], sentence: str) -
 
 
 def test_no_files_and_no_network_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gtsrb_files, "SERVER", "http://127.0.0.1:9/")  # nobody listens there
+    monkeypatch.setattr(gtsrb, "SERVER", "http://127.0.0.1:9/")  # nobody listens there
     with pytest.raises(FileNotFoundError) as caught:
         gtsrb.load(data_dir=str(tmp_path), outputs_dir=str(tmp_path / "outputs"))
     sentence = str(caught.value)
     for told in ("gtsrb_3_8_48.npz does not exist", "Final_Training/Images is not there", "downloading it failed"):
         assert told in sentence
-    for told in (*gtsrb_files.MD5, gtsrb_files.SERVER, "paths.data", "SCD_DATA", str(tmp_path / "gtsrb")):
+    for told in (*gtsrb.MD5, gtsrb.SERVER, "paths.data", "SCD_DATA", str(tmp_path / "gtsrb")):
         assert told in sentence
     assert "\n" not in sentence
     assert sorted(path.name for path in tmp_path.rglob("*") if path.is_file()) == [".gtsrb.lock"]

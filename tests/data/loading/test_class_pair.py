@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from data.loading.class_pair import check_pair, select_pair
+from data.loading.options import check_pair, select_pair
 
 
 @pytest.mark.parametrize("classes", [[3, 5], (3, 5), np.array([3, 5])])
