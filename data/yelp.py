@@ -11,9 +11,8 @@ import numpy as np
 
 from data.loading.options import HOW_TO_SET, check_data_folder, check_fixed_classes
 from data.text.dataset import TextDataset, from_documents
-from data.text.files import Labelled, label_of, labelled, rows_of_csv, rows_of_table
+from data.text.files import Labelled, label_of, labelled, load_or_tokenise, rows_of_csv, rows_of_table
 from data.text.glove import load_vectors
-from data.text.prepared_text import load_or_tokenise
 from data.text.textfooler_split import attacked_documents, attacked_first
 
 CLASS_NAMES = ("negative", "positive")

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.dataset import Dataset, Split, content_checksum
-from data.text.documents import Documents
+from data.text.tokens import Documents
 from data.text.vectors import WordVectors
 
 CLIP = (-1.0, 1.0)  # of a number in the mean of vectors of length 1

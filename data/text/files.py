@@ -1,20 +1,21 @@
-"""Reads labelled texts from tables and lists: tab- or comma-separated, plain or compressed."""
+"""Labelled texts: read from tables and lists, plain or compressed, tokenised once and kept in the prepared cache."""
 
 from __future__ import annotations
 
 import csv
 import gzip
 import lzma
+import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from data.text.documents import Documents
-from data.text.tokens import tokenise
+from data.loading.cache import Arrays, load_or_make
+from data.text.tokens import Documents, tokenise
 
 Labelled = tuple[Documents, NDArray[np.int64]]
 """Documents and their labels, (n,)."""
@@ -122,3 +123,37 @@ def joined(first: Labelled, second: Labelled) -> Labelled:
     """The documents of one after those of the other."""
     documents = Documents.of([*first[0], *second[0]])
     return documents, np.concatenate([first[1], second[1]])
+
+
+def load_or_tokenise(
+    name: str, folder: Path, outputs_dir: str | os.PathLike[str], make: Callable[[], dict[str, Labelled]], source: str
+) -> tuple[dict[str, Labelled], dict[str, Any]]:
+    """Load the documents of both splits from ``prepared/<name>.npz``, or `make` them and keep them there.
+
+    Parameters and errors are those of :func:`data.loading.cache.load_or_make`.
+
+    Returns
+    -------
+    splits : dict of (Documents, (n,) int64 ndarray)
+        By "train" and "test".
+    provenance : dict
+    """
+
+    def arrays_of() -> Arrays:
+        made: Arrays = {}
+        for split, (documents, y) in make().items():
+            made.update({**documents.to_arrays(split), f"y_{split}": y.astype(np.uint8)})
+        return made
+
+    arrays, provenance = load_or_make(name, folder, outputs_dir, arrays_of, source, _check)
+    splits = {
+        split: (Documents.from_arrays(arrays, split), arrays[f"y_{split}"].astype(np.int64))
+        for split in ("train", "test")
+    }
+    return splits, provenance
+
+
+def _check(arrays: Arrays) -> None:
+    for split in ("train", "test"):
+        if arrays[f"y_{split}"].shape != (len(Documents.from_arrays(arrays, split)),):
+            raise ValueError(f"y_{split} must be one label per document")

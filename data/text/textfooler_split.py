@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from data.text.documents import Documents
 from data.text.files import Labelled, label_of, labelled, lines_of, rows_of_table
-from data.text.tokens import letters_and_digits
+from data.text.tokens import Documents, letters_and_digits
 
 SOURCE = "https://github.com/jind11/TextFooler/tree/master/data"
 TABLE = "text/textfooler_1000.tsv.gz"

@@ -1,9 +1,13 @@
-"""How a text becomes tokens, the same way for every text set and every source of it."""
+"""How a text becomes tokens, the same way for every source, and documents as one array of token numbers."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
 
 _BREAK = re.compile(r"<\s*br\s*/?\s*>|\\n")  # HTML's line break, also where its signs were set apart; Yelp's
 _UNICODE = re.compile(r"\\u([0-9a-f]{4})")
@@ -36,3 +40,81 @@ def tokenise(text: str) -> list[str]:
 def letters_and_digits(tokens: Iterable[str]) -> str:
     """What two versions of a text have in common that differ in blanks, signs and encoding: letters a-z and digits."""
     return re.sub(r"[^a-z0-9]+", "", "".join(tokens))
+
+
+@dataclass(frozen=True, eq=False)
+class Documents:
+    """A sequence of documents; document i is a list of tokens.
+
+    Parameters
+    ----------
+    vocabulary : tuple of str
+        The distinct tokens.
+    ids : (m,) int32 ndarray
+        Positions in the vocabulary of the tokens of all documents, one document after the other.
+    starts : (n + 1,) int64 ndarray
+        Where each document starts in `ids`, and where the last one ends.
+    """
+
+    vocabulary: tuple[str, ...]
+    ids: NDArray[np.int32]
+    starts: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, documents: Iterable[Sequence[str]]) -> Documents:
+        """Number the tokens of documents, in the order of their first appearance."""
+        numbers: dict[str, int] = {}
+        parts, lengths = [], [0]
+        for tokens in documents:
+            ids = [numbers.setdefault(token, len(numbers)) for token in tokens]
+            parts.append(np.array(ids, dtype=np.int32))
+            lengths.append(len(ids))
+        ids_of_all = np.concatenate(parts) if parts else np.zeros(0, dtype=np.int32)
+        return cls(tuple(numbers), ids_of_all, np.cumsum(lengths, dtype=np.int64))
+
+    def __len__(self) -> int:
+        return len(self.starts) - 1
+
+    def __getitem__(self, i: int) -> list[str]:
+        if not 0 <= i < len(self):  # no negative ones, as everywhere in a data set
+            raise IndexError(i)
+        return [self.vocabulary[number] for number in self.ids[self.starts[i] : self.starts[i + 1]]]
+
+    def __iter__(self) -> Iterator[list[str]]:
+        return (self[i] for i in range(len(self)))
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """(n,) tokens of each document."""
+        return np.diff(self.starts)
+
+    def select(self, rows: Iterable[int]) -> Documents:
+        """These documents in this order, with the same vocabulary."""
+        parts = [self.ids[self.starts[i] : self.starts[i + 1]] for i in rows]
+        ids = np.concatenate(parts) if parts else self.ids[:0]
+        return Documents(self.vocabulary, ids, np.cumsum([0, *map(len, parts)], dtype=np.int64))
+
+    def to_arrays(self, split: str) -> dict[str, NDArray[np.generic]]:
+        """As arrays for a prepared file, by names that end in `split`."""
+        words = np.frombuffer("\n".join(self.vocabulary).encode(), dtype=np.uint8)
+        return {f"x_{split}": self.ids, f"starts_{split}": self.starts, f"vocabulary_{split}": words}
+
+    @classmethod
+    def from_arrays(cls, arrays: dict[str, NDArray[np.generic]], split: str) -> Documents:
+        """What :meth:`to_arrays` was made of.
+
+        Raises
+        ------
+        ValueError
+            If the arrays cannot be those of documents.
+        """
+        try:
+            ids, starts = arrays[f"x_{split}"], arrays[f"starts_{split}"]
+            words = arrays[f"vocabulary_{split}"].tobytes().decode()
+        except (KeyError, UnicodeDecodeError) as error:
+            raise ValueError(f"it holds no documents: {error}") from None
+        vocabulary = tuple(words.split("\n")) if words else ()
+        good = ids.dtype == np.int32 and starts.dtype == np.int64 and len(starts) and starts[-1] == len(ids)
+        if not good or (np.diff(starts) < 0).any() or (len(ids) and int(ids.max()) >= len(vocabulary)):
+            raise ValueError(f"x_{split}, starts_{split} and vocabulary_{split} do not belong together")
+        return cls(vocabulary, ids.astype(np.int32), starts.astype(np.int64))

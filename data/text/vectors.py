@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from data.text.documents import Documents
+from data.text.tokens import Documents
 
 _AT_ONCE = 8192  # documents, whose tokens take some ten million bytes
 

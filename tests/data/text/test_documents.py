@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from data.text.documents import Documents
-from data.text.tokens import letters_and_digits, tokenise
+from data.text.tokens import Documents, letters_and_digits, tokenise
 from data.text.vectors import WordVectors
 
 

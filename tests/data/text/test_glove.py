@@ -50,7 +50,7 @@ def test_every_kind_of_file_gives_the_same_unit_vectors(tmp_path, kind):
 
 
 def test_auto_prefers_the_papers_vectors(tmp_path, monkeypatch):
-    monkeypatch.setattr("data.text.glove_text._OFFICIAL_WORDS", 5)
+    monkeypatch.setattr("data.text.glove._OFFICIAL_WORDS", 5)
     write(tmp_path / "text", "", name="glove.6B.100d.txt")
     assert load_vectors("auto", tmp_path, tmp_path).file.endswith("glove.6B.100d.txt")
     write(tmp_path / "vectors" / "glove.6B", ".xz", name="glove.6B.200d.txt")
@@ -58,7 +58,7 @@ def test_auto_prefers_the_papers_vectors(tmp_path, monkeypatch):
 
 
 def test_auto_takes_a_member_of_the_archive(tmp_path, monkeypatch):
-    monkeypatch.setattr("data.text.glove_text._OFFICIAL_WORDS", 5)
+    monkeypatch.setattr("data.text.glove._OFFICIAL_WORDS", 5)
     write(tmp_path, ".zip", name="glove.6B.200d.txt")
     assert load_vectors("auto", tmp_path, tmp_path).file.endswith("glove.x.zip::glove.6B.200d.txt")
 
