@@ -186,7 +186,7 @@ class TextFooler:
         scores : callable
             Takes a list of n documents (lists of tokens), returns n scores of class 1 in [0, 1].
         documents : sequence of n sequences of str
-            Tokens of each document, at least one.
+            Tokens of each document. One without a token is a failure, unless the model misclassifies it.
         y : array of int, shape (n,)
             True labels, 0 or 1.
         index : array of int, shape (n,), optional

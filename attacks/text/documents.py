@@ -22,7 +22,7 @@ def read_documents(
     Raises
     ------
     ValueError
-        No document, one that is empty or not a list of tokens, labels other than 0 and 1, lengths that differ.
+        No document, one that is not a list of tokens, labels other than 0 and 1, lengths that differ.
     """
     if isinstance(documents, str) or not len(documents):
         raise refuse(owner, "documents", "a list of documents, at least one", documents)
@@ -31,8 +31,6 @@ def read_documents(
     for number, document in zip(numbers, documents, strict=True):
         if isinstance(document, str) or not all(isinstance(token, str) for token in document):
             raise refuse(owner, "documents", "lists of tokens", Described(f"{document!r:.60} as document {number}"))
-        if not len(document):
-            raise refuse(owner, "documents", "lists of at least one token", Described(f"an empty document {number}"))
         texts.append([str(token) for token in document])
     labels = read_ints(owner, "y", y, len(texts))
     if not np.isin(labels, (0, 1)).all():

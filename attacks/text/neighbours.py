@@ -1,5 +1,6 @@
 """Nearest neighbours among word vectors by cosine, read from the text format of GloVe and word2vec."""
 
+import contextlib
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,8 @@ _ROWS = 256  # words whose cosines to all others are held at a time
 
 def read_vectors(path: Path) -> tuple[list[str], NDArray[np.float32]]:
     """Words and vectors of a text file with a line per word, the word and its numbers; of a repeated word the first.
+
+    Words may hold blanks, and a first line may say how many words and numbers follow (word2vec).
 
     Returns
     -------
@@ -25,25 +28,38 @@ def read_vectors(path: Path) -> tuple[list[str], NDArray[np.float32]]:
     found: dict[str, NDArray[np.float32]] = {}
     dimension = 0
     try:
-        with path.open(encoding="utf-8") as file:
+        with path.open(encoding="utf-8-sig") as file:
             for number, line in enumerate(file, start=1):
-                word, _, numbers = line.rstrip().partition(" ")
-                try:
-                    vector = np.array(numbers.split(), dtype=np.float32)
-                except ValueError:
-                    vector = np.zeros(0, dtype=np.float32)
+                parts = line.rsplit(maxsplit=dimension) if dimension else line.split()
+                if number == 1 and len(parts) == 2 and parts[0].isdigit() and parts[1].isdigit():
+                    dimension = int(parts[1])
+                    continue
+                vector = _vector(parts)
                 dimension = dimension or len(vector)
                 if not len(vector) or len(vector) != dimension or not np.isfinite(vector).all():
+                    what = "correct or remove it" if line.endswith("\n") else "the file is truncated, get it again"
                     raise ValueError(
-                        f"Line {number} of the vectors {path} must be a word and {dimension or 'some'} numbers; "
-                        "the file is cut or damaged, fetch it again."
+                        f"Line {number} of the vectors {path} must be a word and {dimension or 'some'} numbers; {what}."
                     )
-                found.setdefault(word, vector)
+                found.setdefault(parts[0], vector)
     except UnicodeDecodeError as error:
         raise ValueError(f"The vectors {path} must be UTF-8 text: {error}.") from error
     if len(found) < 2:
         raise ValueError(f"The vectors {path} must have at least two words. Got {len(found)}.")
     return list(found), np.stack(list(found.values()))
+
+
+def _vector(parts: list[str]) -> NDArray[np.float32]:
+    """The numbers behind a word; none if they are no numbers, or if the word ends with a number after a blank."""
+    try:
+        if len(parts[0].split()) > 1:
+            with contextlib.suppress(ValueError):
+                float(parts[0].split()[-1])
+                return np.zeros(0, dtype=np.float32)  # rather a line with too many numbers
+        with np.errstate(over="ignore"):  # infinite ones are refused
+            return np.array(parts[1:], dtype=np.float32)
+    except (ValueError, IndexError):
+        return np.zeros(0, dtype=np.float32)
 
 
 def nearest_neighbours(

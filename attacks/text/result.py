@@ -14,6 +14,9 @@ Document = list[str]
 NO_SYNONYM = "no synonym left"
 """Why an attack failed where no word that may be replaced has a synonym; the other reasons are those of images."""
 
+EMPTY_DOCUMENT = "empty document"
+"""Why an attack failed where the document has no token, so that there is nothing to replace."""
+
 _COLUMNS = (
     "index", "label", "success", "queries", "reason", "similarity", "words", "words_changed",
     "score_before", "score_after",
@@ -35,7 +38,7 @@ class TextResult:
     queries : ndarray of int64, shape (n,)
         Scores asked for the document: its own, those without one of its words, those of the candidates.
     reason : ndarray of str, shape (n,)
-        Empty, or why it failed: `NO_SYNONYM` or one of the constants of `attacks.result`.
+        Empty, or why it failed: `NO_SYNONYM`, `EMPTY_DOCUMENT` or one of the constants of `attacks.result`.
     similarity : ndarray of float64, shape (n,)
         Similarity of the whole adversarial to the whole original, ``1 - arccos(cosine)`` of their encodings (1 for
         equal texts); NaN where the attack failed or without an encoder.

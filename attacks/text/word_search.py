@@ -10,7 +10,7 @@ from attacks.result import ALREADY_WRONG, BUDGET_SPENT, NOT_FOOLED
 from attacks.text.checkpoint import ENDED, NEW, RANKED, RIGHT, Progress
 from attacks.text.constraints import WordClasses, same_class
 from attacks.text.oracle import ScoreOracle
-from attacks.text.result import NO_SYNONYM, Document
+from attacks.text.result import EMPTY_DOCUMENT, NO_SYNONYM, Document
 from attacks.text.similarity import Similarity, joined, window
 from attacks.text.synonyms import Synonyms
 
@@ -121,6 +121,8 @@ class TextSearch:
         for document in documents[wrong]:
             self.progress.end(document, ALREADY_WRONG)
         self.progress.stage[documents[~wrong]] = RIGHT
+        for document in documents[~wrong & (self.lengths[documents] == 0)]:
+            self.progress.end(document, EMPTY_DOCUMENT)
 
     def _rank(self, documents: NDArray[np.int64]) -> None:
         """Order the words of each document by what leaving one out does to the score."""

@@ -124,7 +124,6 @@ def test_the_lines_of_the_record_say_what_was_replaced(tmp_path):
 @pytest.mark.parametrize(
     ("documents", "y", "sentence"),
     [
-        ([["a"], []], [0, 1], "lists of at least one token. Got an empty document 1"),
         ([], [], "a list of documents, at least one"),
         (["a film"], [0], "lists of tokens. Got 'a film' as document 0"),
         ([["a"]], [2], r"labels 0 and 1. Got \[2\]"),

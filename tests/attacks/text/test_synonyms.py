@@ -126,3 +126,29 @@ def test_damaged_lists_are_one_sentence(tmp_path, content):
     path.write_bytes(content)
     with pytest.raises(ValueError, match=r"The synonyms in .*(cannot be read|must be a JSON object)"):
         load_synonyms(path, 5, 0.5, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\xef\xbb\xbfgood 1 2\nfine 1 3\n",
+        b"good 1 2 \nfine 1 3 \n",
+        b"2 2\ngood 1 2\nfine 1 3\n",
+        b"good 1 2\r\nfine 1 3",
+    ],
+    ids=["BOM", "blank at the end", "word2vec", "Windows"],
+)
+def test_vectors_are_read_as_they_are_published(tmp_path, content):
+    (tmp_path / VECTORS).write_bytes(content)
+    words, vectors = read_vectors(tmp_path / VECTORS)
+    assert words == ["good", "fine"]
+    assert vectors.tolist() == [[1, 2], [1, 3]]
+
+
+def test_a_word_of_vectors_may_hold_blanks(tmp_path):
+    (tmp_path / VECTORS).write_text("good 1 2\n. . . 1 3\nat home 1 4\n", encoding="utf-8")
+    assert read_vectors(tmp_path / VECTORS)[0] == ["good", ". . .", "at home"]
+    for line, advice in (("more 1 2 3\n", "correct or remove it"), ("more 1", "truncated, get it again")):
+        (tmp_path / VECTORS).write_text("good 1 2\n" + line, encoding="utf-8")
+        with pytest.raises(ValueError, match=f"Line 2 .* must be a word and 2 numbers; .*{advice}"):
+            read_vectors(tmp_path / VECTORS)

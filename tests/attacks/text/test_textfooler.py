@@ -7,7 +7,7 @@ import pytest
 
 from attacks import TextFooler
 from attacks.result import ALREADY_WRONG, BUDGET_SPENT, NOT_FOOLED
-from attacks.text.result import NO_SYNONYM
+from attacks.text.result import EMPTY_DOCUMENT, NO_SYNONYM
 from tests.attacks.text.text_models import PLAIN, BagOfWords, World, plain_textfooler, same_texts, written
 
 
@@ -198,3 +198,18 @@ def test_the_tie_is_class_0(tmp_path):
 
     assert attack(halves, [["a"], ["b"]], [1, 1]).reason.tolist() == [ALREADY_WRONG, ""]
     assert attack(halves, [["a"]], [0]).reason.tolist() == [NO_SYNONYM]
+
+
+def test_an_empty_document_fails_and_changes_no_other_result(tmp_path):
+    """It costs one query, that of its own label; where the model misclassifies it, that is the reason."""
+    world = World(3)
+    alone = world.attack(tmp_path)(world.model, world.documents, world.y)
+    label = int(world.model.score([]) > 0.5)
+    documents, y = [[], *world.documents, []], [label, *world.y, 1 - label]
+    result = world.attack(tmp_path)(world.model, documents, y)
+    assert (result.reason[0], result.reason[-1]) == (EMPTY_DOCUMENT, ALREADY_WRONG)
+    assert (result.queries[0], result.words[0], result.success[0]) == (1, 0, False)
+    assert result.adversarial[1:-1] == alone.adversarial
+    for name in ("success", "reason", "queries"):
+        assert np.array_equal(getattr(result, name)[1:-1], getattr(alone, name))
+    assert world.attack(tmp_path)(world.model, [[]], [label]).reason.tolist() == [EMPTY_DOCUMENT]
