@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from data.loading.options import HOW_TO_SET, check_data_folder, check_fixed_classes
-from data.text.dataset import TextDataset, from_documents
-from data.text.files import Labelled, label_of, labelled, rows_of_csv, rows_of_table
-from data.text.glove import load_vectors
-from data.text.textfooler_split import attacked_first
+from data.text.dataset import TextDataset, TextSource, load_official_split
+from data.text.files import Splits, complete_folder, label_of, labelled, rows_of_csv, splits_of_table
 
-CLASS_NAMES = ("World", "Sports")
 SOURCE = "https://github.com/mhjabreel/CharCnn_Keras/tree/master/data/ag_news_csv"
 FOLDERS = ("ag_news_csv", "text/ag_news_csv")
+FILES = {"train": "train.csv", "test": "test.csv"}
 TABLE = "text/ag.tsv.gz"
-PROMISED = {"train": 30_000, "test": 1_900}  # of each class
+CLASS_NAMES = ("World", "Sports")
+AG = TextSource("ag", "AG News", CLASS_NAMES, "articles", {"train": 30_000, "test": 1_900})
 
 
 def load(
@@ -36,56 +34,34 @@ def load(
         Folder with ``ag_news_csv/train.csv`` and ``test.csv`` (label 1 to 4, title, description), or with
         ``text/ag.tsv.gz`` (columns split, source, label 0 to 3, text).
     outputs_dir : str
-        Where what was read of the vectors is kept, when `data_dir` cannot be written.
+        Where the vectors that were read are kept, when `data_dir` cannot be written.
 
     Raises
     ------
     FileNotFoundError
-        If there are neither these files nor word vectors.
+        If the articles or the word vectors are missing.
     ValueError
         If a file is damaged.
     """
     check_fixed_classes(classes, CLASS_NAMES, "ag")
     folder = check_data_folder(data_dir)
-    splits, file = _articles(folder)
-    provenance: dict[str, Any] = {"source": SOURCE, "file": str(file), "notes": []}
-    for split, promised in PROMISED.items():
-        counts = np.bincount(splits[split][1], minlength=2).tolist()
-        if counts != [promised, promised]:
-            provenance["notes"].append(
-                f"not the full set: {counts[0]} and {counts[1]} {split} articles of the two classes, "
-                f"AG News has {promised}"
-            )
-    test = attacked_first(folder, "ag", splits["test"], provenance)
-    return from_documents(
-        "ag", CLASS_NAMES, splits["train"], test, load_vectors(vectors, folder, outputs_dir), provenance
-    )
+    return load_official_split(AG, partial(_articles, folder), vectors, folder, outputs_dir)
 
 
-def _articles(folder: Path) -> tuple[dict[str, Labelled], Path]:
-    """The articles of both splits, and where they were found."""
-    for place in FOLDERS:
-        files = {split: folder / place / f"{split}.csv" for split in PROMISED}
-        if all(file.is_file() for file in files.values()):
-            return {split: labelled(_of_two_classes(file)) for split, file in files.items()}, folder / place
-    table = folder / TABLE
-    if table.is_file():
-        rows = list(rows_of_table(table, ("split", "source", "label", "text")))
-        every = (0, 1, 2, 3)
-        return {
-            split: labelled(
-                [
-                    (int(label), text)
-                    for part, _, label, text in rows
-                    if part == split and label_of(table, label, every) < 2
-                ]
-            )
-            for split in PROMISED
-        }, table
-    raise FileNotFoundError(
-        f"the articles are missing; put train.csv and test.csv of {SOURCE} (29 MB) into {folder / FOLDERS[0]}, or the "
-        f"table {TABLE}, or {HOW_TO_SET}"
-    )
+def _articles(folder: Path) -> tuple[Splits, dict[str, Any]]:
+    """The articles of both splits, and their provenance."""
+    place, table = complete_folder(folder, FOLDERS, FILES.values()), folder / TABLE
+    if place is not None:
+        splits = {split: labelled(_of_two_classes(place / name)) for split, name in FILES.items()}
+    elif table.is_file():
+        parts = {"train": ("train",), "test": ("test",)}
+        splits = splits_of_table(table, ("split", "source", "label", "text"), (0, 1, 2, 3), parts)
+    else:
+        raise FileNotFoundError(
+            f"the articles are missing; put train.csv and test.csv of {SOURCE} (29 MB) into {folder / FOLDERS[0]}, "
+            f"or the table {TABLE}, or {HOW_TO_SET}"
+        )
+    return splits, {"source": SOURCE, "file": str(place or table), "notes": []}
 
 
 def _of_two_classes(file: Path) -> list[tuple[int, str]]:

@@ -76,13 +76,13 @@ class Dataset:
             y = check_labels(self.name, split, getattr(self, f"y_{split}"), len(x))
             self._settle(**{f"x_{split}": x, f"y_{split}": y})
         check_training_labels(self.name, self.y_train)
-        self._settle(checksum=self._right_checksum(), provenance=self._full_provenance())
+        self._settle(checksum=self._actual_checksum(), provenance=self._full_provenance())
 
     def _settle(self, **values: Any) -> None:
         for key, value in values.items():
             object.__setattr__(self, key, value)
 
-    def _right_checksum(self) -> str:
+    def _actual_checksum(self) -> str:
         actual = content_checksum(self.x_train, self.y_train, self.x_test, self.y_test)
         if self.checksum and self.checksum != actual:
             raise ValueError(

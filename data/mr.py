@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from data.dataset import class_counts
 from data.loading.options import HOW_TO_SET, check_data_folder, check_fixed_classes
 from data.text.dataset import TextDataset, from_documents
-from data.text.files import Labelled, label_of, labelled, lines_of, rows_of_table, select
+from data.text.files import Labelled, complete_folder, label_of, labelled, lines_of, rows_of_table, select
 from data.text.glove import load_vectors
 from data.text.textfooler_split import attacked_documents, keys_of, missing, positions
 
@@ -19,7 +21,7 @@ SOURCE = "https://www.cs.cornell.edu/people/pabo/movie-review-data/rt-polarityda
 FOLDERS = ("rt-polaritydata", "text/rt-polaritydata", "mr")
 FILES = ("rt-polarity.neg", "rt-polarity.pos")
 TABLE = "text/mr.tsv.gz"
-PROMISED = (5331, 5331)
+COUNTS = [5331, 5331]  # of each class
 N_TEST = 1000
 SPLIT_SEED = 0
 
@@ -29,8 +31,8 @@ def load(
 ) -> TextDataset:
     """Load all sentences; the 1,000 that TextFooler's authors attack are the test set, the others the training set.
 
-    Sentences are the same where their letters and digits are. Without the file of those 1,000, so many are drawn with a
-    fixed seed, and the provenance says so.
+    Two sentences are the same if their letters and digits are. Without the file of those 1,000, as many sentences are
+    drawn with a fixed seed, and the provenance says so.
 
     Parameters
     ----------
@@ -43,12 +45,12 @@ def load(
         ``text/mr.tsv.gz`` (columns label, text); and with the documents of
         :func:`data.text.textfooler_split.attacked_documents`.
     outputs_dir : str
-        Where what was read of the vectors is kept, when `data_dir` cannot be written.
+        Where the vectors that were read are kept, when `data_dir` cannot be written.
 
     Raises
     ------
     FileNotFoundError
-        If there are neither these files nor word vectors.
+        If the sentences or the word vectors are missing.
     ValueError
         If a file is damaged.
     """
@@ -56,8 +58,8 @@ def load(
     folder = check_data_folder(data_dir)
     every, file = _sentences(folder)
     provenance: dict[str, Any] = {"source": SOURCE, "file": str(file), "notes": []}
-    counts = tuple(np.bincount(every[1], minlength=2))
-    if counts != PROMISED:
+    counts = class_counts(every[1])
+    if counts != COUNTS:
         provenance["notes"].append(
             f"not the full set: {counts[0]} and {counts[1]} sentences of the two classes, MR has 5331"
         )
@@ -70,23 +72,22 @@ def load(
         test = positions(every[0], wanted[0])
         if not len(test):
             raise ValueError(
-                f"none of the test sentences of TextFooler's authors is among those of {file}; get it again."
+                f"none of the test sentences of TextFooler's authors is among those of {file}; one of the two files "
+                "belongs to another data set."
             )
         if len(test) < len(wanted[1]):
             lost = len(wanted[1]) - len(test)
             provenance["notes"].append(f"{lost} of the test sentences of TextFooler's authors are not in the set")
-    return from_documents("mr", CLASS_NAMES, _without(every, test), select(every, test),
-                          load_vectors(vectors, folder, outputs_dir), provenance)  # fmt: skip
+    known = load_vectors(vectors, folder, outputs_dir)
+    return from_documents("mr", CLASS_NAMES, _without(every, test), select(every, test), known, provenance)
 
 
 def _sentences(folder: Path) -> tuple[Labelled, Path]:
     """All sentences, positive ones first, and where they were found."""
-    for place in FOLDERS:
-        if all((folder / place / name).is_file() for name in FILES):
-            found = [
-                (label, line) for label in (1, 0) for line in lines_of(folder / place / FILES[label], "windows-1252")
-            ]
-            return labelled(found), folder / place
+    place = complete_folder(folder, FOLDERS, FILES)
+    if place is not None:
+        lines = ((label, line) for label in (1, 0) for line in lines_of(place / FILES[label], "windows-1252"))
+        return labelled((label, line) for label, line in lines if line.strip()), place
     table = folder / TABLE
     if table.is_file():
         return labelled(
@@ -98,8 +99,8 @@ def _sentences(folder: Path) -> tuple[Labelled, Path]:
     )
 
 
-def _without(every: Labelled, test: Any) -> Labelled:
-    """The documents that are not, in another copy either, among those numbered `test`."""
+def _without(every: Labelled, test: NDArray[np.int64]) -> Labelled:
+    """The documents without those at the positions `test` and their copies."""
     keys = keys_of(every[0])
     taken = {keys[row] for row in test}
     return select(every, np.array([row for row, key in enumerate(keys) if key not in taken], dtype=np.int64))

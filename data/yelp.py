@@ -7,19 +7,27 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from data.loading.options import HOW_TO_SET, check_data_folder, check_fixed_classes
-from data.text.dataset import TextDataset, from_documents
-from data.text.files import Labelled, label_of, labelled, load_or_tokenise, rows_of_csv, rows_of_table
+from data.text.dataset import TextDataset, TextSource, from_documents, load_official_split
+from data.text.files import (
+    Labelled,
+    Splits,
+    complete_folder,
+    label_of,
+    labelled,
+    load_or_tokenise,
+    rows_of_csv,
+    splits_of_table,
+)
 from data.text.glove import load_vectors
-from data.text.textfooler_split import attacked_documents, attacked_first
+from data.text.textfooler_split import attacked_documents
 
-CLASS_NAMES = ("negative", "positive")
 SOURCE = "https://huggingface.co/datasets/fancyzhx/yelp_polarity"
 FOLDERS = ("yelp_review_polarity_csv", "text/yelp_review_polarity_csv")
+FILES = {"train": "train.csv", "test": "test.csv"}
 TABLE = "text/yelp_sentences.tsv.xz"
-PROMISED = {"train": 280_000, "test": 19_000}  # of each class
+CLASS_NAMES = ("negative", "positive")
+YELP = TextSource("yelp", "Yelp", CLASS_NAMES, "reviews", {"train": 280_000, "test": 19_000})
 
 
 def load(
@@ -27,7 +35,7 @@ def load(
 ) -> TextDataset:
     """Load all reviews in the official split, those that TextFooler's authors attack at the beginning of the test set.
 
-    Where only the table of sentences is there, the training set is its sentences, and the test set the reviews of
+    Where only the table of sentences is available, the training set is its sentences, and the test set the reviews of
     TextFooler's authors or, without these, the table's own test sentences. The provenance then says that the numbers
     are not comparable with the paper's.
 
@@ -47,70 +55,52 @@ def load(
     Raises
     ------
     FileNotFoundError
-        If there are neither these files nor word vectors.
+        If the reviews or the word vectors are missing.
     ValueError
         If a file is damaged.
     """
     check_fixed_classes(classes, CLASS_NAMES, "yelp")
     folder = check_data_folder(data_dir)
-    table = folder / TABLE
-    if table.is_file() and not _official(folder) and not (folder / "prepared" / "yelp.npz").is_file():
-        train, test, provenance = _of_sentences(folder, table, outputs_dir)
-    else:
-        splits, provenance = load_or_tokenise("yelp", folder, outputs_dir, partial(_reviews, folder), SOURCE)
-        for split, promised in PROMISED.items():
-            counts = np.bincount(splits[split][1], minlength=2).tolist()
-            if counts != [promised, promised]:
-                provenance["notes"].append(
-                    f"not the full set: {counts[0]} and {counts[1]} {split} reviews of the two classes, "
-                    f"Yelp has {promised}"
-                )
-        train, test = splits["train"], attacked_first(folder, "yelp", splits["test"], provenance)
-    return from_documents("yelp", CLASS_NAMES, train, test, load_vectors(vectors, folder, outputs_dir), provenance)
+    official = complete_folder(folder, FOLDERS, FILES.values())
+    if (folder / TABLE).is_file() and official is None and not (folder / "prepared" / "yelp.npz").is_file():
+        train, test, provenance = _of_sentences(folder, outputs_dir)
+        return from_documents("yelp", CLASS_NAMES, train, test, load_vectors(vectors, folder, outputs_dir), provenance)
+    read = partial(load_or_tokenise, "yelp", folder, outputs_dir, partial(_reviews, folder, official), SOURCE)
+    return load_official_split(YELP, read, vectors, folder, outputs_dir)
 
 
-def _official(folder: Path) -> dict[str, Path]:
-    """The two official files; empty if they are not there."""
-    for place in FOLDERS:
-        files = {split: folder / place / f"{split}.csv" for split in PROMISED}
-        if all(file.is_file() for file in files.values()):
-            return files
-    return {}
-
-
-def _reviews(folder: Path) -> dict[str, Labelled]:
+def _reviews(folder: Path, official: Path | None) -> Splits:
     """The reviews of both splits."""
-    files = _official(folder)
-    if not files:
+    if official is None:
         raise FileNotFoundError(
             f"the reviews are missing; unpack yelp_review_polarity_csv.tgz (166 MB, linked from {SOURCE}) into "
             f"{folder}, so that {folder / FOLDERS[0] / 'train.csv'} exists, or put the table {TABLE} there, "
             f"or {HOW_TO_SET}"
         )
     return {
-        split: labelled((label_of(file, label, (1, 2)) - 1, text) for label, text in rows_of_csv(file, 2))
-        for split, file in files.items()
+        split: labelled(
+            (label_of(official / name, label, (1, 2)) - 1, text) for label, text in rows_of_csv(official / name, 2)
+        )
+        for split, name in FILES.items()
     }
 
 
-def _of_sentences(folder: Path, table: Path, outputs_dir: str) -> tuple[Labelled, Labelled, dict[str, Any]]:
-    """Training set, test set and provenance where there are sentences only."""
+def _of_sentences(folder: Path, outputs_dir: str) -> tuple[Labelled, Labelled, dict[str, Any]]:
+    """Training set, test set and provenance where only the table of sentences is available."""
     splits, provenance = load_or_tokenise(
-        "yelp_sentences", folder, outputs_dir, partial(_sentences, table), "sentences of Yelp reviews by sentiment"
+        "yelp_sentences", folder, outputs_dir, partial(_sentences, folder), "sentences of Yelp reviews by sentiment"
     )
-    test = attacked_documents(folder, "yelp") or splits["test"]
-    tested = "sentences" if test is splits["test"] else "the reviews that TextFooler's authors attack"
+    reviews = attacked_documents(folder, "yelp")
+    test, tested = (splits["test"], "sentences")
+    if reviews is not None:
+        test, tested = reviews, "of the reviews that TextFooler's authors attack"
     provenance["notes"].append(
         f"not comparable: trained on {len(splits['train'][1]):,} sentences of Yelp reviews, not on the 560,000 reviews "
-        f"of the paper; tested on {len(test[1]):,} {'' if tested == 'sentences' else 'of '}{tested}"
+        f"of the paper; tested on {len(test[1]):,} {tested}"
     )
     return splits["train"], test, provenance
 
 
-def _sentences(table: Path) -> dict[str, Labelled]:
-    rows = list(rows_of_table(table, ("split", "label", "text")))
-    named = {"train": ("train", "dev"), "test": ("test",)}
-    return {
-        split: labelled([(label_of(table, label, (0, 1)), text) for part, label, text in rows if part in parts])
-        for split, parts in named.items()
-    }
+def _sentences(folder: Path) -> Splits:
+    parts = {"train": ("train", "dev"), "test": ("test",)}
+    return splits_of_table(folder / TABLE, ("split", "label", "text"), (0, 1), parts)

@@ -14,6 +14,7 @@ from data.dataset import class_counts
 from data.loading.cache import Arrays
 
 HOW_TO_SET = "set paths.data or the environment variable SCD_DATA to the folder that holds your data"
+_SYSTEM_FILES = ("__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "@eadir", "lost+found")
 
 
 def check_data_folder(data_dir: str | os.PathLike[str]) -> Path:
@@ -43,6 +44,16 @@ def check_data_folder(data_dir: str | os.PathLike[str]) -> Path:
             f"The data folder {folder} cannot be read ({error.strerror}); change its permissions, or {HOW_TO_SET}."
         ) from None
     return folder
+
+
+def is_system_file(name: str) -> bool:
+    """Whether a path, relative to a data folder or in an archive, is one that an operating system puts beside data.
+
+    Such as macOS's ``._0_9.txt``, ``.DS_Store`` and ``__MACOSX/``, Windows' ``Thumbs.db`` and ``desktop.ini``, and all
+    other hidden files and folders.
+    """
+    parts = name.replace("\\", "/").split("/")
+    return any(part.startswith((".", "$")) or part.lower() in _SYSTEM_FILES for part in parts)
 
 
 def ensure_data_folder(folder: Path) -> None:

@@ -2,36 +2,31 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
-import gzip
-import lzma
+import io
 import os
-import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from data.loading.archives import ARCHIVE_ERRORS, open_packed, unreadable
 from data.loading.cache import Arrays, load_or_make
 from data.text.tokens import Documents, tokenise
 
 Labelled = tuple[Documents, NDArray[np.int64]]
 """Documents and their labels, (n,)."""
+Splits = dict[str, Labelled]
+"""The documents of "train" and "test"."""
 
-
-def opened(path: Path, encoding: str = "utf-8") -> IO[str]:
-    """A text file, also a compressed one, to read."""
-    if path.suffix == ".gz":
-        return gzip.open(path, "rt", encoding=encoding, newline="")
-    if path.suffix == ".xz":
-        return lzma.open(path, "rt", encoding=encoding, newline="")
-    return open(path, encoding=encoding, newline="")
+_LONGEST_FIELD = 1 << 30  # characters; reviews may be longer than csv's own limit, 131,072
 
 
 def rows_of_table(path: Path, columns: tuple[str, ...]) -> Iterator[list[str]]:
-    """The rows of a tab-separated table without quotes, below its first line, the header.
+    """Yield the rows of a tab-separated table without quotes, below its first line, the header.
 
     Parameters
     ----------
@@ -44,52 +39,64 @@ def rows_of_table(path: Path, columns: tuple[str, ...]) -> Iterator[list[str]]:
     ValueError
         On another header, a row with more or fewer fields, another encoding than UTF-8, or a damaged file.
     """
-    rows = (line.rstrip("\r\n").split("\t") for line in _lines(path))
+    rows = (line.rstrip("\r\n").split("\t") for line in lines_of(path))
     return _checked(path, rows, len(columns), columns)
 
 
 def rows_of_csv(path: Path, n_columns: int) -> Iterator[list[str]]:
-    """The rows of a comma-separated file with quotes and without a header, as Zhang et al. publish them.
+    """Yield the rows of a comma-separated file with quotes and without a header, as Zhang et al. publish them.
 
     Raises
     ------
     ValueError
         On a row with more or fewer fields, another encoding than UTF-8, or a damaged file.
     """
-    csv.field_size_limit(1 << 30)  # characters; reviews may be longer than csv's own limit, 131,072
-    return _checked(path, csv.reader(_lines(path)), n_columns, None)
+    csv.field_size_limit(_LONGEST_FIELD)
+    return _checked(path, csv.reader(lines_of(path)), n_columns, None)
 
 
-def _lines(path: Path, encoding: str = "utf-8") -> Iterator[str]:
+def lines_of(path: Path, encoding: str = "utf-8") -> Iterator[str]:
+    """Yield the lines of a text file, also of a compressed one, with their ends.
+
+    A byte-order mark is not part of the text; a file that begins with UTF-8's is UTF-8 whatever `encoding` says.
+
+    Raises
+    ------
+    ValueError
+        If the file has another encoding, is damaged, cannot be read, or unpacks to far more than a text would.
+    """
     try:
-        with opened(path, encoding) as file:
-            yield from file
+        with open_packed(path) as file:
+            if file.peek(len(codecs.BOM_UTF8)).startswith(codecs.BOM_UTF8):
+                encoding = "utf-8-sig"
+            with io.TextIOWrapper(file, encoding=encoding, newline="") as text:
+                yield from text
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} must be {encoding} text, but it is not ({error.reason}).") from None
-    except (EOFError, lzma.LZMAError, zlib.error, gzip.BadGzipFile) as error:
-        raise ValueError(f"{path} is damaged or truncated ({error}); get it again.") from None
+    except ARCHIVE_ERRORS as error:
+        raise ValueError(unreadable(path, error)) from None
 
 
 def _checked(path: Path, rows: Iterator[list[str]], fields: int, header: tuple[str, ...] | None) -> Iterator[list[str]]:
-    for number, row in enumerate(rows, start=1):
-        if header is not None and number == 1:
-            if tuple(row) != header:
+    try:
+        for number, row in enumerate(rows, start=1):
+            if header is not None and number == 1:
+                if tuple(row) != header:
+                    raise ValueError(
+                        f"{path} must begin with the line {' '.join(header)} (tabs), got {' '.join(row)[:80]!r}."
+                    )
+            elif len(row) != fields:
                 raise ValueError(
-                    f"{path} must begin with the line {' '.join(header)} (tabs), got {' '.join(row)[:80]!r}."
+                    f"{path}, row {number}: there must be {fields} fields, got {len(row)}; correct or remove this row."
                 )
-        elif len(row) != fields:
-            raise ValueError(f"{path}, row {number}: there must be {fields} fields, got {len(row)}; get it again.")
-        else:
-            yield row
-
-
-def lines_of(path: Path, encoding: str) -> list[str]:
-    """The lines of a text file that are not blank."""
-    return [line for line in _lines(path, encoding) if line.strip()]
+            else:
+                yield row
+    except csv.Error as error:
+        raise ValueError(f"{path} must be a comma-separated table, but it is not ({error}).") from None
 
 
 def label_of(path: Path, text: str, allowed: tuple[int, ...]) -> int:
-    """A label in a file.
+    """Read a label in a file.
 
     Raises
     ------
@@ -101,7 +108,44 @@ def label_of(path: Path, text: str, allowed: tuple[int, ...]) -> int:
     return int(text)
 
 
-def labelled(pairs: Iterator[tuple[int, str]] | list[tuple[int, str]]) -> Labelled:
+def splits_of_table(
+    path: Path, columns: tuple[str, ...], labels: tuple[int, ...], parts: Mapping[str, Iterable[str]]
+) -> Splits:
+    """Read the documents of both splits from one table.
+
+    Parameters
+    ----------
+    path : Path
+    columns : tuple of str
+        What the header must be; ``split``, ``label`` and ``text`` are among it.
+    labels : tuple of int
+        The labels that may occur. Documents with others than 0 and 1 are left out (AG News has four).
+    parts : mapping of str to iterable of str
+        For "train" and "test", what the column ``split`` says of their rows.
+
+    Raises
+    ------
+    ValueError
+        As :func:`rows_of_table`, or on another label.
+    """
+    rows = list(rows_of_table(path, columns))
+    split, label, text = (columns.index(name) for name in ("split", "label", "text"))
+    return {
+        name: labelled(
+            (number, row[text])
+            for row in rows
+            if row[split] in values and (number := label_of(path, row[label], labels)) in (0, 1)
+        )
+        for name, values in parts.items()
+    }
+
+
+def complete_folder(folder: Path, places: Iterable[str], names: Iterable[str]) -> Path | None:
+    """Return the first of the folders `places` in `folder` that holds all of `names`; None if there is none."""
+    return next((folder / place for place in places if all((folder / place / n).exists() for n in names)), None)
+
+
+def labelled(pairs: Iterable[tuple[int, str]]) -> Labelled:
     """Tokenise labelled texts."""
     labels: list[int] = []
 
@@ -115,19 +159,13 @@ def labelled(pairs: Iterator[tuple[int, str]] | list[tuple[int, str]]) -> Labell
 
 
 def select(split: Labelled, rows: NDArray[np.int64]) -> Labelled:
-    """These documents with their labels."""
+    """Return these documents with their labels."""
     return split[0].select(rows), split[1][rows]
 
 
-def joined(first: Labelled, second: Labelled) -> Labelled:
-    """The documents of one after those of the other."""
-    documents = Documents.of([*first[0], *second[0]])
-    return documents, np.concatenate([first[1], second[1]])
-
-
 def load_or_tokenise(
-    name: str, folder: Path, outputs_dir: str | os.PathLike[str], make: Callable[[], dict[str, Labelled]], source: str
-) -> tuple[dict[str, Labelled], dict[str, Any]]:
+    name: str, folder: Path, outputs_dir: str | os.PathLike[str], make: Callable[[], Splits], source: str
+) -> tuple[Splits, dict[str, Any]]:
     """Load the documents of both splits from ``prepared/<name>.npz``, or `make` them and keep them there.
 
     Parameters and errors are those of :func:`data.loading.cache.load_or_make`.
@@ -155,5 +193,6 @@ def load_or_tokenise(
 
 def _check(arrays: Arrays) -> None:
     for split in ("train", "test"):
-        if arrays[f"y_{split}"].shape != (len(Documents.from_arrays(arrays, split)),):
-            raise ValueError(f"y_{split} must be one label per document")
+        y, documents = arrays[f"y_{split}"], Documents.from_arrays(arrays, split)
+        if y.shape != (len(documents),) or y.dtype.kind not in "iu" or not np.isin(y, (0, 1)).all():
+            raise ValueError(f"y_{split} must be one label 0 or 1 per document, got {y.dtype} of shape {y.shape}")

@@ -1,4 +1,4 @@
-"""The 1,000 test documents of each set that the authors of TextFooler attack, found again in the full sets."""
+"""The 1,000 test documents of each set that the authors of TextFooler attack, found in the full sets."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from data.text.files import Labelled, label_of, labelled, lines_of, rows_of_table
+from data.text.files import Labelled, label_of, labelled, lines_of, rows_of_table, select
 from data.text.tokens import Documents, letters_and_digits
 
 SOURCE = "https://github.com/jind11/TextFooler/tree/master/data"
@@ -35,25 +35,25 @@ def attacked_documents(folder: Path, name: str, labels: tuple[int, ...] = (0, 1)
     published, table = folder / "textfooler" / name, folder / TABLE
     every = (0, 1, 2, 3)
     if published.is_file():
-        parts = [line.partition(" ") for line in lines_of(published, "utf-8")]
+        parts = [line.partition(" ") for line in lines_of(published) if line.strip()]
         pairs = [(label_of(published, label, every), text) for label, _, text in parts]
     elif table.is_file():
         rows = rows_of_table(table, ("dataset", "label", "text"))
-        pairs = [(label_of(table, label, every), text) for which, label, text in rows if which == name]
+        pairs = [(label_of(table, label, every), text) for dataset, label, text in rows if dataset == name]
     else:
         return None
     return labelled([(label, text) for label, text in pairs if label in labels])
 
 
 def keys_of(documents: Documents) -> list[str]:
-    """Letters and digits of each document, by which two versions of it are the same."""
+    """Letters and digits of each document; two versions of one document have the same."""
     return [letters_and_digits(tokens) for tokens in documents]
 
 
 def positions(documents: Documents, wanted: Documents) -> NDArray[np.int64]:
-    """(k,) numbers of those of `documents` that equal each of `wanted`, in their order; without any, left out.
+    """(k,) positions in `documents` of the `wanted` ones, in the order of these; those that do not occur are left out.
 
-    Of equal ones the first comes first, the next where it is wanted again.
+    Of several copies the first is taken, and the next one where the same document is wanted a second time.
     """
     rows: dict[str, list[int]] = {}
     for row, key in enumerate(keys_of(documents)):
@@ -65,7 +65,7 @@ def positions(documents: Documents, wanted: Documents) -> NDArray[np.int64]:
 def attacked_first(folder: Path, name: str, test: Labelled, provenance: dict[str, Any]) -> Labelled:
     """The test set with the documents that TextFooler's authors attack at its beginning, in their order.
 
-    A note in the provenance says how many of them there are.
+    The provenance gets their number, and a note where some or all of them are missing.
     """
     wanted = attacked_documents(folder, name)
     if wanted is None:
@@ -79,9 +79,9 @@ def attacked_first(folder: Path, name: str, test: Labelled, provenance: dict[str
         provenance["notes"].append(f"{what}; {len(wanted[1]) - len(front)} of theirs are not in the test set")
     else:
         provenance["order"] = what
-    return test[0].select(order), test[1][order]
+    return select(test, order)
 
 
 def missing(name: str, instead: str) -> str:
-    """A note that the file of TextFooler's documents is not there."""
+    """A note that the file of TextFooler's documents is missing, and what is used instead."""
     return f"no file textfooler/{name} ({SOURCE}): {instead}, not those that TextFooler's authors attack"

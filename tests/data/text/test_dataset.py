@@ -1,4 +1,4 @@
-"""mr, imdb, yelp and ag: the split, the order of the attacked documents, and what is said of what is missing."""
+"""mr, imdb, yelp and ag: the split, the order of the attacked documents, and the notes on what is missing."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_the_attacked_documents_come_first(tmp_path, name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_without_the_attacked_documents_it_is_said(tmp_path, name):
+def test_a_note_says_that_the_attacked_documents_are_missing(tmp_path, name):
     write_texts(tmp_path, name)
     (tmp_path / "text" / "textfooler_1000.tsv.gz").unlink()
     dataset = load(name, tmp_path)
@@ -69,7 +69,7 @@ def test_the_published_file_of_attacked_documents_does_as_well(tmp_path):
     assert load("imdb", tmp_path).checksum == expected.checksum
 
 
-def test_rows_are_the_mean_vectors(tmp_path):
+def test_inputs_are_the_mean_vectors(tmp_path):
     write_texts(tmp_path, "mr")
     dataset = load("mr", tmp_path)
     np.testing.assert_array_equal(dataset.flat("test"), dataset.features(dataset.documents("test")))
@@ -134,7 +134,7 @@ def test_a_prepared_set_needs_no_other_file(tmp_path):
     assert load("imdb", tmp_path).checksum == before.checksum
 
 
-def test_yelp_sentences_are_said_not_to_be_comparable(tmp_path):
+def test_a_note_says_that_numbers_on_yelp_sentences_are_not_comparable(tmp_path):
     write_texts(tmp_path, "yelp")
     (tmp_path / "yelp_review_polarity_csv").rename(tmp_path / "away")
     lines = ["split\tlabel\ttext"] + [f"dev\t{label}\t{text}" for label, text in documents(3, 30)]
@@ -158,7 +158,7 @@ def test_other_classes_are_refused(tmp_path):
         load("ag", tmp_path, classes=["World", "Business"])
 
 
-def test_bad_files_are_refused(tmp_path):
+def test_a_damaged_file_is_refused_in_one_sentence(tmp_path):
     write_texts(tmp_path, "yelp")
     train = tmp_path / "yelp_review_polarity_csv" / "train.csv"
     good = train.read_text()
@@ -191,8 +191,104 @@ def test_documents_without_a_known_word_are_zeros_and_counted(tmp_path):
     dataset = load("mr", tmp_path)
     row = dataset.documents("train").index(["xyzzy", "plugh"])
     assert not dataset.rows("train", [row]).any()
-    assert "1 train documents have no word with a vector: their rows are zeros" in dataset.provenance["notes"]
+    assert "1 train documents have no word with a vector: their inputs are zeros" in dataset.provenance["notes"]
     write_vectors(tmp_path / "other.txt")
     (tmp_path / "other.txt").write_text("unheard 1 0\n")
     with pytest.raises(ValueError, match="no word of the training documents has a vector"):
         load("mr", tmp_path, vectors=str(tmp_path / "other.txt"))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_byte_order_mark_is_no_part_of_a_text(tmp_path, name):
+    write_texts(tmp_path, name)
+    expected = load(name, tmp_path).checksum
+    if (tmp_path / "prepared" / f"{name}.npz").is_file():
+        (tmp_path / "prepared" / f"{name}.npz").unlink()
+    for path in [*tmp_path.rglob("*.csv"), *tmp_path.glob("aclImdb/*/*/*.txt"), *tmp_path.rglob("rt-polarity.*")]:
+        path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    for path in (tmp_path / "text").glob("*.tsv.gz"):
+        path.write_bytes(gzip.compress(b"\xef\xbb\xbf" + gzip.decompress(path.read_bytes())))
+    assert load(name, tmp_path).checksum == expected
+
+
+@pytest.mark.parametrize(
+    "odd", ["._0_9.txt", ".DS_Store", "Thumbs.db", "desktop.ini", "README.txt", "__MACOSX/._0_9.txt"]
+)
+def test_files_that_are_no_reviews_are_left_out(tmp_path, odd):
+    write_texts(tmp_path, "imdb")
+    expected = load("imdb", tmp_path).checksum
+    (tmp_path / "prepared" / "imdb.npz").unlink()
+    for split in ("train", "test"):
+        path = tmp_path / "aclImdb" / split / "pos" / odd
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"\x00\x05\x16\x07\xff")
+    assert load("imdb", tmp_path).checksum == expected
+
+
+def test_a_folder_without_reviews_is_named(tmp_path):
+    write_texts(tmp_path, "imdb")
+    for path in (tmp_path / "aclImdb" / "train" / "neg").iterdir():
+        path.unlink()
+    with pytest.raises(ValueError, match=r"train/neg must hold files <number>_<rating>\.txt, got none"):
+        load("imdb", tmp_path)
+
+
+def test_a_set_of_one_class_is_one_sentence(tmp_path):
+    write_vectors(tmp_path / "glove.6d.txt")
+    positive: list[list[object]] = [[1, text] for label, text in documents(1, 40) if label == 1]
+    write_table(tmp_path / "text" / "mr.tsv.gz", ["label", "text"], positive)
+    with pytest.raises(ValueError, match=r"train split: there must be two classes, labelled 0 and 1, got one only"):
+        load("mr", tmp_path)
+    write_table(tmp_path / "text" / "mr.tsv.gz", ["label", "text"], [])
+    with pytest.raises(ValueError, match=r"train split: there must be at least one document, got none"):
+        load("mr", tmp_path)
+
+
+def test_empty_documents_are_kept_and_counted(tmp_path):
+    write_texts(tmp_path, "imdb")
+    for split, count in (("train", 3), ("test", 1)):
+        for number in range(count):
+            text = ("", " <br /> ", "\n")[number]
+            (tmp_path / "aclImdb" / split / "pos" / f"{900 + number}_9.txt").write_text(text, encoding="utf-8")
+    dataset = load("imdb", tmp_path)
+    for split, count in (("train", 3), ("test", 1)):
+        assert dataset.documents(split).count([]) == count
+        note = f"{count} {split} documents are empty: their inputs are zeros, attacks on them fail"
+        assert note in dataset.provenance["notes"]
+    row = dataset.documents("train").index([])
+    assert not dataset.rows("train", [row]).any()
+    assert not dataset.words("train", 3, [row]).any()
+
+
+def test_a_table_that_unpacks_to_far_more_than_texts_would_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("data.loading.archives.FREE_BYTES", 10_000)
+    write_vectors(tmp_path / "glove.6d.txt")
+    write_table(tmp_path / "text" / "mr.tsv.gz", ["label", "text"], [[1, "x" * 5_000_000]])
+    with pytest.raises(ValueError, match=r"mr\.tsv\.gz must unpack to at most [\d,]+ bytes, got more"):
+        load("mr", tmp_path)
+
+
+def test_a_field_longer_than_any_review_is_one_sentence(tmp_path, monkeypatch):
+    monkeypatch.setattr("data.text.files._LONGEST_FIELD", 1_000)
+    write_texts(tmp_path, "ag")
+    train = tmp_path / "ag_news_csv" / "train.csv"
+    train.write_text('"1","' + "x" * 2_000 + '","y"\n', encoding="utf-8")
+    with pytest.raises(ValueError, match=r"train\.csv must be a comma-separated table, but it is not \(field larger"):
+        load("ag", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("starts_train", None), ("vocabulary_test", None), ("y_train", np.full(40, 0.5)), ("y_test", np.full(12, 2))],
+)
+def test_a_prepared_set_that_is_incomplete_is_made_again(tmp_path, key, value):
+    write_texts(tmp_path, "imdb")
+    expected = load("imdb", tmp_path).checksum
+    path = tmp_path / "prepared" / "imdb.npz"
+    with np.load(path) as stored:
+        arrays = dict(stored)
+    arrays.pop(key)
+    np.savez(path, **arrays, **({} if value is None else {key: value}))
+    path.with_suffix(".json").unlink()
+    with pytest.warns(UserWarning, match=r"imdb\.npz (does not fit this data set|is not a prepared file)"):
+        assert load("imdb", tmp_path).checksum == expected

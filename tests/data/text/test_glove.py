@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gzip
+import json
 import lzma
 import os
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -72,12 +74,12 @@ def test_another_file_of_the_same_name_is_read(tmp_path):
 
 
 @pytest.mark.parametrize("ending", ["npy", "txt"])
-def test_damaged_kept_vectors_are_read_anew(tmp_path, ending):
+def test_damaged_kept_vectors_are_read_again(tmp_path, ending):
     path = write(tmp_path, "")
     load_vectors(str(path), tmp_path, tmp_path / "outputs")
     kept = tmp_path / "prepared" / f"vectors_glove.x.3d.{ending}"
     kept.write_bytes(kept.read_bytes()[:-1])
-    with pytest.warns(UserWarning, match="damaged; they are read anew"):
+    with pytest.warns(UserWarning, match="damaged; they are read again"):
         vectors = load_vectors(str(path), tmp_path, tmp_path / "outputs")
     np.testing.assert_allclose(vectors.table, UNIT, rtol=1e-6)
 
@@ -99,24 +101,123 @@ def test_vectors_are_kept_among_the_outputs_where_the_data_folder_refuses(tmp_pa
     assert load_vectors(str(path), data, tmp_path / "outputs").words == WORDS
 
 
+NUMBERS = b" 1 2 2\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (
+            b"the" + NUMBERS + b". . ." + NUMBERS + b"at name@domain.com" + NUMBERS,
+            ["the", ". . .", "at name@domain.com"],
+        ),
+        (b". . ." + NUMBERS + b"5" + NUMBERS + b"the" + NUMBERS, [". . .", "5", "the"]),
+        (b"the 1 2 2 \nof 1 2 2 \n", ["the", "of"]),
+        (b"the 1 2 2\r\nof 1 2 2\r\n", ["the", "of"]),
+        (b"2 3\nthe 1 2 2 \nof 1 2 2 \n", ["the", "of"]),
+        (b"\xef\xbb\xbfthe" + NUMBERS + b"of" + NUMBERS, ["the", "of"]),
+        (b"the\t1\t2\t2\nof\t1\t2\t2", ["the", "of"]),
+        (b"the  1 2 2\n\n\nof 1 2 2\n", ["the", "of"]),
+        (b"in\xc2\xa0it 1 2 2\n'2 1 2 2\nnan 1 2 2\n", ["in\xa0it", "'2", "nan"]),
+    ],
+    ids=["blanks", "blanks first", "blank at the end", "Windows", "word2vec", "BOM", "tabs", "gaps", "odd words"],
+)
+def test_vectors_are_read_as_they_are_published(tmp_path, content, words):
+    vectors = load_vectors(str(write(tmp_path, "", content)), tmp_path, tmp_path)
+    assert list(vectors.words) == words
+    np.testing.assert_allclose(vectors.table[1:], [[1 / 3, 2 / 3, 2 / 3]] * len(words), rtol=1e-6)
+
+
+def test_a_line_with_blanks_in_its_word_changes_no_other_vector(tmp_path, monkeypatch):
+    """To the bit, whether it is in the same block of lines or in another one."""
+    rng = np.random.default_rng(0)
+    lines = [f"w{i} " + " ".join(f"{x:.5g}" for x in rng.normal(size=8)) for i in range(60)]
+    plain = load_vectors(str(write(tmp_path / "a", "", "\n".join(lines).encode())), tmp_path, tmp_path / "x")
+    lines.insert(30, "a b " + lines[0].partition(" ")[2])
+    for size in (7, 50_000):
+        monkeypatch.setattr(glove, "_LINES_AT_ONCE", size)
+        path = write(tmp_path / str(size), "", "\n".join(lines).encode())
+        found = load_vectors(str(path), tmp_path, tmp_path / "y")
+        assert found.words[30] == "a b"
+        assert np.array_equal(np.delete(found.table, 31, axis=0), plain.table)
+        assert np.array_equal(found.table[31], found.table[1])
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (TEXT + b"more 1 2", "truncated or of mixed dimension"),
-        (b"more 1 2 3 4\n" + TEXT, "truncated or of mixed dimension"),
-        (TEXT + b"more 1 2 3 4\n", "truncated or of mixed dimension"),
-        (TEXT + b"more 1 2 x\n", "truncated or of mixed dimension"),
-        (TEXT + b"more 1 2 inf\n", "not finite"),
+        (TEXT + b"more 1 2", r"line 6: .* a word and 3 numbers, .* got 2 numbers; it is truncated: get it again"),
+        (TEXT + b"more 1 2\n", r"line 6: .* got 2 numbers; correct or remove this line"),
+        (b"more 1 2 3 4\n" + TEXT, r"line 1: .* a word and 3 numbers, .* got 4 numbers; correct or remove this line"),
+        (TEXT + b"more 1 2 3 4\n", r"line 6: .* got 4 numbers; correct or remove this line"),
+        (TEXT + b"more 1 2 x\n", r"line 6: .* got 0 numbers; correct or remove this line"),
+        (TEXT + b"more 1 2 inf\n", r"line 6: all numbers must be finite"),
+        (TEXT + b"more 1 2 1e39\n", r"line 6: all numbers must be finite"),
         (TEXT + b"caf\xe9 1 2 3\n", "must be UTF-8 text"),
-        (b"", "truncated or of mixed dimension"),
-        (b"\n", "truncated or of mixed dimension"),
+        (TEXT + b"caf\xe9 noir 1 2 3\n", "must be UTF-8 text"),
+        (b"9 3\n" + TEXT, r"must have 9 words, as its first line says, got 5; it is truncated: get it again"),
+        (b"", r"must hold lines of a word and its numbers, separated by blanks, got ''; give a file"),
+        (b"\n", r"must hold lines of a word and its numbers, separated by blanks, got ''; give a file"),
+        (b"<html>\nno vectors here\n", r"must hold lines of a word and its numbers, .* got '<html>'"),
     ],
 )
-def test_what_is_wrong_with_a_file_is_said(tmp_path, content, said):
+def test_a_bad_line_is_named_and_only_a_truncated_file_is_to_be_fetched_again(tmp_path, content, said):
     path = write(tmp_path, "", content)
     with pytest.raises(ValueError, match=said) as raised:
         load_vectors(str(path), tmp_path, tmp_path)
     assert str(path) in str(raised.value)
+    assert "\n" not in str(raised.value)
+    assert ("get it again" in str(raised.value)) == ("again" in said)
+
+
+def test_companion_files_of_macos_are_no_vectors(tmp_path):
+    """Neither beside the archive nor, as in archives that its Finder makes, inside it."""
+    path = tmp_path / "glove.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("__MACOSX/._glove.x.3d.txt", b"\x00\x05\x16\x07")
+        archive.writestr("._glove.x.3d.txt", b"\x00\x05\x16\x07")
+        archive.writestr("glove.x.3d.txt", TEXT)
+    (tmp_path / "._glove.txt").write_bytes(b"\x00\x05\x16\x07")
+    assert load_vectors("auto", tmp_path, tmp_path).words == WORDS
+    assert load_vectors(str(path), tmp_path, tmp_path).file.endswith("::glove.x.3d.txt")
+
+
+@pytest.mark.parametrize("kind", [".gz", ".xz", ".zip"])
+def test_a_file_that_unpacks_to_far_more_than_vectors_would_is_refused(tmp_path, kind, monkeypatch):
+    monkeypatch.setattr("data.loading.archives.FREE_BYTES", 10_000)
+    content = TEXT + b"a 0 0 0\n" * 500_000
+    path = write(tmp_path, kind, content)
+    if kind == ".zip":
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("glove.x.3d.txt", content)
+    with pytest.raises(ValueError, match=r"must unpack to at most [\d,]+ bytes, got more from [\d,]+ packed bytes"):
+        load_vectors(str(path), tmp_path, tmp_path)
+
+
+def test_an_encrypted_archive_is_refused_in_one_sentence(tmp_path):
+    path = write(tmp_path, ".zip")
+    content = bytearray(path.read_bytes())
+    for signature, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):  # the bit "encrypted" of each member
+        at = -1
+        while (at := content.find(signature, at + 1)) >= 0:
+            content[at + flags] |= 1
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"is encrypted \(glove\.other\.3d\.txt\); unpack it with its password"):
+        load_vectors(str(path), tmp_path, tmp_path)
+
+
+@pytest.mark.parametrize("facts", ["[]", "{}", "{", '{"sha256": 7}'])
+def test_kept_vectors_with_an_incomplete_description_are_read_again(tmp_path, facts):
+    path = write(tmp_path, "")
+    load_vectors(str(path), tmp_path, tmp_path / "outputs")
+    kept = tmp_path / "prepared" / "vectors_glove.x.3d.json"
+    about = json.loads(kept.read_text(encoding="utf-8"))
+    del about["sha256"]
+    kept.write_text(facts if facts != "{}" else json.dumps(about), encoding="utf-8")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        assert load_vectors(str(path), tmp_path, tmp_path / "outputs").words == WORDS
+    assert "sha256" in json.loads(kept.read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize("kind", [".gz", ".xz", ".zip"])

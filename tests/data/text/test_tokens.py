@@ -20,9 +20,12 @@ from data.text.vectors import WordVectors
         ("Sears #39;s shares,  quot;up quot;", ["sears", "'s", "shares", ",", '"', "up", '"']),
         ("one\\ntwo \\\\ three \\u00e9t\\u00e9", ["one", "two", "three", "été"]),
         ("  \t ", []),
+        (r"warm \ud83d\ude00 film", ["warm", "😀", "film"]),
+        (r"warm \\UD83D\\UDE00\u00e9t", ["warm", "😀", "ét"]),
+        (r"half \ud83d a \ude00 pair \ude00\ud83d", ["half", "a", "pair"]),
     ],
 )
-def test_tokens(text, tokens):
+def test_a_text_is_cut_into_words_clitics_and_signs(text, tokens):
     assert tokenise(text) == tokens
 
 
@@ -47,6 +50,11 @@ def test_arrays_that_are_no_documents_are_refused():
     arrays = Documents.of([["a", "b"], ["c"]]).to_arrays("train")
     with pytest.raises(ValueError, match="do not belong together"):
         Documents.from_arrays({**arrays, "starts_train": arrays["starts_train"][:-1]}, "train")
+    for bad in ([-1, 0, 1], [0, 1, 9]):
+        with pytest.raises(ValueError, match="do not belong together"):
+            Documents.from_arrays({**arrays, "x_train": np.array(bad, dtype=np.int32)}, "train")
+    with pytest.raises(ValueError, match="do not belong together"):
+        Documents.from_arrays({**arrays, "starts_train": np.array([1, 2, 3])}, "train")
     with pytest.raises(ValueError, match="no documents"):
         Documents.from_arrays({}, "train")
 
