@@ -1,6 +1,6 @@
 """CelebA, black-haired against brown-haired faces: 1,000 training and 1,000 test images of 3×96×96.
 
-The paper names the two attributes and these numbers. Which images the authors took and how they cropped is not
+The paper names the two attributes and these counts. Which images the authors used and how they cropped them is not
 published. Here they are a seeded draw, half of each class, from the official training and test partitions; the centre
 178×178 of the aligned 178×218 images, the whole width, is resized. Source: Liu et al. (2015), "Deep learning face
 attributes in the wild".
@@ -13,7 +13,7 @@ Nothing is downloaded: the files are for non-commercial research, and their page
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from data.dataset import Dataset
+from data.loading.archives import ARCHIVE_ERRORS, check_members
 from data.loading.cache import Arrays, load_or_make
 from data.loading.images import ImageFile, centre_crop, resize, stack_images
 from data.loading.options import check_data_folder, check_pixels, check_whole
@@ -44,7 +45,7 @@ NAMES = (
 """The 40 attributes, in the order of their columns."""
 WIDTH, HEIGHT = 178, 218  # of every aligned image
 TRAIN, TEST = 0, 2  # official partitions
-LEAST = 4  # images of each class, so that a split in halves has 2 of each for training
+MIN_IMAGES = 4  # images of each class, so that a split in halves has 2 of each for training
 
 
 class Face(NamedTuple):
@@ -73,14 +74,14 @@ def load(
 
     Training images are drawn from the official training partition and test images from the official test partition,
     which have no person in common. Where the files hold too few of them (a part of CelebA), all images are pooled and
-    split at random, the classes in equal numbers, and ``provenance["notes"]`` says so.
+    split at random, with equal class counts, and ``provenance["notes"]`` says so.
 
     Parameters
     ----------
     classes : two str
         Attributes that become label 0 and label 1, in this order.
     n_train, n_test : int
-        Images in each split, an even number: half of each class. With few images there may be fewer.
+        Images in each split, an even number: half of each class. Fewer where the files hold too few.
     size : int
         Height and width in pixels after resizing (bilinear, with antialias where an image shrinks).
     crop : int
@@ -95,7 +96,7 @@ def load(
     Returns
     -------
     Dataset
-        uint8 pixels, feature shape (3, size, size); rows in the order of the published table.
+        uint8 pixels, feature shape (3, size, size); samples in the order of the published table.
 
     Raises
     ------
@@ -142,8 +143,8 @@ def _check_attributes(classes: Any) -> tuple[str, str]:
     return pair[0], pair[1]
 
 
-def _check_even(key: str, value: Any, least: int) -> int:
-    number = check_whole("celeba", key, value, least, 200_000)
+def _check_even(key: str, value: Any, minimum: int) -> int:
+    number = check_whole("celeba", key, value, minimum, 200_000)
     if number % 2:
         raise ValueError(f"dataset.{key} of celeba must be even, half for each class, got {number}.")
     return number
@@ -153,10 +154,10 @@ def _cut(folder: Path, pair: tuple[str, str], numbers: tuple[int, int], size: in
     """Images (n, 3, size, size), labels 0/1 and file names of both splits, and notes on how they were drawn."""
     listed = faces(folder, pair)
     zero, one = (sum(face.label == label for face in listed) for label in (0, 1))
-    if min(zero, one) < LEAST:
+    if min(zero, one) < MIN_IMAGES:
         raise ValueError(
-            f"The table {folder / ATTRIBUTES} must list at least {LEAST} images of each class of dataset.classes, got "
-            f"{zero} and {one}; choose other attributes or get more of CelebA."
+            f"The table {folder / ATTRIBUTES} must list at least {MIN_IMAGES} images of each class of dataset.classes, "
+            f"got {zero} and {one}; choose other attributes or get more of CelebA."
         )
     drawn, notes = draw(listed, numbers[0] // 2, numbers[1] // 2, seed)
     arrays: Arrays = {}
@@ -251,12 +252,12 @@ def faces(folder: Path, pair: tuple[str, str]) -> list[Face]:
         if name not in columns:
             raise ValueError(
                 f"The table {path} must name its attributes in line 2, {name} among them, got {len(columns)} names; "
-                f"get it anew from {PAGE}."
+                f"get it again from {PAGE}."
             )
     if lines[0].strip() != str(len(lines) - 2):
         raise ValueError(
             f"The table {path} must say in line 1 how many rows follow the names, {len(lines) - 2} here, got "
-            f"{lines[0].strip()!r}; get it anew from {PAGE}."
+            f"{lines[0].strip()!r}; get it again from {PAGE}."
         )
     first, second = (1 + columns.index(name) for name in pair)
     found = []
@@ -265,14 +266,14 @@ def faces(folder: Path, pair: tuple[str, str]) -> list[Face]:
         if len(words) != 1 + len(columns) or not {*words[1:]} <= {"-1", "1"}:
             raise ValueError(
                 f"The table {path} must have a file name and {len(columns)} values -1 or 1 a row, got "
-                f"{len(words) - 1} values, {_odd(words)} in line {number}; get it anew from {PAGE}."
+                f"{len(words) - 1} values, {_odd(words)} in line {number}; get it again from {PAGE}."
             )
         if words[first] == words[second]:
             continue
         if words[0] not in partition:
             raise ValueError(
                 f"The table {folder / PARTITION} must list every image of {ATTRIBUTES}, it lacks {words[0]}; get both "
-                f"anew from {PAGE}."
+                f"again from {PAGE}."
             )
         found.append(Face(words[0], int(words[second] == "1"), partition[words[0]]))
     return found
@@ -291,7 +292,7 @@ def _read_partition(path: Path) -> dict[str, int]:
         if len(words) != 2 or words[1] not in ("0", "1", "2"):
             raise ValueError(
                 f"The table {path} must have a file name and 0, 1 or 2 a row, got {line.strip()!r} in line {number}; "
-                f"get it anew from {PAGE}."
+                f"get it again from {PAGE}."
             )
         partition[words[0]] = int(words[1])
     return partition
@@ -304,10 +305,10 @@ def _lines(path: Path) -> list[str]:
     except (FileNotFoundError, NotADirectoryError):
         raise FileNotFoundError(f"{path} does not exist; {how_to_get(path.parent)}") from None
     except (OSError, ValueError) as error:
-        raise ValueError(f"The table {path} cannot be read ({error}); get it anew from {PAGE}.") from None
+        raise ValueError(f"The table {path} cannot be read ({error}); get it again from {PAGE}.") from None
     if not lines:
         raise ValueError(
-            f"The table {path} must have a row for each image, got an empty file; get it anew from {PAGE}."
+            f"The table {path} must have a row for each image, got an empty file; get it again from {PAGE}."
         )
     return lines
 
@@ -333,20 +334,22 @@ def open_images(folder: Path, wanted: list[Face]) -> Iterator[dict[str, ImageFil
         archive = zipfile.ZipFile(packed)
     except FileNotFoundError:
         raise FileNotFoundError(f"neither {unpacked} nor {packed.name} exists; {how_to_get(folder)}") from None
-    except (OSError, zipfile.BadZipFile) as error:
-        raise ValueError(f"The archive {packed} cannot be read ({error}); get it anew from {PAGE}.") from None
+    except ARCHIVE_ERRORS as error:
+        raise ValueError(f"The archive {packed} cannot be read ({error}); get it again from {PAGE}.") from None
     with archive:
         inside = f"{IMAGES}/"
-        _all_there(wanted, {name.removeprefix(inside) for name in archive.namelist()}, packed)
+        members = {info.filename.removeprefix(inside): info for info in archive.infolist()}
+        _all_there(wanted, members.keys(), packed)
+        check_members(packed, [members[face.name] for face in wanted])
         root = zipfile.Path(archive, inside)
         yield {face.name: root / face.name for face in wanted}
 
 
-def _all_there(wanted: list[Face], there: set[str], where: Path) -> None:
+def _all_there(wanted: list[Face], there: Collection[str], where: Path) -> None:
     missing = [face.name for face in wanted if face.name not in there]
     if missing:
         raise FileNotFoundError(
             f"{where} lacks {len(missing)} of the {len(wanted)} images drawn from {ATTRIBUTES}, the first "
-            f"{missing[0]}; get {IMAGES}.zip anew from {PAGE}, or, to work with a part of CelebA, take the rows of all "
-            "missing images out of the table and correct its first line"
+            f"{missing[0]}; get {IMAGES}.zip again from {PAGE}, or, to work with a part of CelebA, take the rows of "
+            "all missing images out of the table and correct its first line"
         )

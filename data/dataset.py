@@ -14,7 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 
 Split = Literal["train", "test"]
 PIXEL_MAX = np.float32(255)
-MIN_ROWS_PER_CLASS = 2
+MIN_SAMPLES_PER_CLASS = 2
+MAX_MAGNITUDE = 1e15  # sums of squares of 10^8 such features are still finite in float32
 _BLOCK_VALUES = 1 << 24  # values looked at together, so that a check of a large set needs no second copy of it
 
 
@@ -22,8 +23,9 @@ _BLOCK_VALUES = 1 << 24  # values looked at together, so that a check of a large
 class Dataset:
     """A binary classification problem with a training and a test split.
 
-    Rows are stored as they came (uint8 pixels stay uint8, a quarter of the memory) and become float32 model inputs only
-    when asked for; nothing is cached, so a caller keeps what it uses. Everything is checked at construction.
+    Samples are stored as they came: uint8 pixels stay uint8, a quarter of the memory. They become float32 model inputs
+    only when a method returns them. Nothing is cached, so a caller keeps what it uses. Everything is checked at
+    construction.
 
     Parameters
     ----------
@@ -32,25 +34,26 @@ class Dataset:
     x_train, x_test : ndarray of shape (n, *feature_shape), uint8 or float32
         uint8 values are pixels, divided by 255 on the way out; float32 values are model inputs already.
     y_train, y_test : ndarray of shape (n,), integers 0 or 1
-        Kept as int64. The training split needs at least 2 rows of each class, the test split at least one row.
+        Kept as int64. The training split needs at least 2 samples of each class, the test split at least one sample.
     feature_shape : tuple of int
-        Shape of one row; images are (channels, height, width), signals and document vectors (d,).
+        Shape of one sample; images are (channels, height, width), signals and document vectors (d,).
     clip : (float, float)
-        Lowest and highest legal model input, in the units of :meth:`flat`; either may be infinite.
+        Minimum and maximum legal model input, in the units of :meth:`flat`; either may be infinite.
     class_names : (str, str)
         What label 0 and label 1 mean.
     checksum : str, optional
         sha256 (hex) of both splits: dtypes, shapes and bytes. It depends on the data alone, never on where they were
-        loaded from. Computed when empty; a given one must be right.
+        loaded from. Computed when empty; a given one must be correct.
     provenance : dict, optional
         Where the data came from, as JSON-able values: ``source``, ``file``, ``verified``, ``sha256`` (of the file),
-        ``notes``; ``counts`` (rows per class and split) is filled in.
+        ``notes``; ``counts`` (samples per class and split) is added.
 
     Raises
     ------
     ValueError
-        If the arrays disagree in shape, hold NaN or infinite values or values outside `clip`, if the training labels
-        are not exactly the classes 0 and 1 with 2 rows each, or if a given `checksum` is not that of the data.
+        If the arrays disagree in shape, hold NaN, infinite or huge values (beyond 1e15) or values outside `clip`, if
+        the training labels are not exactly the classes 0 and 1 with 2 samples each, or if a given `checksum` is not
+        that of the data.
     """
 
     name: str
@@ -110,11 +113,11 @@ class Dataset:
 
     @property
     def n_features(self) -> int:
-        """Number of features d of one flat row."""
+        """Number of features d of one flat sample."""
         return math.prod(self.feature_shape)
 
     def flat(self, split: Split) -> NDArray[np.float32]:
-        """All rows of a split as model inputs.
+        """All samples of a split as model inputs.
 
         Parameters
         ----------
@@ -131,7 +134,7 @@ class Dataset:
         return _model_inputs(x).reshape(len(x), self.n_features)
 
     def images(self, split: Split) -> NDArray[np.float32]:
-        """All rows of a split as images.
+        """All samples of a split as images.
 
         Returns
         -------
@@ -141,24 +144,24 @@ class Dataset:
         Raises
         ------
         ValueError
-            If a row of this data set is not an image.
+            If the samples of this data set are not images.
         """
         if len(self.feature_shape) != 3:
             raise ValueError(
-                f"Data set {self.name} holds no images: a row must have the shape (channels, height, width) for this "
-                f"model, got {self.feature_shape}; choose a model that takes flat rows."
+                f"Data set {self.name} holds no images: a sample must have the shape (channels, height, width) for "
+                f"this model, got {self.feature_shape}; choose a model that takes flat inputs."
             )
         return _model_inputs(self._x(split))
 
     def rows(self, split: Split, indices: ArrayLike) -> NDArray[np.float32]:
-        """Convert some rows of a split to model inputs, and none of the others.
+        """Convert some samples of a split to model inputs, and none of the others.
 
         Parameters
         ----------
         split : {"train", "test"}
             Which split.
         indices : array-like of int, shape (k,)
-            Row numbers from 0, in any order, repeats allowed; no negative ones.
+            Sample numbers from 0, in any order, repeats allowed; no negative ones.
 
         Returns
         -------
@@ -168,7 +171,7 @@ class Dataset:
         Raises
         ------
         ValueError
-            If an index is not a row number of the split.
+            If an index is not a sample number of the split.
         """
         x = self._x(split)
         index = np.asarray(indices)
@@ -176,13 +179,14 @@ class Dataset:
             index = index.astype(np.int64)
         if index.ndim != 1 or index.dtype.kind not in "iu":
             raise ValueError(
-                f"Data set {self.name}: row indices must be a list of whole numbers, "
+                f"Data set {self.name}: sample indices must be a list of whole numbers, "
                 f"got an array of {index.dtype} with shape {index.shape}."
             )
-        wrong = index[(index < 0) | (index >= len(x))]
-        if len(wrong):
+        outside = index[(index < 0) | (index >= len(x))]
+        if len(outside):
             raise ValueError(
-                f"Data set {self.name}: row indices of the {split} split must lie in 0..{len(x) - 1}, got {wrong[0]}."
+                f"Data set {self.name}: sample indices of the {split} split must be in 0..{len(x) - 1}, got "
+                f"{outside[0]}."
             )
         return _model_inputs(x[index]).reshape(len(index), self.n_features)
 
@@ -200,7 +204,7 @@ def _model_inputs(x: NDArray[Any]) -> NDArray[np.float32]:
 
 
 def class_counts(y: NDArray[Any]) -> list[int]:
-    """Rows of class 0 and of class 1 in labels `y` of shape (n,)."""
+    """Number of samples of class 0 and of class 1 in labels `y` of shape (n,)."""
     return [int(np.sum(y == 0)), int(np.sum(y == 1))]
 
 
@@ -225,37 +229,40 @@ def check_clip(name: str, clip: Sequence[float]) -> tuple[float, float]:
 def check_values(
     name: str, split: str, x: Any, feature_shape: tuple[int, ...], clip: tuple[float, float]
 ) -> NDArray[Any]:
-    """Return the rows of a split, C-contiguous.
+    """Return the samples of a split, C-contiguous.
 
     Parameters
     ----------
     name, split : str
         For the error messages.
     x : ndarray of shape (n, *feature_shape), uint8 or float32
-        The rows; uint8 means pixels, which become inputs in [0, 1].
+        The samples; uint8 means pixels, which become inputs in [0, 1].
     feature_shape : tuple of int
-        Shape one row must have.
+        Shape one sample must have.
     clip : (float, float)
         Bounds of the model inputs.
 
     Raises
     ------
     ValueError
-        On another dtype or shape, an empty split, NaN, infinite values, or inputs outside `clip`.
+        On another dtype or shape, an empty split, NaN, infinite or huge values, or inputs outside `clip`.
     """
     where = f"Data set {name}, {split} split"
     if not isinstance(x, np.ndarray) or x.dtype not in (np.uint8, np.float32):
         got = x.dtype if isinstance(x, np.ndarray) else type(x).__name__
-        raise ValueError(f"{where}: rows must be a NumPy array of uint8 or float32, got {got}.")
+        raise ValueError(f"{where}: samples must be a NumPy array of uint8 or float32, got {got}.")
     if x.shape[1:] != feature_shape or x.ndim == 0:
-        raise ValueError(f"{where}: rows must have the shape {feature_shape}, got an array of shape {x.shape}.")
+        raise ValueError(f"{where}: samples must have the shape {feature_shape}, got an array of shape {x.shape}.")
     if x.size == 0:
-        raise ValueError(f"{where}: there must be at least one row with one feature, got an array of shape {x.shape}.")
+        raise ValueError(
+            f"{where}: there must be at least one sample with one feature, got an array of shape {x.shape}."
+        )
     if x.dtype == np.uint8:
         if clip[0] > 0 or clip[1] < 1:
             raise ValueError(f"{where}: uint8 pixels become inputs in [0, 1], which clip must contain, got {clip}.")
     else:
         _check_finite(where, x)
+        _check_magnitude(where, x)
         _check_inside(where, x, clip)
     return np.ascontiguousarray(x)
 
@@ -273,25 +280,34 @@ def _check_finite(where: str, x: NDArray[Any]) -> None:
     feature = int(np.argmin(np.isfinite(x[row]).ravel()))
     raise ValueError(
         f"{where}: all values must be finite numbers, got {count} NaN or infinite, "
-        f"the first ({x[row].ravel()[feature]}) at row {row}, feature {feature}; repair or remove these rows."
+        f"the first ({x[row].ravel()[feature]}) at sample {row}, feature {feature}; correct or remove these samples."
     )
+
+
+def _check_magnitude(where: str, x: NDArray[Any]) -> None:
+    largest = max(abs(float(x.min())), abs(float(x.max())))
+    if largest > MAX_MAGNITUDE:
+        raise ValueError(
+            f"{where}: all values must be within ±{MAX_MAGNITUDE:g}, so that distances are finite in float32, got "
+            f"{largest:g}; rescale the features."
+        )
 
 
 def _check_inside(where: str, x: NDArray[Any], clip: tuple[float, float]) -> None:
     lowest, highest = float(x.min()), float(x.max())
     # Compared as float32, the type of the values: a bound such as 0.1 is not a float32 itself.
     if lowest < np.float32(clip[0]) or highest > np.float32(clip[1]):
-        raise ValueError(f"{where}: all values must lie within clip {clip}, got values from {lowest:g} to {highest:g}.")
+        raise ValueError(f"{where}: all values must be within clip {clip}, got values from {lowest:g} to {highest:g}.")
 
 
-def check_labels(name: str, split: str, y: Any, n_rows: int) -> NDArray[np.int64]:
-    """Return the labels of a split as int64 of shape (n_rows,), or say how they differ from 0 and 1."""
+def check_labels(name: str, split: str, y: Any, n_samples: int) -> NDArray[np.int64]:
+    """Return the labels of a split as int64 of shape (n_samples,), or say how they differ from 0 and 1."""
     where = f"Data set {name}, {split} split"
     if not isinstance(y, np.ndarray) or y.dtype.kind not in "iu":
         got = y.dtype if isinstance(y, np.ndarray) else type(y).__name__
         raise ValueError(f"{where}: labels must be a NumPy array of integers 0 and 1, got {got}.")
-    if y.shape != (n_rows,):
-        raise ValueError(f"{where}: there must be one label per row, {n_rows} in all, got an array of {y.shape}.")
+    if y.shape != (n_samples,):
+        raise ValueError(f"{where}: there must be one label per sample, {n_samples} in all, got an array of {y.shape}.")
     classes = np.unique(y)
     if len(classes) > 2:
         raise ValueError(
@@ -304,17 +320,17 @@ def check_labels(name: str, split: str, y: Any, n_rows: int) -> NDArray[np.int64
 
 
 def check_training_labels(name: str, y: NDArray[np.int64]) -> None:
-    """Refuse training labels (n,) with one class only or with fewer than 2 rows of a class."""
+    """Refuse training labels (n,) with one class only or with fewer than 2 samples of a class."""
     counts = np.bincount(y, minlength=2)
     if counts.min() == 0:
         raise ValueError(
             f"Data set {name}, train split: there must be two classes, labelled 0 and 1, "
-            f"got one only (all {len(y)} rows have label {int(np.argmax(counts))}); add rows of the other class."
+            f"got one only (all {len(y)} samples have label {int(np.argmax(counts))}); add samples of the other class."
         )
-    if counts.min() < MIN_ROWS_PER_CLASS:
+    if counts.min() < MIN_SAMPLES_PER_CLASS:
         raise ValueError(
-            f"Data set {name}, train split: there must be at least {MIN_ROWS_PER_CLASS} rows of each class, "
-            f"got {counts[0]} of class 0 and {counts[1]} of class 1; add rows."
+            f"Data set {name}, train split: there must be at least {MIN_SAMPLES_PER_CLASS} samples of each class, "
+            f"got {counts[0]} of class 0 and {counts[1]} of class 1; add samples."
         )
 
 

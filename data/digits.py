@@ -11,8 +11,8 @@ from data.dataset import Dataset, content_checksum
 from data.loading.options import check_pair, select_pair
 
 SOURCE = "scikit-learn load_digits: test part of the UCI Optical Recognition of Handwritten Digits"
-TRAIN_SHARE = 0.7
-GREY_LEVELS = 16  # pixels count 0..16
+TRAIN_FRACTION = 0.7
+GREY_LEVELS = 16  # pixels are 0..16
 CONTENT_SHA256 = "cbdf2a0b2dbaaf9a0aab28bffdd4bbb20400fa96d1120ef075841bd1f5ee2271"
 
 
@@ -68,10 +68,10 @@ def load(classes: Iterable[int] = (3, 8), seed: int = 0) -> Dataset:
 
 
 def _stratified_split(y: NDArray[np.uint8], seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Row numbers for training and for testing; of each class the same share, rounded, goes to training."""
+    """Sample numbers for training and for testing; the same fraction of each class, rounded, is for training."""
     rng = np.random.default_rng(seed)
     in_train = np.zeros(len(y), dtype=bool)
     for label in (0, 1):
         rows = rng.permutation(np.flatnonzero(y == label))
-        in_train[rows[: round(TRAIN_SHARE * len(rows))]] = True
+        in_train[rows[: round(TRAIN_FRACTION * len(rows))]] = True
     return np.flatnonzero(in_train), np.flatnonzero(~in_train)

@@ -1,7 +1,7 @@
 """ECG200, normal heartbeats against infarctions: 96 values a beat, 100 for training and 100 for testing.
 
-A small stand-in for the PTB beats (`data.ptb`), which need a Kaggle account; not a data set of the paper. Olszewski
-(2001) cut the beats out, the UCR time series archive publishes them, split and z-normalised beat by beat.
+A small substitute for the PTB beats (`data.ptb`), which need a Kaggle account; not a data set of the paper. Olszewski
+(2001) extracted the beats. The UCR time series archive publishes them, split and z-normalised one by one.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.dataset import Dataset, class_counts
+from data.loading.archives import ARCHIVE_ERRORS, check_members
 from data.loading.beats import check_beats, file_sha256, read_rows
 from data.loading.cache import Arrays, load_or_make
 from data.loading.options import HOW_TO_SET, check_data_folder, check_fixed_classes
@@ -34,13 +35,13 @@ def load(classes: Iterable[str] = CLASS_NAMES, *, data_dir: str, outputs_dir: st
 
     The archive labels the beats 1 and -1 without saying which are normal. Of the beats 133 are normal, 67 infarctions
     (documentation of ``ecg200`` in the R package DATAstudio, after Olszewski, "Generalized feature extraction for
-    structural pattern recognition in time-series data", Carnegie Mellon 2001); label 1 stands at 69 + 64 = 133 beats
-    and -1 at 31 + 36 = 67. So 1 is normal and becomes label 0, -1 is an infarction and becomes label 1, as in
+    structural pattern recognition in time-series data", Carnegie Mellon 2001); label 1 occurs 69 + 64 = 133 times and
+    -1 occurs 31 + 36 = 67 times. So 1 is normal and becomes label 0, -1 is an infarction and becomes label 1, as in
     `data.ptb`.
 
-    Beats are kept as published, not scaled to [0, 1]. An attack needs finite bounds, and the archive knows none: they
-    are the least and the greatest value of all training and test beats, from the test beats too because every row must
-    lie within them. No label is used for that.
+    Beats are kept as published, not scaled to [0, 1]. An attack needs finite bounds, and the archive names none: they
+    are the minimum and the maximum of all training and test beats, the test beats included because every beat must be
+    within the bounds. No label is used for that.
 
     Parameters
     ----------
@@ -134,45 +135,49 @@ def _read_bundle(path: Path) -> dict[str, tuple[NDArray[Any], NDArray[Any]]]:
     keys = {split: (f"ecg200_x_{split}", f"ecg200_y_{split}") for split in TABLES}
     needed = [key for pair in keys.values() for key in pair]
     try:
+        with zipfile.ZipFile(path) as archive:
+            check_members(path, archive.infolist())
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
             missing = [key for key in needed if key not in stored.files]
             found = {key: stored[key] for key in needed if not missing}
-    except (OSError, EOFError, ValueError, AttributeError, TypeError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path} must be an npz file of arrays, but it cannot be read ({error}); {_ANEW}.") from None
+    except (*ARCHIVE_ERRORS, ValueError, AttributeError, TypeError, MemoryError) as error:
+        raise ValueError(
+            f"{path} must be an npz file of arrays, but it cannot be read ({error}); {_INSTEAD}."
+        ) from None
     if missing:
-        raise ValueError(f"{path} must hold the arrays {', '.join(needed)}, got none called {missing[0]}; {_ANEW}.")
+        raise ValueError(f"{path} must hold the arrays {', '.join(needed)}, got none called {missing[0]}; {_INSTEAD}.")
     for x_key, y_key in keys.values():
         x, y = found[x_key], found[y_key]
         if x.ndim != 2 or x.shape[1] != N_VALUES or y.shape != x.shape[:1] or {x.dtype.kind, y.dtype.kind} - set("fiu"):
             raise ValueError(
                 f"{path}: {x_key} must be numbers of shape (n, {N_VALUES}) and {y_key} one label for each row, got "
-                f"{x.dtype} of {x.shape} and {y.dtype} of {y.shape}; {_ANEW}."
+                f"{x.dtype} of {x.shape} and {y.dtype} of {y.shape}; {_INSTEAD}."
             )
         if not np.isfinite(x).all():
             row, column = np.argwhere(~np.isfinite(x))[0]
             raise ValueError(
                 f"{path}: {x_key} must be finite numbers, got {x[row, column]} in row {row + 1}, column {column + 1}; "
-                f"{_ANEW}."
+                f"{_INSTEAD}."
             )
     return {split: (found[x].astype(np.float32), found[y]) for split, (x, y) in keys.items()}
 
 
-_ANEW = f"get it anew, or put the two tables of {SOURCE} there instead"
+_INSTEAD = f"get it again, or put the two tables of {SOURCE} there instead"
 
 
 def _binary(path: Path, split: str, labels: NDArray[Any]) -> NDArray[np.uint8]:
-    """The archive's labels (n,) as 0 for normal and 1 for an infarction; both must occur."""
-    wrong = ~np.isin(labels, ARCHIVE_LABELS)
-    if wrong.any():
-        row = int(np.argmax(wrong))
+    """Convert the archive's labels (n,) to 0 for normal and 1 for an infarction; both must occur."""
+    unknown = ~np.isin(labels, ARCHIVE_LABELS)
+    if unknown.any():
+        row = int(np.argmax(unknown))
         raise ValueError(
             f"{path}: the labels of the {split} split must be 1 (normal) or -1 (infarction), got {labels[row]:g} in "
-            f"row {row + 1}; get it anew from {SOURCE}."
+            f"row {row + 1}; get it again from {SOURCE}."
         )
     if len(np.unique(labels)) < 2:
         got = "no row" if len(labels) == 0 else f"only {labels[0]:g}"
         raise ValueError(
             f"{path}: the labels of the {split} split must be both 1 (normal) and -1 (infarction), got {got}; get it "
-            f"anew from {SOURCE}."
+            f"again from {SOURCE}."
         )
     return (labels == ARCHIVE_LABELS[1]).astype(np.uint8)

@@ -1,10 +1,10 @@
 """GTSRB, the German Traffic Sign Recognition Benchmark: two of its 43 signs, resized to one size.
 
-The paper takes the speed limits 60 and 120 km/h at 48×48 pixels and counts 2,816 training images: the 2,820 there are,
-without the last incomplete batch of 64. How the authors cropped and resized is not published; here the whole image is
-resized, and a crop to the sign is an option. Source: Stallkamp et al. (2011), "The German Traffic Sign Recognition
+The paper uses the speed limits 60 and 120 km/h at 48×48 pixels and counts 2,816 training images, which are all 2,820
+without the last incomplete batch of 64. How the authors cropped and resized is not published. Here the whole image is
+resized; a crop to the sign is an option. Source: Stallkamp et al. (2011), "The German Traffic Sign Recognition
 Benchmark". The training images are 30 frames of each physical sign as a car drives up to it (the first number of a
-file name is the sign), so that neighbouring rows are much alike.
+file name is the sign): neighbouring samples are similar.
 
 The official files are read as published, from ``<data folder>/gtsrb/`` or from the data folder itself:
 
@@ -103,7 +103,7 @@ def load(
         which is close to 1, is not kept).
     crop_to_roi : bool
         Whether to crop to the sign before resizing, to the ``Roi`` columns of the tables: the images have a border of
-        about a tenth around it. Columns X2 and Y2 are taken as the first pixels outside, which makes the borders equal.
+        about 10 % around it. Columns X2 and Y2 are taken as the first pixels outside, which makes the borders equal.
     data_dir : str
         Folder with the prepared file, or with ``gtsrb/`` as torchvision or the official archives lay it
         out; where the download goes (``paths.data``).
@@ -113,8 +113,8 @@ def load(
     Returns
     -------
     Dataset
-        uint8 pixels, feature shape (3, size, size). Training rows are ordered by class id and file name, test rows by
-        file name.
+        uint8 pixels, feature shape (3, size, size). Training samples are ordered by class id and file name, test
+        samples by file name.
 
     Raises
     ------
@@ -176,18 +176,18 @@ def _fit(signs: list[Sign], size: int, crop_to_roi: bool, sizes: set[tuple[int, 
         left, top, right, bottom = signs[i].roi
         width, height = image.size
         if not (0 <= left < right <= width and 0 <= top < bottom <= height):
-            raise ValueError(f"its Roi {signs[i].roi} does not lie within its {width}×{height} pixels")
+            raise ValueError(f"its Roi {signs[i].roi} is not within its {width}×{height} pixels")
         image = image.crop(signs[i].roi)
     return resize(image, size, size)
 
 
 def _notes(arrays: Arrays, sizes: set[tuple[int, int]], pair: tuple[int, int], train: Path) -> list[str]:
-    """What a reader of results must know of the source, kept in the prepared file."""
+    """Notes on the source for a reader of results, stored in the prepared file."""
     notes = []
     if train.name == "Training" and class_counts(arrays["y_train"]) != list(_promised(pair)["train"]):
         notes.append(
             f"{train} may be the smaller training set of the 2011 competition (26,640 images), which torchvision "
-            "downloads; the final one (39,209 images) lies in GTSRB/Final_Training"
+            "downloads; the final one (39,209 images) is in GTSRB/Final_Training"
         )
     if len(sizes) == 1:
         width, height = sizes.pop()
@@ -239,26 +239,26 @@ def signs_for_training(parts: Parts, class_ids: Sequence[int]) -> list[Sign]:
     FileNotFoundError
         If a class folder, its table or an image in it is missing; a clause for `data.loading.cache.load_or_make`.
     ValueError
-        If a class folder is empty, or its table is wrong.
+        If a class folder is empty, or its table is damaged.
     """
     signs = []
     for class_id in class_ids:
         folder = parts[TRAIN] / f"{class_id:05d}"
         if not folder.exists():
-            raise FileNotFoundError(f"the folder of class {class_id}, {folder}, does not exist; unpack {TRAIN} anew")
+            raise FileNotFoundError(f"the folder of class {class_id}, {folder}, does not exist; extract {TRAIN} again")
         files = list_images(folder, {".ppm"})
         of_class = _read_table(folder / f"GT-{class_id:05d}.csv", folder)
         for sign in of_class:
             if sign.class_id != class_id:
                 raise ValueError(
                     f"The table {folder / f'GT-{class_id:05d}.csv'} must list images of class {class_id} only, got "
-                    f"class {sign.class_id} for {sign.file.name}; unpack {TRAIN} anew."
+                    f"class {sign.class_id} for {sign.file.name}; extract {TRAIN} again."
                 )
         unlisted = set(files) - {sign.file for sign in of_class}
         if unlisted:
             raise ValueError(
                 f"The table {folder / f'GT-{class_id:05d}.csv'} must list every image of its folder, {len(unlisted)} "
-                f"are missing from it, the first {min(unlisted).name}; unpack {TRAIN} anew."
+                f"are missing from it, the first {min(unlisted).name}; extract {TRAIN} again."
             )
         signs += _present(of_class, set(files), folder, TRAIN)
     return signs
@@ -272,14 +272,14 @@ def signs_for_testing(parts: Parts, class_ids: Sequence[int]) -> list[Sign]:
     FileNotFoundError
         If an image in the table is missing; a clause for `data.loading.cache.load_or_make`.
     ValueError
-        If the table is wrong, or there are no test images.
+        If the table is damaged, or there are no test images.
     """
     files = list_images(parts[TEST], {".ppm"})
     signs = [sign for sign in _read_table(parts[TRUTH], parts[TEST]) if sign.class_id in class_ids]
     for class_id in class_ids:
         if class_id not in {sign.class_id for sign in signs}:
             raise ValueError(
-                f"The table {parts[TRUTH]} must list test images of class {class_id}, got none; unpack {TRUTH} anew."
+                f"The table {parts[TRUTH]} must list test images of class {class_id}, got none; extract {TRUTH} again."
             )
     return _present(signs, set(files), parts[TEST], TEST)
 
@@ -291,7 +291,7 @@ def _present(signs: list[Sign], files: set[Path], folder: Path, archive: str) ->
     if missing:
         raise FileNotFoundError(
             f"{folder} lacks {len(missing)} of the {len(signs)} images that its table lists, the first {missing[0]}; "
-            f"unpack {archive} anew"
+            f"extract {archive} again"
         )
     return signs
 
@@ -303,14 +303,14 @@ def _read_table(path: Path, folder: Path) -> list[Sign]:
             reader = csv.DictReader(file, delimiter=";", skipinitialspace=True)
             rows, columns = list(reader), reader.fieldnames or []
     except FileNotFoundError:
-        raise FileNotFoundError(f"the table {path} does not exist; unpack its archive anew") from None
+        raise FileNotFoundError(f"the table {path} does not exist; extract its archive again") from None
     except (OSError, ValueError, csv.Error) as error:
-        raise ValueError(f"The table {path} cannot be read ({error}); unpack its archive anew.") from None
+        raise ValueError(f"The table {path} cannot be read ({error}); extract its archive again.") from None
     missing = [column for column in COLUMNS if column not in columns]
     if missing:
         raise ValueError(
             f"The table {path} must have the columns {';'.join(COLUMNS)}, {', '.join(missing)} missing, got "
-            f"{';'.join(columns) or 'none'}; unpack its archive anew."
+            f"{';'.join(columns) or 'none'}; extract its archive again."
         )
     signs = []
     for number, row in enumerate(rows, start=2):
@@ -321,7 +321,7 @@ def _read_table(path: Path, folder: Path) -> list[Sign]:
         except (ValueError, TypeError):
             raise ValueError(
                 f"The table {path} must have {len(columns)} values a row, whole numbers after the file name, got "
-                f"{';'.join(map(str, row.values()))} in row {number}; unpack its archive anew."
+                f"{';'.join(map(str, row.values()))} in row {number}; extract its archive again."
             ) from None
         signs.append(Sign(folder / row["Filename"], (left, top, right, bottom), class_id))
     return signs

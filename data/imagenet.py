@@ -19,14 +19,14 @@ import numpy as np
 from data.dataset import Dataset
 from data.loading.cache import Arrays, load_or_make
 from data.loading.images import centre_crop, list_images, resize_shorter_side, stack_images
-from data.loading.options import HOW_TO_SET, check_data_folder, check_pair, check_pixels
+from data.loading.options import HOW_TO_SET, check_data_folder, check_pair, check_pixels, is_system_file
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 FOLDERS = {"train": "train", "test": "val"}
 ENDINGS = (".jpeg", ".jpg", ".png")
-PAPER_ROWS = {"train": 2580, "test": 100}
+PAPER_COUNTS = {"train": 2580, "test": 100}
 SOURCE = "https://www.image-net.org/download.php"
 HOW_TO_GET = (
     f"register at {SOURCE}, download ILSVRC2012_img_train.tar (138 GB) and ILSVRC2012_img_val.tar (6.3 GB), and "
@@ -40,17 +40,17 @@ Files = dict[str, list[list[Path]]]
 
 @dataclass(frozen=True)
 class _Choice:
-    """Everything that decides which pixels are taken; its name is the cache's."""
+    """Everything that decides the pixels; its name is that of the prepared file."""
 
     root: Path
     pair: Pair
     resize: int
     crop: int
-    most: dict[str, int | None]
+    max_images: dict[str, int | None]
 
     @property
     def cache_name(self) -> str:
-        caps = "".join(f"_{split}{n}" for split, n in self.most.items() if n is not None)
+        caps = "".join(f"_{split}{n}" for split, n in self.max_images.items() if n is not None)
         return f"imagenet_{self.pair[0]}_{self.pair[1]}_resize{self.resize}_crop{self.crop}{caps}"
 
 
@@ -72,8 +72,8 @@ def load(
         Class folders that become label 0 and label 1, in this order: by name, such as n01440764, or by position in
         the sorted names of the folders in ``train/``. None means the first two, (0, 1).
     resize : int
-        Pixels of the shorter side after resizing (bilinear, with antialias); smaller images are enlarged, which a note
-        in the provenance tells.
+        Pixels of the shorter side after resizing (bilinear, with antialias); smaller images are enlarged, with a note
+        in the provenance.
     crop : int
         Pixels of the side of the square cut out of the middle, at most `resize`.
     n_train, n_test : even int or None
@@ -121,19 +121,19 @@ def load(
     )
 
 
-def _check_int(key: str, value: Any, least: int, most: int | None = None) -> None:
-    if type(value) is not int or value < least or (most is not None and value > most):
-        upper = "" if most is None else f" and at most {most}, dataset.resize"
-        raise ValueError(f"dataset.{key} of imagenet must be a whole number >= {least}{upper}, got {value!r}.")
+def _check_int(key: str, value: Any, minimum: int, maximum: int | None = None) -> None:
+    if type(value) is not int or value < minimum or (maximum is not None and value > maximum):
+        upper = "" if maximum is None else f" and at most {maximum}, dataset.resize"
+        raise ValueError(f"dataset.{key} of imagenet must be a whole number >= {minimum}{upper}, got {value!r}.")
 
 
-def _check_even(key: str, value: Any, least: int) -> None:
-    if value is not None and (type(value) is not int or value < least or value % 2):
-        raise ValueError(f"dataset.{key} of imagenet must be null or an even number >= {least}, got {value!r}.")
+def _check_even(key: str, value: Any, minimum: int) -> None:
+    if value is not None and (type(value) is not int or value < minimum or value % 2):
+        raise ValueError(f"dataset.{key} of imagenet must be null or an even number >= {minimum}, got {value!r}.")
 
 
 def _check_classes(classes: Any) -> Pair:
-    """Return the pair as two positions or two names; whether there are such folders is not looked at."""
+    """Return the pair as two positions or two names; the folders need not exist."""
     if classes is None:
         return 0, 1
     given = list(classes) if isinstance(classes, Iterable) and not isinstance(classes, str) else [classes]
@@ -152,14 +152,14 @@ def _class_names(choice: _Choice) -> tuple[str, str]:
     """Names of the two class folders."""
     train = choice.root / FOLDERS["train"]
     try:
-        names = sorted(path.name for path in train.iterdir() if path.is_dir() and not path.name.startswith("."))
+        names = sorted(path.name for path in train.iterdir() if path.is_dir() and not is_system_file(path.name))
     except (FileNotFoundError, NotADirectoryError):
         names = []
     except OSError as error:
         raise ValueError(f"The folder {train} cannot be read ({error.strerror}); change its permissions.") from None
     if len(names) < 2:
         raise FileNotFoundError(
-            f"{train} must hold two class folders at least, got {', '.join(names) or 'none'}; {HOW_TO_GET}, as "
+            f"{train} must hold at least two class folders, got {', '.join(names) or 'none'}; {HOW_TO_GET}, as "
             f"{train}/<class>/*.JPEG and {choice.root / FOLDERS['test']}/<class>/*.JPEG, or {HOW_TO_SET}"
         )
     if isinstance(choice.pair[0], int):
@@ -175,7 +175,7 @@ def _class_names(choice: _Choice) -> tuple[str, str]:
 def _find(choice: _Choice) -> tuple[tuple[str, str], Files]:
     """The two classes and their image files."""
     names = _class_names(choice)
-    halves = {split: None if n is None else n // 2 for split, n in choice.most.items()}
+    halves = {split: None if n is None else n // 2 for split, n in choice.max_images.items()}
     return names, {
         split: [list_images(choice.root / part / name, ENDINGS)[: halves[split]] for name in names]
         for split, part in FOLDERS.items()
@@ -211,24 +211,31 @@ def _cut(choice: _Choice) -> Arrays:
 
 
 def _check(choice: _Choice, arrays: Arrays) -> None:
-    """Refuse a prepared file that cannot hold these images, or not those that lie in the folders."""
+    """Refuse a prepared file that cannot hold these images, or not those in the folders."""
     check_pixels(arrays, (3, choice.crop, choice.crop))
+    names = arrays.get("classes")
+    if names is not None and (names.shape != (2,) or names.dtype.kind != "U"):
+        raise ValueError(f"classes must be two names, got {names.dtype} of shape {names.shape}")
+    for split in FOLDERS:
+        sides = arrays.get(f"side_{split}")
+        if sides is not None and (sides.shape != arrays[f"y_{split}"].shape or sides.dtype.kind not in "iu"):
+            raise ValueError(f"side_{split} must be one whole number per image, got {sides.dtype} of {sides.shape}")
     try:
         listing = _listing_sha256(_find(choice)[1])
     except (FileNotFoundError, ValueError):
-        return  # the folders are gone, which is no fault
+        return  # without the folders the prepared file is enough
     if "listing" in arrays and arrays["listing"].tolist() != [listing]:
         raise ValueError(f"the images in {choice.root} changed since it was made")
 
 
 def _differences(arrays: Arrays, resize: int) -> list[str]:
-    """What sets these images apart from the paper's: another set must not pass for it."""
+    """Notes on what differs from the paper's images: another set must not pass for it."""
     notes = []
     rows = {split: len(arrays[f"y_{split}"]) for split in FOLDERS}
-    if rows != PAPER_ROWS:
+    if rows != PAPER_COUNTS:
         notes.append(
             f"not the paper's set: {rows['train']} training and {rows['test']} test images, the paper has "
-            f"{PAPER_ROWS['train']} and {PAPER_ROWS['test']}, of which two classes is not published"
+            f"{PAPER_COUNTS['train']} and {PAPER_COUNTS['test']}, of which two classes is not published"
         )
     for split in FOLDERS:
         sides = arrays.get(f"side_{split}", np.empty(0, np.int32))

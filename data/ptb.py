@@ -1,7 +1,7 @@
 """PTB heartbeats, normal against abnormal: 187 values a beat, from the two files of Kaggle's heartbeat collection.
 
-The beats were cut out of the PTB Diagnostic ECG Database, resampled to 125 Hz, scaled to [0, 1] and filled up with
-zeros by Kachuee, Fazeli and Sarrafzadeh (2018); nothing else is done to them here unless asked for.
+The beats were cut out of the PTB Diagnostic ECG Database, resampled to 125 Hz, scaled to [0, 1] and padded with
+zeros by Kachuee, Fazeli and Sarrafzadeh (2018). They are used as published unless ``standardize`` is set.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SHA256 = (
 )
 SOURCE = "https://www.kaggle.com/datasets/shayanfazeli/heartbeat"
 N_VALUES = 187  # of a beat; the label is one more column
-TRAIN_SHARE = 0.9
+TRAIN_FRACTION = 0.9
 SPLIT_SEED = 5947
 
 
@@ -40,7 +40,7 @@ def load(
     The split is scikit-learn's ``train_test_split(train_size=0.9, random_state=5947)`` of the normal beats followed by
     the abnormal ones, as in the authors' program. The paper's text says 80:20, but the counts it gives, 13,096 for
     training and 1,456 for testing, are those of 90:10, and this split has exactly them. It is neither stratified nor
-    by patient: beats of one patient lie on both sides.
+    by patient: beats of one patient are in both splits.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ def load(
     Returns
     -------
     Dataset
-        float32 beats, feature shape (187,); inputs in [0, 1], or in that interval standardised.
+        float32 beats, feature shape (187,); inputs in [0, 1], or in the standardised interval.
 
     Raises
     ------
@@ -118,7 +118,7 @@ def _cut(folder: Path) -> Arrays:
     y = np.repeat(np.array([0, 1], dtype=np.uint8), [len(part) for part in parts])
     from sklearn.model_selection import train_test_split  # here, because importing it takes a second
 
-    train, test = train_test_split(np.arange(len(x)), train_size=TRAIN_SHARE, random_state=SPLIT_SEED)
+    train, test = train_test_split(np.arange(len(x)), train_size=TRAIN_FRACTION, random_state=SPLIT_SEED)
     arrays: Arrays = {"sources": np.array([file_sha256(path) for path in paths])}
     for split, rows in (("train", train), ("test", test)):
         arrays |= {f"x_{split}": x[rows], f"y_{split}": y[rows], f"idx_{split}": rows.astype(np.int32)}
@@ -138,13 +138,13 @@ def _beats(path: Path, label: int) -> NDArray[np.float32]:
 
 
 def _check(folder: Path, arrays: Arrays) -> None:
-    """Refuse a prepared file that cannot hold these beats, or not those of the files that lie in `folder`."""
+    """Refuse a prepared file that cannot hold these beats, or that was made from other files than those in `folder`."""
     paths = _find(folder)
     check_beats(arrays, N_VALUES, paths if len(paths) == len(FILES) else [])
 
 
 def _differences(arrays: Arrays) -> list[str]:
-    """What sets these beats apart from the published ones: a subset must not pass for the full set."""
+    """Notes on what differs from the published beats: a subset must not pass for the full set."""
     counts = class_counts(np.concatenate([arrays["y_train"], arrays["y_test"]]))
     if counts != list(ROWS):
         return [
@@ -152,5 +152,7 @@ def _differences(arrays: Arrays) -> list[str]:
             f"and {ROWS[1]}"
         ]
     sources = arrays["sources"].tolist() if "sources" in arrays else list(SHA256)
-    changed = [name for name, actual, right in zip(FILES, sources, SHA256, strict=True) if actual != right]
+    if len(sources) != len(SHA256):
+        return ["the checksums of the published files are missing in the prepared file: unverified"]
+    changed = [name for name, actual, published in zip(FILES, sources, SHA256, strict=True) if actual != published]
     return [f"{name} is not the published file (its sha256 differs), though it has as many rows" for name in changed]

@@ -1,4 +1,4 @@
-"""Heartbeats as tables of numbers: reading the files and checking what is in them, said once for all sets of beats."""
+"""Heartbeats as tables of numbers: reading and validation, shared by all sets of beats."""
 
 from __future__ import annotations
 
@@ -44,7 +44,8 @@ def check_beats(arrays: Arrays, n_values: int, paths: Sequence[Path]) -> None:
     Raises
     ------
     ValueError
-        If the arrays are others, or made from other files; a clause for `data.loading.cache.load_or_make`.
+        If the arrays are not those of such beats, or were made from other files; a clause for
+        `data.loading.cache.load_or_make`.
     """
     for split in ("train", "test"):
         x, y = arrays[f"x_{split}"], arrays[f"y_{split}"]
@@ -52,6 +53,8 @@ def check_beats(arrays: Arrays, n_values: int, paths: Sequence[Path]) -> None:
             raise ValueError(f"x_{split} must be float32 of shape (n, {n_values}), got {x.dtype} of shape {x.shape}")
         if y.shape != x.shape[:1] or y.dtype.kind not in "iu" or not np.isin(y, (0, 1)).all():
             raise ValueError(f"y_{split} must be one label 0 or 1 per beat, got {y.dtype} of shape {y.shape}")
+    if "sources" in arrays and (arrays["sources"].ndim != 1 or arrays["sources"].dtype.kind != "U"):
+        raise ValueError(f"sources must be checksums, got {arrays['sources'].dtype} of {arrays['sources'].shape}")
     if paths and "sources" in arrays and arrays["sources"].tolist() != [file_sha256(path) for path in paths]:
         raise ValueError(f"{' and '.join(str(path) for path in paths)} changed since it was made")
 
@@ -62,13 +65,13 @@ def read_rows(path: Path, n_columns: int, delimiter: str, source: str) -> NDArra
     Parameters
     ----------
     path : Path
-        The file, a row a line.
+        The file, one row per line.
     n_columns : int
         How many columns every row must have.
     delimiter : str
-        What stands between two columns.
+        The separator of two columns.
     source : str
-        Where a good file is to be had, for the error messages.
+        Where to get the file, for the error messages.
 
     Returns
     -------
@@ -86,11 +89,11 @@ def read_rows(path: Path, n_columns: int, delimiter: str, source: str) -> NDArra
     except OSError as error:
         raise ValueError(f"{path} cannot be read ({error.strerror}); change its permissions.") from None
     if not lines:
-        raise ValueError(f"{path} must hold {n_columns} numbers in each row, got no row; get it anew from {source}.")
+        raise ValueError(f"{path} must hold {n_columns} numbers in each row, got no row; get it again from {source}.")
     try:
         rows = np.loadtxt(lines, dtype=np.float32, delimiter=delimiter, comments=None, ndmin=2)
     except ValueError:
-        rows = None  # what is wrong is found below, cell by cell
+        rows = None  # the bad cell is located below
     if rows is None or rows.shape[1] != n_columns:
         _refuse_rows(path, lines, n_columns, delimiter, source)
     if not np.isfinite(rows).all():
@@ -111,13 +114,13 @@ def _refuse_rows(path: Path, lines: list[str], n_columns: int, delimiter: str, s
         if len(cells) != n_columns:
             where = f"{path}, row {row + 1}"
             raise ValueError(
-                f"{where}: there must be {n_columns} columns, got {len(cells)}; get it anew from {source}."
+                f"{where}: there must be {n_columns} columns, got {len(cells)}; get it again from {source}."
             )
-    raise ValueError(f"{path} must be a table of {n_columns} columns of numbers; get it anew from {source}.")
+    raise ValueError(f"{path} must be a table of {n_columns} columns of numbers; get it again from {source}.")
 
 
 def refuse_cell(path: Path, row: int, column: int, allowed: str, got: str, source: str) -> NoReturn:
     """Raise the sentence for one bad cell; `row` and `column` count from 0 and are shown from 1."""
     raise ValueError(
-        f"{path}, row {row + 1}, column {column + 1}: there must be {allowed}, got {got}; get it anew from {source}."
+        f"{path}, row {row + 1}, column {column + 1}: there must be {allowed}, got {got}; get it again from {source}."
     )

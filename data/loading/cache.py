@@ -1,7 +1,8 @@
-"""The prepared cache: the rows an experiment needs, cut once out of the official files, with a checksum beside them.
+"""The prepared cache: the samples an experiment needs, cut once out of the official files, with a checksum.
 
-``<folder>/prepared/<name>.npz`` holds the arrays, ``<name>.json`` its sha256. Where a good npz lies in the data folder
-or in the outputs folder nothing else is needed; otherwise it is made, and kept in the first of the two that takes it.
+``<folder>/prepared/<name>.npz`` holds the arrays, ``<name>.json`` its sha256. Where the data folder or the
+outputs folder holds a usable npz nothing else is needed. Otherwise it is made, and kept in the first of the two that
+can be written.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ import json
 import os
 import warnings
 import zipfile
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.dataset import class_counts
-from scd.files import atomic_file, file_sha256, write_json
+from data.loading.archives import ARCHIVE_ERRORS, check_members
 
 Arrays = dict[str, NDArray[Any]]
 REQUIRED = ("x_train", "y_train", "x_test", "y_test")
@@ -31,7 +31,7 @@ class _Unusable(Exception):
 
 
 class _Missing(_Unusable):
-    """There is no prepared file, which is nothing to warn of."""
+    """There is no prepared file, which needs no warning."""
 
 
 def load_or_make(
@@ -44,18 +44,18 @@ def load_or_make(
 ) -> tuple[Arrays, dict[str, Any]]:
     """Load a prepared file, or make it and keep it.
 
-    Safe for processes that run at once: files appear whole, under their final name, and from the same official files
-    every process writes the same bytes.
+    Safe for concurrent processes: files appear whole, under their final name, and from the same official files every
+    process writes the same bytes.
 
     Parameters
     ----------
     name : str
         File name without ending, such as ``cifar10_0_1``.
     data_dir, outputs_dir : path
-        Looked into in this order, and written to in this order; either may be missing or read-only.
+        Read in this order, and written in this order; either may be missing or read-only.
     make : callable returning dict of str to ndarray
         Cuts the arrays out of the official files: ``x_train``, ``y_train``, ``x_test``, ``y_test`` (labels 0/1), and
-        others if it likes. Raises FileNotFoundError, with a clause that says how to get them, if these cannot be had.
+        possibly others. Raises FileNotFoundError, with a clause that says how to get the files, if they are missing.
     source : str
         Where the official files come from, kept beside the checksum.
     check : callable, optional
@@ -64,7 +64,7 @@ def load_or_make(
     Returns
     -------
     arrays : dict of str to ndarray
-        What `make` returned, now or formerly.
+        What `make` returned, in this run or an earlier one.
     provenance : dict
         ``source``, ``file`` (None if it could not be kept), ``verified``, ``sha256`` of the file, ``notes``.
 
@@ -87,20 +87,20 @@ def load_or_make(
         except _Unusable as reason:
             problems.append(f"{path} {reason}")
             if not isinstance(reason, _Missing):
-                warnings.warn(f"The prepared file {path} {reason}; it is made anew if possible.", stacklevel=2)
+                warnings.warn(f"The prepared file {path} {reason}; it is rebuilt if possible.", stacklevel=2)
         else:
             return arrays, {"source": source, **found}
     try:
         arrays = make()
     except FileNotFoundError as error:
         raise FileNotFoundError(
-            f"Data set {name} cannot be loaded: {', '.join(problems)}, and it cannot be made anew: {error}."
+            f"Data set {name} cannot be loaded: {', '.join(problems)}, and it cannot be rebuilt: {error}."
         ) from error
     return arrays, {"source": source, **_keep(name, folders, arrays, source)}
 
 
 def _read(path: Path, check: Callable[[Arrays], None] | None) -> tuple[Arrays, dict[str, Any]]:
-    """Arrays of a prepared file and what is known of it; raises _Unusable."""
+    """Arrays of a prepared file and their provenance; raises _Unusable."""
     try:
         sha256 = file_sha256(path)
         expected, notes = _expected_sha256(path.with_suffix(".json"))
@@ -108,20 +108,20 @@ def _read(path: Path, check: Callable[[Arrays], None] | None) -> tuple[Arrays, d
             raise _Unusable(f"is damaged (its sha256 is {sha256[:12]}…, its checksum file says {expected[:12]}…)")
         if not zipfile.is_zipfile(path):
             raise _Unusable("is damaged (it is no npz file, or only the beginning of one)")
+        with zipfile.ZipFile(path) as archive:
+            check_members(path, archive.infolist())
         # Opened here, because np.load leaves a file that it cannot read open.
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
             arrays = {key: stored[key] for key in stored.files}
     except (FileNotFoundError, NotADirectoryError):
         raise _Missing("does not exist") from None
     except (
-        OSError,
-        EOFError,
+        *ARCHIVE_ERRORS,
         ValueError,
         KeyError,
         TypeError,
         AttributeError,
-        zipfile.BadZipFile,
-        zlib.error,
+        MemoryError,
     ) as error:
         raise _Unusable(f"cannot be read ({error})") from None
     missing = [key for key in REQUIRED if key not in arrays]
@@ -138,7 +138,7 @@ def _read(path: Path, check: Callable[[Arrays], None] | None) -> tuple[Arrays, d
 def _expected_sha256(path: Path) -> tuple[str | None, list[str]]:
     """Read the checksum a prepared file should have; None and a note if that is unknown."""
     try:
-        expected = json.loads(path.read_text(encoding="utf-8"))["sha256"]
+        expected = json.loads(path.read_text(encoding="utf-8-sig"))["sha256"]
     except FileNotFoundError:
         return None, [UNVERIFIED]
     except (OSError, ValueError, KeyError, TypeError):
@@ -149,11 +149,11 @@ def _expected_sha256(path: Path) -> tuple[str | None, list[str]]:
 
 
 def _keep(name: str, folders: list[Path], arrays: Arrays, source: str) -> dict[str, Any]:
-    """Write arrays to the first folder that takes them; if none does, warn and go on without."""
+    """Write arrays to the first folder that can be written; if none can, warn and go on without."""
     notes = []
     for folder in folders:
         try:
-            # The data folder itself is the user's to make; the outputs folder is ours.
+            # The user makes the data folder; the outputs folder is made here.
             folder.mkdir(parents=folder is folders[-1], exist_ok=True)
             sha256 = _write(folder, name, arrays, source)
         except OSError as error:
@@ -161,7 +161,7 @@ def _keep(name: str, folders: list[Path], arrays: Arrays, source: str) -> dict[s
         else:
             return {"file": str(folder / f"{name}.npz"), "verified": True, "sha256": sha256, "notes": notes}
     warnings.warn(
-        f"The prepared file {name}.npz {' and '.join(notes)}; it is made anew next time, unless you free space "
+        f"The prepared file {name}.npz {' and '.join(notes)}; it is rebuilt next time, unless you free space "
         "or set paths.data or paths.outputs to a folder that can be written.",
         stacklevel=3,
     )

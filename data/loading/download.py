@@ -1,4 +1,4 @@
-"""Official files through torchvision: read where they are, else downloaded, with what torchvision leaves to chance.
+"""Official files through torchvision: read where they are, else downloaded, with locks, timeouts and clean-up.
 
 torchvision neither waits for another process that downloads the same file, nor removes half a file, nor gives up on a
 network that does not answer.
@@ -48,7 +48,7 @@ def train_and_test(name: str, folder: Path, files: Path, products: Sequence[Path
     files : Path
         Where torchvision keeps the official files, for the error message.
     products : sequence of Path
-        Files that a download which breaks off may leave half.
+        Files that an interrupted download may leave incomplete.
     how_to_get : str
         Clause for the error message: what to put where by hand.
 
@@ -77,7 +77,7 @@ def train_and_test(name: str, folder: Path, files: Path, products: Sequence[Path
 
 
 def import_torchvision_datasets() -> Any:
-    """Import ``torchvision.datasets``, only where it is needed: it is slow to import and a cache does without."""
+    """Import ``torchvision.datasets``, only where it is needed: it is slow to import and the cache does not need it."""
     try:
         import torchvision.datasets
     except ImportError as error:
@@ -91,14 +91,14 @@ def on_one_line(error: BaseException) -> str:
 
 
 def unpack_part(url: str, md5: str, base: Path, part: str) -> None:
-    """Download a zip archive into `base`, unless it lies there, and put one part of it there, whole or not at all.
+    """Download a zip archive into `base`, unless it is there, and put one part of it there, whole or not at all.
 
     To be called within :func:`guarded_download`.
 
     Parameters
     ----------
     url : str
-        The archive; its last word is the name under which it is kept.
+        The archive; the last part of the address is its file name.
     md5 : str
         Checksum (hex) of the archive.
     base : Path
@@ -123,12 +123,12 @@ def unpack_part(url: str, md5: str, base: Path, part: str) -> None:
 
 @contextmanager
 def guarded_download(folder: Path, name: str, products: Sequence[Path]) -> Iterator[None]:
-    """Download into a folder: one process at a time, nothing half left behind, no endless waiting.
+    """Download into a folder: one process at a time, no incomplete files, no endless waiting.
 
     Parameters
     ----------
     folder : Path
-        Where the lock file ``.<name>.lock`` is put; the lock falls with the process that holds it.
+        Where the lock file ``.<name>.lock`` is put; the lock is released when its process ends.
     name : str
         Processes that give the same name wait for each other.
     products : sequence of Path
@@ -136,13 +136,13 @@ def guarded_download(folder: Path, name: str, products: Sequence[Path]) -> Itera
     """
     from filelock import FileLock
 
-    with FileLock(str(folder / f".{name}.lock")), _nothing_half(products), _network_timeout(NETWORK_TIMEOUT):
+    with FileLock(str(folder / f".{name}.lock")), _no_incomplete_files(products), _network_timeout(NETWORK_TIMEOUT):
         yield
 
 
 @contextmanager
-def _nothing_half(products: Sequence[Path]) -> Iterator[None]:
-    """Remove what a broken download, Ctrl-C or a full disk leaves; a file that was there before stays."""
+def _no_incomplete_files(products: Sequence[Path]) -> Iterator[None]:
+    """Remove incomplete files of an interrupted download or a full disk; files that were there before stay."""
     before = [_stamp(path) for path in products]
     try:
         yield

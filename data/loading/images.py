@@ -1,7 +1,7 @@
-"""Image files to pixels: decoding, cropping and resizing, said once for all sets that come as image files.
+"""Image files to pixels: decoding, cropping and resizing, shared by all sets that come as image files.
 
-The geometry is torchvision's for PIL images (``Resize`` with antialias, ``CenterCrop``), because that is what the
-authors' program and most published numbers rest on; nothing but Pillow is needed for it.
+The geometry is torchvision's for PIL images (``Resize`` with antialias, ``CenterCrop``), because the authors'
+program and most published numbers use it. It needs nothing but Pillow.
 """
 
 from __future__ import annotations
@@ -14,6 +14,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+
+from data.loading.archives import ARCHIVE_ERRORS
+from data.loading.options import is_system_file
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -28,7 +31,7 @@ def list_images(folder: Path, endings: Collection[str]) -> list[Path]:
     Parameters
     ----------
     folder : Path
-        The folder; those within it are not entered.
+        The folder; folders in it are not searched, and files of the operating system are left out.
     endings : collection of str
         Lower-case endings of image files such as ``{".jpg", ".jpeg"}``; case does not matter in the file names.
 
@@ -40,15 +43,17 @@ def list_images(folder: Path, endings: Collection[str]) -> list[Path]:
         If it holds no such file, or cannot be read.
     """
     try:
-        files = [path for path in folder.iterdir() if path.suffix.lower() in endings and path.name[0] != "."]
+        files = [path for path in folder.iterdir() if path.suffix.lower() in endings and not is_system_file(path.name)]
         files.sort(key=lambda path: path.name)
     except FileNotFoundError:
         raise FileNotFoundError(f"the folder {folder} does not exist") from None
     except OSError as error:
-        raise ValueError(f"The image folder {folder} cannot be read ({error.strerror}); repair it.") from None
+        raise ValueError(
+            f"The image folder {folder} cannot be read ({error.strerror}); change its permissions."
+        ) from None
     if not files:
         raise ValueError(
-            f"The image folder {folder} must hold {' or '.join(sorted(endings))} files, got none; unpack it anew."
+            f"The image folder {folder} must hold {' or '.join(sorted(endings))} files, got none; extract it again."
         )
     return files
 
@@ -65,7 +70,7 @@ def read_image(file: ImageFile) -> Image:
     ValueError
         If it is damaged, cut off, or no image.
     """
-    from PIL import Image, UnidentifiedImageError  # here, because a prepared cache does without
+    from PIL import Image, UnidentifiedImageError  # here, because a prepared file needs no Pillow
 
     # All that Pillow's decoders are known to raise on damaged files; SyntaxError is its word for a broken header.
     damages = (OSError, ValueError, SyntaxError, EOFError, IndexError, KeyError, TypeError, OverflowError)
@@ -75,9 +80,9 @@ def read_image(file: ImageFile) -> Image:
     except FileNotFoundError:
         raise FileNotFoundError(f"the image file {file} does not exist") from None
     except UnidentifiedImageError:
-        raise ValueError(f"The image file {file} is no image, or its beginning is damaged; get it anew.") from None
-    except (*damages, struct.error, zipfile.BadZipFile, Image.DecompressionBombError) as error:
-        raise ValueError(f"The image file {file} cannot be decoded ({error}); get it anew.") from None
+        raise ValueError(f"The image file {file} is no image, or its beginning is damaged; get it again.") from None
+    except (*damages, *ARCHIVE_ERRORS, struct.error, MemoryError, Image.DecompressionBombError) as error:
+        raise ValueError(f"The image file {file} cannot be decoded ({error}); get it again.") from None
 
 
 def resize(image: Image, height: int, width: int) -> Image:
@@ -140,6 +145,6 @@ def stack_images(
         try:
             fitted = fit(i, image)
         except ValueError as error:
-            raise ValueError(f"The image file {file} does not fit this data set ({error}); get it anew.") from None
+            raise ValueError(f"The image file {file} does not fit this data set ({error}); get it again.") from None
         stacked[i] = np.asarray(fitted).transpose(2, 0, 1)
     return stacked

@@ -18,7 +18,7 @@ _SYSTEM_FILES = ("__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "@eadir"
 
 
 def check_data_folder(data_dir: str | os.PathLike[str]) -> Path:
-    """Return the data folder as a path with ``~`` resolved; it may be missing, but nothing else may stand there.
+    """Return the data folder as a path with ``~`` resolved; it may be missing, but not be a file.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ def check_data_folder(data_dir: str | os.PathLike[str]) -> Path:
     try:
         os.listdir(folder)
     except FileNotFoundError:
-        pass  # a prepared file elsewhere may make it needless
+        pass  # not needed where there is a prepared file elsewhere
     except NotADirectoryError:
         raise ValueError(f"The data folder must be a folder, got a file at {folder}; {HOW_TO_SET}.") from None
     except OSError as error:
@@ -57,10 +57,10 @@ def is_system_file(name: str) -> bool:
 
 
 def ensure_data_folder(folder: Path) -> None:
-    """Create the data folder where that is what the user means, before something is downloaded into it.
+    """Create the data folder before something is downloaded into it, but only where a missing one is expected.
 
-    Inside the user's home or cache folder, where the default lies, a missing folder is made. Anywhere else a missing
-    folder is more likely a slip of the pen or a disk that is not mounted, and filling it would hide that.
+    Inside the user's home or cache folder, which hold the default, a missing folder is made. Anywhere else a missing
+    folder is more likely a typo or a disk that is not mounted, and downloading would hide that.
 
     Raises
     ------
@@ -83,16 +83,16 @@ def ensure_data_folder(folder: Path) -> None:
         ) from None
 
 
-def check_whole(dataset: str, key: str, value: Any, least: int, most: int) -> int:
+def check_whole(dataset: str, key: str, value: Any, minimum: int, maximum: int) -> int:
     """Return an option as an int.
 
     Raises
     ------
     ValueError
-        Unless `value` is a whole number in `least`..`most`.
+        Unless `value` is a whole number in `minimum`..`maximum`.
     """
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or not least <= value <= most:
-        raise ValueError(f"dataset.{key} of {dataset} must be a whole number in {least}..{most}, got {value!r}.")
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or not minimum <= value <= maximum:
+        raise ValueError(f"dataset.{key} of {dataset} must be a whole number in {minimum}..{maximum}, got {value!r}.")
     return int(value)
 
 
@@ -127,13 +127,13 @@ def check_pair(classes: Iterable[Any], n_classes: int, dataset: str) -> tuple[in
         Unless `classes` are two different ints in range.
     """
     pair = list(classes) if isinstance(classes, Iterable) and not isinstance(classes, str) else classes
-    good = (
+    valid = (
         isinstance(pair, list)
         and len(pair) == 2
         and all(isinstance(c, int | np.integer) and not isinstance(c, bool) and 0 <= c < n_classes for c in pair)
         and pair[0] != pair[1]
     )
-    if not good:
+    if not valid:
         raise ValueError(
             f"dataset.classes of {dataset} must be two different whole numbers in 0..{n_classes - 1}, got {pair!r}; "
             "give for example dataset.classes=[0,1]."
@@ -142,7 +142,7 @@ def check_pair(classes: Iterable[Any], n_classes: int, dataset: str) -> tuple[in
 
 
 def select_pair(labels: NDArray[Any], pair: tuple[int, int]) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
-    """Find the rows of two classes.
+    """Find the samples of two classes.
 
     Parameters
     ----------
@@ -154,7 +154,7 @@ def select_pair(labels: NDArray[Any], pair: tuple[int, int]) -> tuple[NDArray[np
     Returns
     -------
     positions : ndarray of shape (k,), int64
-        Where the rows of the pair stand, in the original order.
+        Positions of the samples of the pair, in the original order.
     y : ndarray of shape (k,), uint8
         Their labels 0/1: the position of their class in `pair`.
     """
@@ -163,7 +163,7 @@ def select_pair(labels: NDArray[Any], pair: tuple[int, int]) -> tuple[NDArray[np
 
 
 def check_fixed_classes(classes: Iterable[Any], names: tuple[str, str], dataset: str) -> None:
-    """Refuse other classes than the two a set has, in their order.
+    """Refuse other classes than the two of a set, in their order.
 
     Raises
     ------
@@ -176,7 +176,7 @@ def check_fixed_classes(classes: Iterable[Any], names: tuple[str, str], dataset:
 
 
 def check_pixels(arrays: Arrays, row_shape: tuple[int, ...]) -> None:
-    """Refuse a prepared file whose rows cannot be images of this set.
+    """Refuse a prepared file whose samples cannot be images of this set.
 
     Parameters
     ----------
@@ -188,7 +188,7 @@ def check_pixels(arrays: Arrays, row_shape: tuple[int, ...]) -> None:
     Raises
     ------
     ValueError
-        A clause for `data.loading.cache.load_or_make`, which makes a sentence of it.
+        A clause for the sentence of `data.loading.cache.load_or_make`.
     """
     for split in ("train", "test"):
         x, y = arrays[f"x_{split}"], arrays[f"y_{split}"]
@@ -197,12 +197,15 @@ def check_pixels(arrays: Arrays, row_shape: tuple[int, ...]) -> None:
             raise ValueError(f"x_{split} must be uint8 of shape ({wanted}), got {x.dtype} of shape {x.shape}")
         if y.shape != x.shape[:1] or y.dtype.kind not in "iu" or not np.isin(y, (0, 1)).all():
             raise ValueError(f"y_{split} must be one label 0 or 1 per image, got {y.dtype} of shape {y.shape}")
+    notes = arrays.get("notes")
+    if notes is not None and notes.ndim != 1:
+        raise ValueError(f"notes must be a list of sentences, got an array of shape {notes.shape}")
 
 
 def note_subset(
     arrays: Arrays, provenance: dict[str, Any], promised: Mapping[str, tuple[int, int]], official: str
 ) -> None:
-    """Say so in the provenance where rows are missing: a subset must not pass for the full set.
+    """Note in the provenance where samples are missing: a subset must not pass for the full set.
 
     Parameters
     ----------

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from data import Dataset, celeba
-from data.celeba import NAMES
+from data.celeba import NAMES, Face
 from data.loading.images import centre_crop, resize
 
 BLACK, BROWN = NAMES.index("Black_Hair"), NAMES.index("Brown_Hair")
@@ -105,6 +105,9 @@ def test_archive_is_read_without_unpacking_it(mini: MiniCeleba) -> None:
     mini.write()
     unpacked = load(mini)
     mini.pack()
+    with zipfile.ZipFile(mini.folder / "img_align_celeba.zip", "a") as archive:  # as the Finder of macOS adds them
+        archive.writestr("__MACOSX/img_align_celeba/._000001.jpg", b"\x00\x05\x16\x07")
+        archive.writestr("img_align_celeba/._000001.jpg", b"\x00\x05\x16\x07")
     (mini.folder.parent / "prepared").rename(mini.root / "away2")
     assert load(mini).checksum == unpacked.checksum
 
@@ -136,7 +139,7 @@ def test_prepared_files_of_other_options_are_not_mixed_up(mini: MiniCeleba) -> N
     assert [load(mini, **chosen).checksum for chosen in options] == checksums
 
 
-def test_too_few_images_are_split_evenly_and_it_is_said(mini: MiniCeleba) -> None:
+def test_too_few_images_are_split_evenly_with_a_note(mini: MiniCeleba) -> None:
     mini.write(partition=(0,) * 12)  # 4 black and 5 brown, none for testing
     dataset = load(mini, n_train=6, n_test=6)
     assert dataset.provenance["counts"] == {"train": [2, 2], "test": [2, 2]}
@@ -149,6 +152,22 @@ def edit(path: Path, old: str, new: str) -> None:
     text = path.read_text()
     assert old in text
     path.write_text(text.replace(old, new, 1))
+
+
+def encrypt(path: Path) -> None:
+    """Set the bit that says so in the archive's directory."""
+    content, at = bytearray(path.read_bytes()), -1
+    while (at := content.find(b"PK\x01\x02", at + 1)) >= 0:
+        content[at + 8] |= 1
+    path.write_bytes(content)
+
+
+def explode(path: Path) -> None:
+    """Let the archive's directory say that each image has 2 GB."""
+    content, at = bytearray(path.read_bytes()), -1
+    while (at := content.find(b"PK\x01\x02", at + 1)) >= 0:
+        content[at + 24 : at + 28] = (1 << 31).to_bytes(4, "little")
+    path.write_bytes(content)
 
 
 def halve(path: Path) -> None:
@@ -238,6 +257,16 @@ FAULTS: dict[str, tuple[Callable[[MiniCeleba], Any], type[Exception], str]] = {
         ValueError,
         r"000010\.jpg does not fit .*it must have 178×218 pixels, got 409×687",
     ),
+    "encrypted archive": (
+        lambda mini: (mini.pack(), encrypt(mini.folder / "img_align_celeba.zip")),
+        ValueError,
+        r"img_align_celeba\.zip is encrypted \(img_align_celeba/0000\d\d\.jpg\); unpack it with its password",
+    ),
+    "archive that explodes": (
+        lambda mini: (mini.pack(), explode(mini.folder / "img_align_celeba.zip")),
+        ValueError,
+        r"img_align_celeba\.zip must unpack to at most [\d,]+ bytes, got more from [\d,]+ packed bytes",
+    ),
     "half an archive": (
         lambda mini: (mini.pack(), halve(mini.folder / "img_align_celeba.zip")),
         ValueError,
@@ -255,3 +284,68 @@ def test_each_fault_of_the_files_is_one_sentence(mini: MiniCeleba, name: str) ->
         load(mini)
     assert "\n" not in str(caught.value)
     assert not (mini.folder.parent / "prepared").exists()
+
+
+def listed(*counts: tuple[int, int, int]) -> list[Face]:
+    """So many faces of each (partition, label), shuffled."""
+    faces = [(partition, label) for n, partition, label in counts for _ in range(n)]
+    order = np.random.default_rng(1).permutation(len(faces))
+    return [Face(f"{i:06d}.jpg", faces[j][1], faces[j][0]) for i, j in enumerate(order)]
+
+
+@pytest.mark.parametrize(
+    ("counts", "expected"),
+    [
+        ([(50, 0, 0), (60, 0, 1), (30, 2, 0), (20, 2, 1)], (40, 20)),  # both partitions hold enough
+        ([(50, 0, 0), (60, 0, 1), (30, 2, 0), (19, 2, 1)], (40, 20)),  # one too few, but enough in all
+        ([(70, 0, 0), (37, 0, 1)], (18, 18)),  # the rarer class has 37: half of it each
+        ([(70, 0, 0), (50, 1, 1)], (25, 20)),  # half of it is more than is wanted for testing
+    ],
+)
+def test_draw_is_balanced_disjoint_and_in_order(counts: Any, expected: tuple[int, int]) -> None:
+    faces = listed(*counts)
+    chosen, notes = celeba.draw(faces, 40, 20, seed=0)
+    assert bool(notes) == (counts[-1] != (20, 2, 1))
+    for split, of_each in zip(("train", "test"), expected, strict=True):
+        assert [sum(face.label == label for face in chosen[split]) for label in (0, 1)] == [of_each, of_each]
+        assert chosen[split] == sorted(chosen[split], key=lambda face: face.name)
+        if not notes:
+            assert {face.partition for face in chosen[split]} == {{"train": 0, "test": 2}[split]}
+    assert not set(chosen["train"]) & set(chosen["test"])
+    assert celeba.draw(faces, 40, 20, seed=0)[0] == chosen != celeba.draw(faces, 40, 20, seed=1)[0]
+
+
+def test_without_files_the_sentence_says_what_to_put_where(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError) as caught:
+        celeba.load(data_dir=str(tmp_path), outputs_dir=str(tmp_path / "outputs"))
+    for told in (
+        "img_align_celeba",
+        "list_attr_celeba.txt",
+        "list_eval_partition.txt",
+        "1.4 GB",
+        str(tmp_path / "celeba"),
+    ):
+        assert told in str(caught.value)
+    for told in ("https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html", "paths.data", "SCD_DATA"):
+        assert told in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"classes": ["Black_Hair", "Black_Hair"]}, r"dataset\.classes of celeba must be two different attributes of"),
+        ({"classes": [0, 1]}, r"dataset\.classes of celeba .* got \[0, 1\]"),
+        ({"classes": "Male"}, r"dataset\.classes of celeba .* got 'Male'"),
+        ({"n_train": 5}, r"dataset\.n_train of celeba must be even, half for each class, got 5\."),
+        ({"n_test": 0}, r"dataset\.n_test of celeba must be a whole number in 2\.\.200000, got 0\."),
+        ({"crop": 200}, r"dataset\.crop of celeba must be a whole number in 1\.\.178, got 200\."),
+        ({"size": "96"}, r"dataset\.size of celeba .* got '96'\."),
+        ({"seed": -1}, r"dataset\.seed of celeba .* got -1\."),
+    ],
+)
+def test_each_illegal_option_is_one_sentence_with_its_key(
+    tmp_path: Path, options: dict[str, Any], sentence: str
+) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        celeba.load(**options, data_dir=str(tmp_path), outputs_dir=str(tmp_path / "outputs"))

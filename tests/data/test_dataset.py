@@ -64,7 +64,7 @@ def test_contiguous_views_of_rows_stored_in_another_order() -> None:
     np.testing.assert_array_equal(dataset.flat("train"), make().flat("train"))
 
 
-def test_no_rows_asked_for_gives_no_rows() -> None:
+def test_no_indices_give_no_rows() -> None:
     assert make().rows("train", []).shape == (0, 60)
 
 
@@ -115,7 +115,7 @@ def test_provenance_is_json_and_counts_the_classes() -> None:
         make(provenance={"x": PIXELS})
 
 
-def test_repr_is_short() -> None:
+def test_repr_is_one_line_without_arrays() -> None:
     assert len(repr(make())) < 200
 
 
@@ -132,22 +132,22 @@ INFINITE[0, 6] = -np.inf
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ({"x": NAN}, r"train split: .* got 2 NaN or infinite, the first \(nan\) at row 2, feature 3"),
-        ({"x": INFINITE}, r"got 1 NaN or infinite, the first \(-inf\) at row 0, feature 6"),
-        ({"y": np.zeros(6, int)}, r"got one only \(all 6 rows have label 0\)"),
-        ({"y": np.ones(6, int)}, r"got one only \(all 6 rows have label 1\)"),
+        ({"x": NAN}, r"train split: .* got 2 NaN or infinite, the first \(nan\) at sample 2, feature 3"),
+        ({"x": INFINITE}, r"got 1 NaN or infinite, the first \(-inf\) at sample 0, feature 6"),
+        ({"y": np.zeros(6, int)}, r"got one only \(all 6 samples have label 0\)"),
+        ({"y": np.ones(6, int)}, r"got one only \(all 6 samples have label 1\)"),
         ({"y": np.array([0, 1, 2, 0, 1, 2])}, r"exactly two classes.* got 3 \(0, 1, 2\)"),
         ({"y": np.array([-1, 1, 1, -1, 1, -1])}, "labels must be 0 and 1, got -1, 1"),
-        ({"y": np.array([0, 1, 1, 1, 1, 1])}, "at least 2 rows of each class, got 1 of class 0 and 5 of class 1"),
+        ({"y": np.array([0, 1, 1, 1, 1, 1])}, "at least 2 samples of each class, got 1 of class 0 and 5 of class 1"),
         ({"y": LABELS.astype(float)}, "labels must be .* integers"),
-        ({"y": LABELS[:5]}, "one label per row, 6 in all"),
+        ({"y": LABELS[:5]}, "one label per sample, 6 in all"),
         ({"x": SIGNALS * 2}, r"within clip \(0.0, 1.0\), got values from"),
         ({"clip": (0.0, 0.5)}, r"pixels become inputs in \[0, 1\]"),
         ({"clip": (1.0, 0.0)}, "clip must be two numbers"),
         ({"clip": (0.0, np.nan)}, "clip must be two numbers"),
         ({"feature_shape": (3, 5, 4)}, r"shape \(3, 5, 4\), got an array of shape \(6, 3, 4, 5\)"),
-        ({"x_test": PIXELS[:4, :2]}, "test split: rows must have the shape"),
-        ({"x_test": PIXELS[:0], "y_test": LABELS[:0]}, "test split: there must be at least one row"),
+        ({"x_test": PIXELS[:4, :2]}, "test split: samples must have the shape"),
+        ({"x_test": PIXELS[:0], "y_test": LABELS[:0]}, "test split: there must be at least one sample"),
         ({"x": SIGNALS.astype(np.float64)}, "uint8 or float32, got float64"),
         ({"x": [[0.5], [0.5]]}, "uint8 or float32, got list"),
         ({"class_names": ("a", "b", "c")}, "class_names must be two names"),
@@ -164,7 +164,7 @@ def test_bad_data_end_in_one_sentence(arguments: dict[str, Any], sentence: str) 
     ("indices", "sentence"),
     [([6], "0..5, got 6"), ([-1], "got -1"), ([0.5], "whole numbers"), ([[0]], "whole numbers"), ([True], "whole")],
 )
-def test_bad_row_indices(indices: list[Any], sentence: str) -> None:
+def test_indices_outside_the_split_are_refused(indices: list[Any], sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         make().rows("train", indices)
 
@@ -174,3 +174,17 @@ def test_images_of_signals_and_unknown_splits_are_refused() -> None:
         make(SIGNALS).images("train")
     with pytest.raises(ValueError, match="'train' or 'test', got 'validation'"):
         make().flat("validation")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("value", [3e38, -3e38, 2e15])
+def test_values_whose_squares_overflow_are_refused(value: float) -> None:
+    """Finite values near the end of float32, of which a fit or a distance would make infinity."""
+    signals = SIGNALS.copy()
+    signals[2, 1] = value
+    with pytest.raises(
+        ValueError, match=r"train split: all values must be within ±1e\+15, .* got \d.*; rescale"
+    ) as caught:
+        make(signals, clip=(-np.inf, np.inf))
+    assert "\n" not in str(caught.value)
+    signals[2, 1] = value / abs(value) * 1e15
+    assert make(signals, clip=(-np.inf, np.inf)).x_train[2, 1] == signals[2, 1]

@@ -50,6 +50,6 @@ def test_provenance_is_verified() -> None:
     assert provenance["notes"] == []
 
 
-def test_digits_that_do_not_exist() -> None:
+def test_digits_that_do_not_exist_are_refused() -> None:
     with pytest.raises(ValueError, match=r"dataset\.classes of digits"):
         digits.load((3, 10))

@@ -120,7 +120,7 @@ def test_bad_bundle_ends_in_one_sentence(tmp_path: Path, changes: dict[str, Any]
     assert not (tmp_path / "prepared").exists()
 
 
-def test_bundle_that_is_no_npz_file(tmp_path: Path) -> None:
+def test_a_bundle_that_is_no_npz_file_is_one_sentence(tmp_path: Path) -> None:
     bundle(tmp_path).write_bytes(b"not a zip archive")
     with pytest.raises(ValueError, match="must be an npz file of arrays"):
         load(tmp_path)
@@ -163,7 +163,7 @@ def test_other_classes_are_refused(tmp_path: Path, classes: Any) -> None:
         load(tmp_path, classes=classes)
 
 
-def test_config_loads_it(tmp_path: Path) -> None:
+def test_the_config_composes_and_loads_the_set(tmp_path: Path) -> None:
     bundle(tmp_path)
     paths = {"data": str(tmp_path), "outputs": str(tmp_path / "outputs")}
     config = OmegaConf.create({"dataset": OmegaConf.load(CONF), "paths": paths})

@@ -217,18 +217,18 @@ FAULTS: dict[str, tuple[Callable[[MiniGtsrb], Any], type[Exception], str]] = {
     "no class folder": (
         lambda mini: mini.table(8).parent.rename(mini.folder / "away"),
         FileNotFoundError,
-        r"the folder of class 8, .*00008, does not exist; unpack",
+        r"the folder of class 8, .*00008, does not exist; extract",
     ),
-    "no table": (lambda mini: mini.table(8).unlink(), FileNotFoundError, r"GT-00008\.csv does not exist; unpack"),
+    "no table": (lambda mini: mini.table(8).unlink(), FileNotFoundError, r"GT-00008\.csv does not exist; extract"),
     "no training image": (
         lambda mini: (mini.table(8).parent / "00001_00000.ppm").unlink(),
         FileNotFoundError,
-        r"00008 lacks 1 of the 4 images .* the first 00001_00000\.ppm; unpack",
+        r"00008 lacks 1 of the 4 images .* the first 00001_00000\.ppm; extract",
     ),
     "no test image": (
         lambda mini: (mini.test / "00004.ppm").unlink(),
         FileNotFoundError,
-        r"Images lacks 1 of the 4 images .* the first 00004\.ppm; unpack",
+        r"Images lacks 1 of the 4 images .* the first 00004\.ppm; extract",
     ),
     "no test image of a class": (
         lambda mini: edit(mini.csv, ";8\n", ";9\n"),
@@ -263,7 +263,7 @@ def test_roi_outside_its_image_matters_only_when_it_is_used(mini: MiniGtsrb) -> 
     mini.write()
     mini.table(3).write_text(mini.table(3).read_text().replace(";3;4;", ";3;99;"))
     load(mini)
-    with pytest.raises(ValueError, match=r"00000_00000\.ppm does not fit .*its Roi \(3, 99, .* does not lie within"):
+    with pytest.raises(ValueError, match=r"00000_00000\.ppm does not fit .*its Roi \(3, 99, .* is not within"):
         load(mini, crop_to_roi=True)
 
 
@@ -281,3 +281,41 @@ def test_only_what_is_missing_is_downloaded(mini: MiniGtsrb, monkeypatch: pytest
     load(mini)
     load(mini, size=24)
     assert fetched == [(gtsrb.SERVER + gtsrb.TEST, gtsrb.MD5[gtsrb.TEST])]
+
+
+def test_counts_are_the_published_sums() -> None:
+    """Published sums; the frames of a sign are 30, but for one lost frame, and the test set is of whole tracks too."""
+    assert (sum(gtsrb.COUNTS["train"]), sum(gtsrb.COUNTS["test"])) == (39209, 12630)
+    assert [len(counts) for counts in gtsrb.COUNTS.values()] == [43, 43]
+    assert [(c, n % 30) for c, n in enumerate(gtsrb.COUNTS["train"]) if n % 30] == [(33, 29)]
+    assert not any(n % 30 for n in gtsrb.COUNTS["test"])
+    assert [gtsrb.COUNTS[split][c] for split in ("train", "test") for c in (3, 8)] == [1410, 1410, 450, 450]
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"classes": (3, 43)}, r"dataset\.classes of gtsrb must be two different whole numbers in 0\.\.42"),
+        ({"size": 0}, r"dataset\.size of gtsrb must be a whole number in 1\.\.1024, got 0\."),
+        ({"size": 48.0}, r"dataset\.size of gtsrb .* got 48\.0\."),
+        ({"crop_to_roi": "no"}, r"dataset\.crop_to_roi of gtsrb must be true or false, got 'no'\."),
+    ],
+)
+def test_each_illegal_option_is_one_sentence_with_its_key(
+    tmp_path: Path, options: dict[str, Any], sentence: str
+) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        gtsrb.load(**options, data_dir=str(tmp_path), outputs_dir=str(tmp_path / "outputs"))
+
+
+def test_no_files_and_no_network_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gtsrb, "SERVER", "http://127.0.0.1:9/")  # nobody listens there
+    with pytest.raises(FileNotFoundError) as caught:
+        gtsrb.load(data_dir=str(tmp_path), outputs_dir=str(tmp_path / "outputs"))
+    sentence = str(caught.value)
+    for told in ("gtsrb_3_8_48.npz does not exist", "Final_Training/Images is not there", "downloading it failed"):
+        assert told in sentence
+    for told in (*gtsrb.MD5, gtsrb.SERVER, "paths.data", "SCD_DATA", str(tmp_path / "gtsrb")):
+        assert told in sentence
+    assert "\n" not in sentence
+    assert sorted(path.name for path in tmp_path.rglob("*") if path.is_file()) == [".gtsrb.lock"]

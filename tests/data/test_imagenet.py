@@ -96,7 +96,7 @@ def test_every_kind_of_image_becomes_rgb(folder: Path, mode: str, ending: str) -
     assert np.abs(grey - 120).max() <= 2  # of JPEG's rounding
 
 
-def test_other_counts_and_enlarged_images_are_told(folder: Path) -> None:
+def test_other_counts_and_enlarged_images_are_noted(folder: Path) -> None:
     assert [note.split(":")[0] for note in load(folder).provenance["notes"]] == ["not the paper's set"]
     notes = load(folder, resize=19).provenance["notes"]  # the images have 20×18 pixels
     assert "8 training and 4 test images, the paper has 2580 and 100" in notes[0]
@@ -108,7 +108,7 @@ def test_other_counts_and_enlarged_images_are_told(folder: Path) -> None:
 def test_as_many_images_as_the_paper_and_large_enough_need_no_note(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(imagenet, "PAPER_ROWS", {"train": 8, "test": 4})
+    monkeypatch.setattr(imagenet, "PAPER_COUNTS", {"train": 8, "test": 4})
     assert load(folder).provenance["notes"] == []
 
 
@@ -149,7 +149,7 @@ def test_cache_does_without_the_folders(folder: Path) -> None:
 @pytest.mark.parametrize(
     "change", ["train/n00/x.png", "train/n01/n01_09.png", "val/n02/n02_00.png"], ids=["class", "image", "size"]
 )
-def test_cache_is_made_anew_when_the_folders_changed(folder: Path, change: str) -> None:
+def test_cache_is_rebuilt_when_the_folders_changed(folder: Path, change: str) -> None:
     before = load(folder)
     for path in {change, change.replace("train/n00", "val/n00")}:
         (folder / "imagenet" / path).parent.mkdir(exist_ok=True)
@@ -188,7 +188,7 @@ def test_pixels_are_in_memory_once_and_as_bytes(tmp_path: Path) -> None:
     assert peak < 2 * (dataset.x_train.nbytes + dataset.x_test.nbytes)  # one copy of it while it is written
 
 
-def test_no_folders_at_all(tmp_path: Path) -> None:
+def test_without_folders_the_sentence_says_where_to_put_them(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError) as caught:
         load(tmp_path)
     for told in (imagenet.SOURCE, "ILSVRC2012_img_train.tar (138 GB)", "/<class>/*.JPEG", "paths.data", "SCD_DATA"):
@@ -196,14 +196,14 @@ def test_no_folders_at_all(tmp_path: Path) -> None:
     assert str(tmp_path / "imagenet" / "val") in str(caught.value)
 
 
-def test_one_class_folder_only(tmp_path: Path) -> None:
+def test_a_single_class_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "imagenet" / "train" / "n01").mkdir(parents=True)
     (tmp_path / "imagenet" / "train" / ".hidden").mkdir()
-    with pytest.raises(FileNotFoundError, match="must hold two class folders at least, got n01; "):
+    with pytest.raises(FileNotFoundError, match="must hold at least two class folders, got n01; "):
         load(tmp_path)
 
 
-def test_class_without_validation_folder_or_without_images(folder: Path) -> None:
+def test_a_class_without_validation_folder_or_images_is_named(folder: Path) -> None:
     val = folder / "imagenet" / "val" / "n02"
     for path in val.iterdir():
         path.unlink()
@@ -221,7 +221,7 @@ def test_damaged_image_is_named(folder: Path, content: bytes | None) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (50, 50, 3), dtype=np.uint8)
     Image.fromarray(noise).save(path)
     path.write_bytes(path.read_bytes()[:1000] if content is None else content)
-    with pytest.raises(ValueError, match=f"The image file {path} .*get it anew") as caught:
+    with pytest.raises(ValueError, match=f"The image file {path} .*get it again") as caught:
         load(folder)
     assert "\n" not in str(caught.value)
     assert not (folder / "prepared").exists()
@@ -247,13 +247,13 @@ def test_damaged_image_is_named(folder: Path, content: bytes | None) -> None:
         ({"n_test": 0}, r"dataset\.n_test of imagenet must be null or an even number >= 2, got 0"),
     ],
 )
-def test_bad_options(folder: Path, options: dict[str, Any], sentence: str) -> None:
+def test_each_illegal_option_is_one_sentence_with_its_key(folder: Path, options: dict[str, Any], sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence) as caught:
         load(folder, **options)
     assert str(caught.value).startswith("dataset.")
 
 
-def test_config_loads_it(folder: Path) -> None:
+def test_the_config_composes_and_loads_the_set(folder: Path) -> None:
     paths = {"data": str(folder), "outputs": str(folder / "outputs")}
     config = OmegaConf.create({"dataset": OmegaConf.load(CONF), "paths": paths})
     loaded = instantiate({k: v for k, v in config.dataset.items() if k not in ("name", "training", "attack")})

@@ -139,6 +139,6 @@ def test_prepared_file_of_another_shape_is_not_used(mini: MiniMnist) -> None:
 
 
 @pytest.mark.parametrize("classes", [(0, 0), (0, 10), "01"])
-def test_digits_that_do_not_exist(mini: MiniMnist, classes: Any) -> None:
+def test_digits_that_do_not_exist_are_refused(mini: MiniMnist, classes: Any) -> None:
     with pytest.raises(ValueError, match=r"dataset\.classes of mnist"):
         load(mini, classes)

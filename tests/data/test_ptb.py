@@ -57,7 +57,7 @@ def test_published_files_give_the_papers_counts(folder: Path, monkeypatch: pytes
     assert all("is not the published file" in note for note in dataset.provenance["notes"])  # but as many rows
 
 
-def test_files_may_lie_in_the_data_folder_itself(folder: Path, tmp_path: Path) -> None:
+def test_files_may_be_in_the_data_folder_itself(folder: Path, tmp_path: Path) -> None:
     write(tmp_path / "flat")
     assert load(tmp_path / "flat").checksum == load(folder).checksum
 
@@ -96,7 +96,7 @@ def test_standardised_by_two_numbers_of_the_training_part(folder: Path) -> None:
     assert len(list((folder / "prepared").glob("*.npz"))) == 1  # what is kept is never standardised
 
 
-def test_values_of_0_and_1_lie_within_the_standardised_bounds(folder: Path) -> None:
+def test_values_of_0_and_1_are_within_the_standardised_bounds(folder: Path) -> None:
     tables = [table.copy() for table in TABLES]
     tables[0][:, :90], tables[1][:, 90:187] = 0, 1
     write(folder / "ptb", tables)
@@ -144,7 +144,7 @@ def test_bad_file_ends_in_one_sentence(folder: Path, edit: Any, sentence: str) -
     assert not (folder / "prepared").exists()
 
 
-def test_files_that_changed_their_names_are_found_out(folder: Path) -> None:
+def test_files_with_swapped_names_are_refused(folder: Path) -> None:
     write(folder / "ptb", TABLES[::-1])
     with pytest.raises(ValueError, match=r"ptbdb_normal\.csv, row 1, column 188: .*label 0 \(normal\), got 1"):
         load(folder)
@@ -177,7 +177,7 @@ def test_prepared_file_of_another_shape_is_not_used(folder: Path) -> None:
         ({"standardize": "yes"}, r"dataset\.standardize of ptb must be true or false, got 'yes'"),
     ],
 )
-def test_bad_options(folder: Path, options: dict[str, Any], sentence: str) -> None:
+def test_each_illegal_option_is_one_sentence_with_its_key(folder: Path, options: dict[str, Any], sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         load(folder, **options)
 
@@ -188,7 +188,7 @@ def test_equal_values_cannot_be_standardised(folder: Path) -> None:
         load(folder, standardize=True)
 
 
-def test_config_loads_it(folder: Path) -> None:
+def test_the_config_composes_and_loads_the_set(folder: Path) -> None:
     paths = {"data": str(folder), "outputs": str(folder / "outputs")}
     config = OmegaConf.create({"dataset": OmegaConf.load(CONF), "paths": paths})
     loaded = instantiate({k: v for k, v in config.dataset.items() if k not in ("name", "training", "attack")})

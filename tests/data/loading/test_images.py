@@ -105,7 +105,7 @@ def test_image_too_small_for_the_crop_is_named(tmp_path: Path) -> None:
 
 
 def test_files_are_listed_by_name_whatever_the_case_of_their_ending(tmp_path: Path) -> None:
-    for name in ("b.JPEG", "a.jpg", "c.txt"):
+    for name in ("b.JPEG", "a.jpg", "c.txt", "._a.jpg", ".DS_Store", "Thumbs.db", "desktop.ini"):
         (tmp_path / name).touch()
     assert [path.name for path in list_images(tmp_path, {".jpg", ".jpeg"})] == ["a.jpg", "b.JPEG"]
     with pytest.raises(ValueError, match=r"must hold \.ppm files, got none"):
