@@ -1,1 +1,1 @@
-"""The rivals: each a vote ensemble as :class:`scd.ensemble.VoteEnsemble`, one file each."""
+"""The baselines: each is a :class:`scd.ensemble.VoteEnsemble`, in one file."""

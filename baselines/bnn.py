@@ -1,4 +1,4 @@
-"""The binarised network rival: Larq on Keras, straight-through gradients, a hundred times, by hard majority."""
+"""Binarised-network baseline (Larq/Keras, straight-through estimator): hard-voting ensemble of 100 networks."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ from scd.storage import Vote
 
 
 class BNNVotes(VoteEnsemble):
-    """Ensemble of networks with binary weights and sign units, trained by gradient descent through a smooth stand-in.
+    """Ensemble of networks with binary weights and sign units, trained with straight-through gradients.
 
     A vote is ``QuantDense(hidden_nodes)`` of the real input with a bias, batch normalisation (momentum 0.9, no scale),
     ``QuantDense(2)`` of the signs without a bias and softmax. Both kernels are binarised by ``ste_sign`` and their
-    latent weights clipped to [-1, 1]; Adam lowers the cross-entropy. TensorFlow runs in worker processes alone: it is
-    never loaded by the process that fits, and not needed to predict.
+    latent weights clipped to [-1, 1]; Adam minimises the cross-entropy. TensorFlow runs only in worker processes: the
+    process that fits never loads it, and predictions do not need it.
 
     Parameters
     ----------
     n_votes : int
-        The paper has 10 on the ECG, 100 elsewhere.
+        The paper uses 10 on ECG data and 100 elsewhere.
     hidden_nodes : int
     input_quantizer : {"approx_sign", "ste_sign", "swish_sign"}
-        What stands in for the derivative of the hidden units' sign: the paper names approx_sign; the authors' program
-        has ste_sign.
+        Replaces the derivative of the hidden units' sign. The paper names approx_sign; the authors' program has
+        ste_sign.
     epochs : int
     batch_size : int
-        The last batch of an epoch has the rows that are left.
+        The last batch of an epoch has the remaining samples.
     learning_rate : float
     n_jobs : int or None
         Processes that fit votes at the same time; -1 is one for each core. No effect on the result.
@@ -62,8 +62,8 @@ class BNNVotes(VoteEnsemble):
 
     Notes
     -----
-    Labels are those of the Keras network but where its float32 product and batch normalisation round a row that lies
-    on the threshold of a hidden unit to the other side.
+    Labels equal those of the Keras network, except for samples on the threshold of a hidden unit that its float32
+    product and batch normalisation round to the other side.
     """
 
     _forward: StackedVotes
@@ -117,9 +117,9 @@ class BNNVotes(VoteEnsemble):
         return self
 
     def warm_up(self, X: np.ndarray, y: np.ndarray) -> None:
-        """Load TensorFlow in the worker processes, which takes seconds, before the time of a fit is taken."""
+        """Load TensorFlow in the worker processes, which takes seconds, before a fit is timed."""
         start = partial(prepare, self._settings(), X.shape[1])
-        with contextlib.suppress(ImportError):  # fit_votes will say it
+        with contextlib.suppress(ImportError):  # fit_votes raises it
             require_packages()
             train_in_parallel(start, range(effective_n_jobs(self.n_jobs)), self.n_jobs, "processes", outside=True)
 
@@ -140,7 +140,7 @@ class BNNVotes(VoteEnsemble):
         return train_in_parallel(train, votes, self.n_jobs, "processes", progress, bool(self.verbose), outside=True)
 
     def smooth(self, x: torch.Tensor, beta: float, gamma: float) -> torch.Tensor:
-        """(n,) differentiable stand-in for the share of votes for the second class: :mod:`scd.smooth`."""
+        """(n,) differentiable surrogate of the fraction of votes for the second class: :mod:`scd.smooth`."""
         check_is_fitted(self, "votes_")
         return smooth_share(self._forward, x, beta, gamma, self.voting)
 

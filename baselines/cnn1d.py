@@ -1,4 +1,4 @@
-"""The rival for heartbeats: three convolutions along a signal, ten times, by hard majority."""
+"""Baseline for heartbeats (three convolutions along the signal): hard-voting ensemble of 10 networks."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class CNN1DVotes(ConvolutionalVotes):
     Notes
     -----
     Chosen here, since the paper does not say: ReLU after each convolution; convolutions keep the length (zeros, 7
-    before and 8 after) and pooling rounds it up, so that short signals will do; the fully connected layer is the output
-    itself; weights start as LeNet's; Adam with the settings of the other networks.
+    before and 8 after) and pooling rounds it up, so short signals are accepted; the fully connected layer is the
+    output; weights start as LeNet's; Adam with the settings of the other networks.
     """
 
     takes: ClassVar[str] = "signals"
@@ -49,7 +49,7 @@ class CNN1D(VoteNetwork):
         self.fc = VoteLinear(votes, 256 * length, 2)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(n, V, 2) logits of (n, d) rows that the votes share, or of (n, V, d) rows of their own."""
+        """(n, V, 2) logits of (n, d) inputs shared by the votes, or of (n, V, d) inputs, one set per vote."""
         x = as_maps(x, 1, self.length)
         for conv, pool in zip((self.conv1, self.conv2, self.conv3), self._pools, strict=True):
             x = F.max_pool2d(conv(F.pad(x, (7, 8))), (1, pool), ceil_mode=True)

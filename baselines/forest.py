@@ -1,4 +1,4 @@
-"""The random forest rival: scikit-learn's trees, one vote each, by hard majority."""
+"""Random-forest baseline (scikit-learn's trees): hard-voting ensemble of 100 trees."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ from scd.storage import Vote
 class ForestVotes(VoteEnsemble):
     """Random forest that predicts by the majority of its trees' labels.
 
-    Tree i is scikit-learn's forest of one tree with a seed made of the root seed and i, so a forest can be grown, cut
-    to its first k trees and stored like every other vote ensemble. The defaults are scikit-learn's, which is the
+    Tree i is scikit-learn's forest of one tree with a seed derived from the root seed and i, so a forest can be grown,
+    cut to its first k trees and stored like every other vote ensemble. The defaults are scikit-learn's, which is the
     paper's text ("random feature selection"); ``min_samples_leaf=10, max_features=None`` are the authors' program.
-    scikit-learn's own forest averages the trees' class shares instead of their labels.
+    scikit-learn's own forest averages the trees' class fractions instead of their labels.
 
     Parameters
     ----------
     n_votes : int
         Trees.
     min_samples_leaf : int, or float in (0, 1)
-        Rows, or share of the rows.
+        Minimum number, or fraction, of the samples.
     max_features : {"sqrt", "log2"}, int, float in (0, 1] or None
         Features tried at a split; None is all.
     max_depth : int or None
     bootstrap : bool
-        Draw each tree's rows with replacement.
+        Draw each tree's samples with replacement.
     n_jobs : int or None
         Trees fitted at the same time; -1 is one for each core. No effect on the result.
     voting : {"hard", "mean"}
@@ -51,12 +51,12 @@ class ForestVotes(VoteEnsemble):
     Attributes
     ----------
     classes_, n_features_in_, votes_, root_seed_ : see :class:`scd.ensemble.VoteEnsemble`
-        A vote's arrays, one entry a node, the root first: ``left`` and ``right`` int32 (-1 at a leaf), ``feature``
-        int32, ``threshold`` float64, ``share`` float64 (of the second class among the node's rows; the label is the
-        second class where it is above a half).
+        A vote's arrays, one entry per node, the root first: ``left`` and ``right`` int32 (-1 at a leaf), ``feature``
+        int32, ``threshold`` float64, ``share`` float64 (fraction of the second class among the node's samples;
+        the label is the second class where it is above 0.5).
     """
 
-    method_version: ClassVar[int] = 2  # trees keep shares instead of labels
+    method_version: ClassVar[int] = 2  # trees keep class fractions instead of labels
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "n_votes": [Interval(Integral, 1, None, closed="left")],
@@ -122,7 +122,7 @@ class ForestVotes(VoteEnsemble):
                 f"Got {self.max_features} instead."
             )
         train = partial(_train_vote, self._tree(), X, y, root_seed)
-        # scikit-learn grows trees without the interpreter lock, so threads share the rows
+        # scikit-learn grows trees without the interpreter lock, so threads share the samples
         return train_in_parallel(train, votes, self.n_jobs, "threads", progress, bool(self.verbose))
 
     def _stack(self, votes: list[Vote]) -> StackedTrees:
@@ -148,22 +148,22 @@ class StackedTrees:
         self.label = (self.share > 0.5).astype(np.uint8)
 
     def labels(self, X: np.ndarray) -> np.ndarray:
-        """(n, trees) uint8 labels of the trees for (n, d) rows, which are compared as float32."""
+        """(n, trees) uint8 labels of the trees for (n, d) inputs, which are compared as float32."""
         return self._leaves(X, self.label)
 
     def probabilities(self, X: np.ndarray) -> np.ndarray:
-        """(n, trees) float64 share of the second class in the leaf that each row falls into."""
+        """(n, trees) float64 fraction of the second class in the leaf of each input."""
         return self._leaves(X, self.share)
 
     def _leaves(self, X: np.ndarray, values: np.ndarray) -> np.ndarray:
         out = np.empty((len(X), len(self.roots)), dtype=values.dtype)
-        rows = np.ascontiguousarray(X, dtype=np.float32)
-        _walk(rows, self.roots, self.left, self.right, self.feature, self.threshold, values, out)
+        inputs = np.ascontiguousarray(X, dtype=np.float32)
+        _descend(inputs, self.roots, self.left, self.right, self.feature, self.threshold, values, out)
         return out
 
 
 @njit(parallel=True, nogil=True)
-def _walk(X, roots, left, right, feature, threshold, values, out):  # pragma: no cover
+def _descend(X, roots, left, right, feature, threshold, values, out):  # pragma: no cover
     for i in prange(len(X)):
         for t in range(len(roots)):
             root = roots[t]

@@ -1,4 +1,4 @@
-"""The LeNet rival: two convolutions and three linear layers, a hundred times, by hard majority."""
+"""LeNet baseline (two convolutions, three linear layers): hard-voting ensemble of 100 networks."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ class LeNetVotes(ConvolutionalVotes):
 
     Convolution to 6 maps, 5×5, padding 2; ReLU; max-pooling 2×2; convolution to 16 maps and the rest alike; linear
     layers of 120, 84 and 2 units with ReLU between. Convolutions start Kaiming-normal by fan-out, linear layers
-    Xavier-normal, biases 0. Pooling rounds odd sizes up, so that images of any size will do.
+    Xavier-normal, biases 0. Pooling rounds odd sizes up, so images of any size are accepted.
 
     Parameters and attributes: see :class:`baselines.torch_ensemble.convolutional.ConvolutionalVotes`.
 
     Notes
     -----
-    The authors' trainer holds out a fifth of the training rows without saying so; here all are trained on.
+    The authors' trainer holds out a fifth of the training samples, which the paper does not mention. Here all samples
+    are used for training.
     """
 
     def _network(self, votes: int, shape: tuple[int, ...]) -> VoteNetwork:
@@ -40,7 +41,7 @@ class LeNet(VoteNetwork):
         self.fc3 = VoteLinear(votes, 84, 2)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(n, V, 2) logits of (n, d) rows that the votes share, or of (n, V, d) rows of their own."""
+        """(n, V, 2) logits of (n, d) inputs shared by the votes, or of (n, V, d) inputs, one set per vote."""
         x = as_maps(x, *self.size)
         for conv in (self.conv1, self.conv2):
             x = F.relu(F.max_pool2d(conv(x), 2, ceil_mode=True))  # as ReLU before it, at a quarter of the work

@@ -1,4 +1,4 @@
-"""The multilayer perceptron rival: scikit-learn's MLPClassifier, a hundred times, by hard majority."""
+"""Multilayer-perceptron baseline (scikit-learn's MLPClassifier): hard-voting ensemble of 100 networks."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from scd.storage import Vote
 class MLPVotes(VoteEnsemble):
     """Ensemble of one-hidden-layer logistic networks trained by stochastic gradient descent.
 
-    A vote is ``MLPClassifier((hidden_nodes,), "logistic", solver="sgd")`` with Nesterov momentum. Rows are float32, so
-    scikit-learn trains and predicts in float32. All votes predict together through one matrix product, with the labels
-    the fitted ``MLPClassifier`` objects give.
+    A vote is ``MLPClassifier((hidden_nodes,), "logistic", solver="sgd")`` with Nesterov momentum. Samples are float32,
+    so scikit-learn trains and predicts in float32. All votes predict together through one matrix product, with the
+    labels of the fitted ``MLPClassifier`` objects.
 
     Parameters
     ----------
@@ -40,11 +40,11 @@ class MLPVotes(VoteEnsemble):
     alpha : float
         L2 penalty.
     max_iter : int
-        Epochs at most.
+        Maximum number of epochs.
     tol : float
         Training ends when the loss falls by less than this for ten epochs.
     batch_size : int or "auto"
-        "auto" is 200, or all rows where there are fewer.
+        "auto" is 200, or all samples if there are fewer.
     n_jobs : int or None
         Processes that fit votes at the same time; -1 is one for each core. No effect on the result.
     device : {"auto", "cpu", "cuda"} or a torch device
@@ -67,8 +67,8 @@ class MLPVotes(VoteEnsemble):
 
     Notes
     -----
-    The authors seed vote i with i and combine by the mean probability; here vote i's seed is made of the root seed and
-    i, and votes are combined by the majority of their labels, as in the paper's text.
+    The authors seed vote i with i and combine votes by the mean probability. Here vote i's seed is derived from the
+    root seed and i, and votes are combined by the majority of their labels, as in the paper's text.
     """
 
     _forward: StackedVotes
@@ -171,10 +171,10 @@ class MLPVotes(VoteEnsemble):
         return StackedVotes(**arrays, activation="sigmoid", device=resolve_device(self.device))
 
     def smooth(self, x: torch.Tensor, beta: float, gamma: float) -> torch.Tensor:
-        """(n,) smoothed share of votes for the second class of (n, d) float32 `x`: see :func:`scd.smooth.smooth_share`.
+        """(n,) smoothed fraction of votes for the second class: see :func:`scd.smooth.smooth_share`.
 
-        Differentiable in `x`. The hidden units are smooth by themselves, so `beta` is ignored; `gamma` is the
-        sharpness of the votes' labels.
+        Differentiable in the (n, d) float32 `x`. The hidden units are smooth already, so `beta` is ignored; `gamma` is
+        the sharpness of the votes' labels.
         """
         check_is_fitted(self, "votes_")
         return smooth_share(self._forward, x, beta, gamma, self.voting)

@@ -1,4 +1,4 @@
-"""The ResNet50 rival: torchvision's network, ten times, by hard majority."""
+"""ResNet50 baseline (torchvision's network, not pretrained): hard-voting ensemble of 10 networks."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ class ResNet50Votes(ConvolutionalVotes):
 
     As in the authors' program the first convolution is 3×3 with stride 1, padding 1 and no bias, instead of 7×7 with
     stride 2, and the last layer has 2 units. Convolutions start Kaiming-normal by fan-out, the linear layer uniform in
-    ±1/√2048, its bias too, batch normalisations as the identity: torchvision's way.
+    ±1/√2048, its bias too, batch normalisations as the identity, as in torchvision.
 
     Parameters and attributes: see :class:`baselines.torch_ensemble.convolutional.ConvolutionalVotes`. `batch_size` is 2
-    or more, since batch normalisation needs two rows. A vote under training takes 1 GB with batches of 64 images of
+    or more, since batch normalisation needs two samples. A vote under training takes 1 GB with batches of 64 images of
     32×32, so `memory_budget` decides how many cores are used and, on CUDA, how many votes step at the same time.
     """
 
@@ -69,6 +69,6 @@ class ResNet50(VoteNetwork):
         return tensor[None]
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(n, 1, 2) logits of (n, d) or (n, 1, d) rows."""
+        """(n, 1, 2) logits of (n, d) or (n, 1, d) inputs."""
         logits: torch.Tensor = self.net(as_maps(x, *self.size))
         return logits[:, None]

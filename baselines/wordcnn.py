@@ -1,4 +1,4 @@
-"""The rival for texts: convolutions over the vectors of a document's words, eight times, by hard majority."""
+"""Baseline for texts (convolutions over the word vectors of a document): hard-voting ensemble of 8 networks."""
 
 from __future__ import annotations
 
@@ -25,21 +25,20 @@ from scd.storage import Vote
 class WordCNNVotes(ConvolutionalVotes):
     """Ensemble of convolutional networks for texts (Kim 2014; the settings of TextFooler's authors).
 
-    The vectors of a document's words, one below the other, as they are (they are not trained); convolutions over 3, 4
-    and 5 words with `filters` maps each; ReLU; the maximum over the document; dropout; one linear layer to 2 units. A
-    vote is the state after that epoch of its training which predicts most of the validation rows rightly, the
-    first of equals. These rows are a stratified random share of the training rows, the same for all votes, on which
-    no vote is trained.
+    The vectors of a document's words in their order, which are not trained; convolutions over 3, 4 and 5 words with
+    `filters` maps each; ReLU; the maximum over the document; dropout; one linear layer to 2 units. A vote is the state
+    after the epoch with the highest validation accuracy, the first one if several tie. The validation samples are a
+    stratified random fraction of the training samples, the same for all votes; no vote is trained on them.
 
     Parameters
     ----------
     n_votes, epochs, batch_size, learning_rate, votes_at_once, precision, device, memory_budget, voting, warm_start, \
 random_state, verbose : see :class:`baselines.torch_ensemble.convolutional.ConvolutionalVotes`
     vectors : (1 + V, d) float32 array or None
-        Word vectors; row 0 is zeros. A row of the data holds the numbers of a document's words in it, and zeros behind
-        the last word. Files do not hold them: give them to a loaded ensemble by ``set_params(vectors=...)``.
+        Word vectors; row 0 is zeros. An input holds the row numbers of a document's words in it, followed by zeros.
+        Files do not hold the vectors: give them to a loaded ensemble by ``set_params(vectors=...)``.
     max_words : int
-        The first so many words of a document are seen; whoever makes the rows reads it.
+        Number of words of a document that are used, the first ones; read by the code that makes the inputs.
     filters : int
     dropout : float in [0, 1)
     validation_share : float in (0, 1)
@@ -53,13 +52,13 @@ random_state, verbose : see :class:`baselines.torch_ensemble.convolutional.Convo
     The paper names Kim's network and GloVe's vectors only; filters, dropout, batches and Adam's step are those of
     TextFooler's authors, who do not train the vectors and scale them to unit length, as the data sets here do.
     Different: they choose the epoch on the test set, drop out numbers of the words' vectors too, and give a word
-    without a vector a random one, where it is zeros here. On the CPU a pass goes through a table of the words that
-    occur (:mod:`baselines.torch_ensemble.wordcnn_network`), on CUDA through convolutions; the two differ by roundings.
+    without a vector a random one, where it is zeros here. On the CPU a pass uses a table of the words that
+    occur (:mod:`baselines.torch_ensemble.wordcnn_network`), on CUDA convolutions; the two differ by rounding.
     """
 
     takes: ClassVar[str] = "words"
-    feature_shape: Any = None  # a row of any length will do
-    smooth: ClassVar[None] = None  # type: ignore[assignment]  # numbers of words have no gradient
+    feature_shape: Any = None  # inputs of any length are accepted
+    smooth: ClassVar[None] = None  # type: ignore[assignment]  # word numbers have no gradient
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **{k: v for k, v in ConvolutionalVotes._parameter_constraints.items() if k != "feature_shape"},
@@ -139,15 +138,15 @@ random_state, verbose : see :class:`baselines.torch_ensemble.convolutional.Convo
         checkpoint: Path | None = None,
     ) -> list[Vote]:
         if X.min() < 0 or X.max() >= len(self._table()):
-            raise ValueError(f"Rows must hold numbers of word vectors, 0 to {len(self._table()) - 1}.")
+            raise ValueError(f"Inputs must hold numbers of word vectors, 0 to {len(self._table()) - 1}.")
         return super()._train(X, y, votes, root_seed, progress, checkpoint)
 
-    def _validation_rows(self, y: np.ndarray, root_seed: int) -> np.ndarray:
-        """(n,) bool: a random share of each class, one row of each at least."""
+    def _validation_samples(self, y: np.ndarray, root_seed: int) -> np.ndarray:
+        """(n,) bool: a random fraction of each class, at least one sample of each."""
         held = np.zeros(len(y), dtype=bool)
         for label in (0, 1):
-            rows = generator_for(root_seed, "validation", label).permutation(np.flatnonzero(y == label))
-            held[rows[: max(1, round(self.validation_share * len(rows)))]] = True
+            samples = generator_for(root_seed, "validation", label).permutation(np.flatnonzero(y == label))
+            held[samples[: max(1, round(self.validation_share * len(samples)))]] = True
         return held
 
     def _stack(self, votes: list[Vote]) -> StackedNetworks:

@@ -1,4 +1,4 @@
-"""What a killed training goes on from: one npz file without pickle, written whole or not at all."""
+"""The state of an interrupted training: one npz file without pickle, written whole or not at all."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from typing import Any
 
 from scd.storage import Vote, load_votes, save_votes
 
-_LEAST_SECONDS = 10.0  # between two saves
-_LEAST_MULTIPLE = 20.0  # of a save's own seconds between two saves: at most a twentieth of the time goes into them
+_MIN_SECONDS = 10.0  # between two saves
+_MIN_MULTIPLE = 20.0  # of the duration of a save, between two saves: at most 5 % of the time is spent saving
 
 
 @dataclass
 class Progressed:
-    """Where a training is.
+    """How far a training has come.
 
     Parameters
     ----------
     finished : dict
         Trained votes by number.
     training : dict
-        State of the votes that are being trained together, by number: the arrays that
-        :mod:`baselines.torch_ensemble.training` goes on from.
+        State of the votes that are being trained together, by number: the arrays from which
+        :mod:`baselines.torch_ensemble.training` continues.
     epoch : int
-        Epochs that these have done.
+        Epochs that these have finished.
     """
 
     finished: dict[int, Vote] = field(default_factory=dict)
@@ -41,7 +41,7 @@ class Checkpoint:
     ----------
     path : path
     belongs_to : dict
-        What decides the votes, for JSON: another training's file is not used.
+        Everything that decides the votes, as JSON; the file of another training is not used.
     """
 
     def __init__(self, path: Path, belongs_to: dict[str, Any]) -> None:
@@ -49,7 +49,7 @@ class Checkpoint:
         self._saved_at, self._took = time.monotonic(), 0.0
 
     def read(self) -> Progressed:
-        """Where the training was, or its beginning; warns of a file that cannot be used."""
+        """The saved progress, or none; warns of a file that cannot be used."""
         if not self.path.exists():
             return Progressed()
         try:
@@ -69,10 +69,10 @@ class Checkpoint:
 
     def due(self) -> bool:
         """Whether the last save is long enough ago."""
-        return time.monotonic() - self._saved_at >= max(_LEAST_SECONDS, _LEAST_MULTIPLE * self._took)
+        return time.monotonic() - self._saved_at >= max(_MIN_SECONDS, _MIN_MULTIPLE * self._took)
 
     def save(self, now: Progressed) -> None:
-        """Write where the training is."""
+        """Write the progress."""
         began = time.monotonic()
         meta = {"finished": list(now.finished), "training": list(now.training), "epoch": now.epoch}
         states = [*now.finished.values(), *now.training.values()]

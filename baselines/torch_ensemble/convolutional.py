@@ -1,4 +1,4 @@
-"""What the convolutional rivals share: parameters, the shape of their rows, checkpoints, votes."""
+"""Base of the convolutional baselines: parameters, input shapes, checkpoints, votes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from scd.ensemble import Progress, VoteEnsemble
 from scd.smooth import share_of_logits
 from scd.storage import Vote
 
-LOGIT_SIZE = 10.0  # the order of a trained network's logits, to which the sharpness of its smoothed label is relative
+LOGIT_SIZE = 10.0  # magnitude of a trained network's logits; the sharpness of smoothed labels is relative to it
 
 
 class ConvolutionalVotes(VoteEnsemble):
@@ -34,23 +34,24 @@ class ConvolutionalVotes(VoteEnsemble):
     Parameters
     ----------
     n_votes : int
-        The paper's are 100 for LeNet and 10 for the others.
+        The paper uses 100 for LeNet and 10 for the others.
     epochs : int
     batch_size : int
-        The last batch of an epoch is what is left; a single row left over joins the batch before it.
+        The last batch of an epoch has the remaining samples; a single remaining one joins the batch before it.
     learning_rate : float
     feature_shape : tuple of int or None
-        What a flat row is: (channels, height, width) of an image, (d,) of a signal. None is a signal, which a network
-        for images takes as one line of d pixels.
+        Shape of a flat input: (channels, height, width) of an image, (d,) of a signal. None is a signal, which a
+        network for images treats as one line of d pixels.
     votes_at_once : int or "auto"
-        Votes trained together: on the CPU in a worker each, on CUDA as one network or in a stream each. "auto" is what
-        fits `memory_budget`, on the CPU at most one for each core. No effect on the result; on CUDA but for rounding.
+        Votes trained together: on the CPU in a worker each, on CUDA as one network or in a stream each. "auto" is the
+        number that fits `memory_budget`, on the CPU at most one per core. No effect on the result, except for rounding
+        on CUDA.
     precision : {"float32", "tf32", "bf16"}
         Of training on CUDA; the CPU trains and every device predicts in float32.
     device : {"auto", "cpu", "cuda"} or a torch device
     memory_budget : int or str
-        Bytes that training and prediction may take beyond the data, e.g. "2GiB"; one vote, or one row, is always
-        worked on. No effect on the result; on CUDA but for rounding.
+        Bytes that training and prediction may take beyond the data, e.g. "2GiB"; at least one vote, or one
+        input, is processed. No effect on the result, except for rounding on CUDA.
     voting : {"hard", "mean"}
         Majority of the votes' labels (paper), or mean of their probabilities. Decides predictions, not the votes.
     warm_start : bool
@@ -75,7 +76,7 @@ class ConvolutionalVotes(VoteEnsemble):
     _forward: StackedNetworks
 
     takes: ClassVar[str] = "images"
-    """What a row is to the networks: "images", "signals" or "words"."""
+    """How the networks interpret an input: "images", "signals" or "words"."""
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "n_votes": [Interval(Integral, 1, None, closed="left")],
@@ -124,8 +125,8 @@ class ConvolutionalVotes(VoteEnsemble):
         self.verbose = verbose
 
     def _network(self, votes: int, shape: tuple[int, ...]) -> VoteNetwork:
-        """The uninitialised network of so many votes for flat rows of this shape."""
-        raise TypeError(f"{type(self).__name__} does not say what its network is.")
+        """The uninitialised network of `votes` votes for flat inputs of this shape."""
+        raise TypeError(f"{type(self).__name__} must define _network.")
 
     def check_params(self) -> Self:
         super().check_params()
@@ -135,7 +136,7 @@ class ConvolutionalVotes(VoteEnsemble):
         length, wanted = {"images": (3, "(channels, height, width)")}.get(self.takes, (1, "(d,)"))
         if shape is not None and (len(shape) != length or not all(_is_size(size) for size in shape)):
             raise ValueError(
-                f"The 'feature_shape' parameter of {type(self).__name__}, the shape of a row, must be that of "
+                f"The 'feature_shape' parameter of {type(self).__name__}, the shape of an input, must be that of "
                 f"{self.takes}, {wanted} of ints >= 1, or None. Got {tuple(shape)!r} instead."
             )
         return self
@@ -153,13 +154,13 @@ class ConvolutionalVotes(VoteEnsemble):
         return {**kept, "feature_shape": self.feature_shape and tuple(self.feature_shape)}
 
     def _make(self, features: int) -> Callable[[int], VoteNetwork]:
-        """What makes the network of so many votes for rows of so many features."""
+        """Return a function that makes the network of n votes for inputs of `features` features."""
         shape = self.feature_shape
         if shape is None:
             shape = (1, 1, features) if self.takes == "images" else (features,)
         elif math.prod(shape) != features:
             raise ValueError(
-                f"The 'feature_shape' parameter of {type(self).__name__} must have as many values as the rows, "
+                f"The 'feature_shape' parameter of {type(self).__name__} must have as many values as the inputs, "
                 f"{features}. Got {tuple(shape)!r}, which has {math.prod(shape)}."
             )
         return partial(self._network, shape=tuple(shape))
@@ -187,19 +188,19 @@ class ConvolutionalVotes(VoteEnsemble):
             memory=parse_bytes(self.memory_budget),
             verbose=bool(self.verbose),
         )
-        held = self._validation_rows(y, root_seed)
+        held = self._validation_samples(y, root_seed)
         validation = None
         if held is not None:
             validation = _tensor(X[held]), _tensor(y[held])
             X, y = X[~held], y[~held]
         return train_votes(make, _tensor(X), _tensor(y), votes, root_seed, training, progress, kept, validation)
 
-    def _validation_rows(self, y: np.ndarray, root_seed: int) -> np.ndarray | None:
-        """(n,) bool: the rows that choose a vote's epoch instead of training it; None, and the last epoch, here."""
+    def _validation_samples(self, y: np.ndarray, root_seed: int) -> np.ndarray | None:
+        """(n,) bool: samples that choose the epoch instead of training; None here, so that the last epoch is kept."""
         return None
 
     def _belongs_to(self, X: np.ndarray, y: np.ndarray, votes: range, root_seed: int) -> dict[str, Any]:
-        """All that decides the votes of a call, as JSON reads it back."""
+        """Everything that decides the votes of a call, as JSON reads it back."""
         data = hashlib.sha256(np.ascontiguousarray(X).data)
         data.update(np.ascontiguousarray(y).data)
         facts = {
@@ -214,7 +215,7 @@ class ConvolutionalVotes(VoteEnsemble):
         return json.loads(json.dumps(facts, default=float))
 
     def smooth(self, x: torch.Tensor, beta: float, gamma: float) -> torch.Tensor:
-        """(n,) differentiable stand-in for the share of votes for the second class; there is nothing for `beta`."""
+        """(n,) differentiable surrogate of the fraction of votes for the second class; `beta` is ignored."""
         check_is_fitted(self, "votes_")
         logits = self._forward.logits(x.to(self._forward.device))
         return share_of_logits(logits, gamma, self.voting, scale=LOGIT_SIZE)

@@ -1,4 +1,4 @@
-"""Trained networks of torch predict together."""
+"""Joint prediction of trained torch networks."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from baselines.torch_ensemble.training import cuda_precision
 from scd.devices import one_torch_thread
 from scd.storage import Vote
 
-_CACHED_BYTES = 64 << 20  # of activations at a time in a worker on the CPU: more leave its cache
+_CACHED_BYTES = 64 << 20  # of activations at a time in a worker on the CPU: more do not fit its cache
 
 
 class StackedNetworks:
-    """Trained votes with a logit, a probability and a label each.
+    """Trained votes: the logit, probability and label of each.
 
     Parameters
     ----------
     make : callable
-        Makes the uninitialised network of so many votes.
+        Makes the uninitialised network of n votes.
     votes : list of dict
         Arrays by name, as training returns them.
     features : int
-        d of the (n, d) rows.
+        d of the (n, d) inputs.
     device : str
     memory : int
         Bytes that activations may take.
@@ -40,38 +40,38 @@ class StackedNetworks:
         groups = [votes] if kind.side_by_side else [[vote] for vote in votes]
         self.networks = [_network(make(len(group)), group).to(device) for group in groups]
         self.votes, self.device = len(votes), device
-        self.row_bytes = kind.saved_bytes(torch.empty(0, features), device) * len(groups[0])
+        self.input_bytes = kind.saved_bytes(torch.empty(0, features), device) * len(groups[0])
         self.memory = memory
 
     def logits(self, x: torch.Tensor) -> torch.Tensor:
-        """(n, V) second class's logit minus the first's, differentiable, of (n, d) float32 rows on the device."""
+        """(n, V) second class's logit minus the first's, differentiable, of (n, d) float32 inputs on the device."""
         both = torch.cat([network(x) for network in self.networks], dim=1)
         return both[..., 1] - both[..., 0]
 
     def probabilities(self, X: np.ndarray) -> np.ndarray:
-        """(n, V) float64 softmax of the second class for (n, d) rows."""
+        """(n, V) float64 softmax of the second class for (n, d) inputs."""
         on_cpu = self.device == "cpu"
         workers = torch.get_num_threads() if on_cpu else 1
         room = min(self.memory // workers, _CACHED_BYTES) if on_cpu else self.memory
-        size = max(1, min(room // self.row_bytes, -(-len(X) // workers)))
+        size = max(1, min(room // self.input_bytes, -(-len(X) // workers)))
         parts = [X[start : start + size] for start in range(0, max(1, len(X)), size)]
         if not on_cpu:
             with cuda_precision(self.device, "float32"):
                 return np.concatenate([self._probabilities(part) for part in parts])
-        with one_torch_thread():  # the threads of one operation wait for each other, and long on a busy machine
+        with one_torch_thread():  # the threads of one operation wait for each other, which is slow on a loaded machine
             if len(parts) == 1:
                 return self._probabilities(X)
             with ThreadPoolExecutor(min(workers, len(parts))) as pool:
                 return np.concatenate(list(pool.map(self._probabilities, parts)))
 
     def _probabilities(self, X: np.ndarray) -> np.ndarray:
-        rows = np.require(X, np.float32, ["C", "W"])
+        inputs = np.require(X, np.float32, ["C", "W"])
         with torch.inference_mode():
-            logits = self.logits(torch.from_numpy(rows).to(self.device))
+            logits = self.logits(torch.from_numpy(inputs).to(self.device))
             return torch.sigmoid(logits.double()).cpu().numpy()
 
     def labels(self, X: np.ndarray) -> np.ndarray:
-        """(n, V) uint8: 1 where the probability is above a half; a tie is 0."""
+        """(n, V) uint8: 1 where the probability is above 0.5; a tie is 0."""
         return (self.probabilities(X) > 0.5).astype(np.uint8)
 
 

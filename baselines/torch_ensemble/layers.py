@@ -1,6 +1,6 @@
 """Layers of many votes side by side: a convolution of V votes has V groups, a linear layer is one batched product.
 
-One vote is the plain layer of torch. Rows are shared by the votes, to predict, or are each vote's own, to train.
+One vote is the plain layer of torch. Inputs are shared by the votes in prediction; in training each vote has its own.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from torch.autograd.graph import saved_tensors_hooks
 
 
 class VoteNetwork(nn.Module):
-    """Base of V networks of one kind, which map rows (n, ...), or (n, V, ...), to logits (n, V, 2).
+    """Base of V networks of one kind, which map inputs (n, ...), or (n, V, ...), to logits (n, V, 2).
 
-    A network is made uninitialised; `initialise` draws a vote's weights, `arrays` shows them.
+    A network is made uninitialised; `initialise` draws a vote's weights, `arrays` returns views of them.
     """
 
     side_by_side: ClassVar[bool] = True
     """Whether one network may hold more than one vote."""
 
     random_training: ClassVar[bool] = False
-    """Whether training draws, from `generators`: one a vote, set for each epoch."""
+    """Whether training is random; it then draws from `generators`, one per vote, set for each epoch."""
 
     generators: list[torch.Generator] | None = None
 
     def initialise(self, vote: int, generator: torch.Generator) -> None:
-        """Draw the weights of the vote in this place.
+        """Draw the weights of the vote at this position.
 
         Convolutions are Kaiming-normal by fan-out, linear layers Xavier-normal, biases 0, as in the authors' LeNet.
         """
@@ -43,16 +43,16 @@ class VoteNetwork(nn.Module):
                     nn.init.xavier_normal_(layer.weight[vote], generator=generator)
                     layer.bias[vote].zero_()
 
-    def saved_bytes(self, rows: torch.Tensor, device: str) -> int:
-        """Bytes that one of `rows`, (n, ...), occupies on `device` until its gradient is computed."""
-        return saved_bytes(self, rows)
+    def saved_bytes(self, inputs: torch.Tensor, device: str) -> int:
+        """Bytes that one of `inputs`, (n, ...), occupies on `device` until its gradient is computed."""
+        return saved_bytes(self, inputs)
 
     def votes_first(self, tensor: torch.Tensor) -> torch.Tensor:
         """One of the network's tensors, or another of the same shape, as a view (V, ...)."""
         return tensor
 
     def arrays(self) -> dict[str, torch.Tensor]:
-        """Views (V, ...) of all that training changes and prediction needs, by name."""
+        """Views (V, ...) of everything that training changes and prediction needs, by name."""
         tensors = {**dict(self.named_parameters()), **dict(self.named_buffers())}
         return {name: self.votes_first(t.detach()) for name, t in tensors.items() if t.is_floating_point()}
 
@@ -80,7 +80,7 @@ class VoteConv(nn.Module):
         self.bias = nn.Parameter(torch.empty(votes, channels_out))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Convolve (n, channels_in, H, W) maps that all votes share, or (n, V * channels_in, H, W) of their own."""
+        """Convolve (n, channels_in, H, W) maps shared by all votes, or (n, V * channels_in, H, W), one set per vote."""
         groups = x.shape[1] // self.weight.shape[2]
         return F.conv2d(x, self.weight.flatten(0, 1), self.bias.flatten(), padding=self.padding, groups=groups)
 
@@ -100,9 +100,9 @@ class VoteLinear(nn.Module):
 
 
 def as_maps(x: torch.Tensor, height: int, width: int) -> torch.Tensor:
-    """(n, C, H, W) of flat rows (n, C * H * W), or (n, V * C, H, W) of (n, V, C * H * W)."""
+    """(n, C, H, W) of flat inputs (n, C * H * W), or (n, V * C, H, W) of (n, V, C * H * W)."""
     maps = x.reshape(len(x), -1, height, width)
-    # what oneDNN is faster with, three times so where groups are many
+    # oneDNN is faster with this layout, by a factor of 3 with many groups
     return maps.contiguous(memory_format=torch.channels_last) if maps.device.type == "cpu" else maps
 
 
@@ -111,15 +111,15 @@ def as_vote_rows(maps: torch.Tensor, votes: int) -> torch.Tensor:
     return maps.reshape(len(maps), votes, -1).transpose(0, 1)
 
 
-def saved_bytes(network: VoteNetwork, rows: torch.Tensor) -> int:
-    """Bytes of activations that a network keeps for a row until its gradient is computed.
+def saved_bytes(network: VoteNetwork, inputs: torch.Tensor) -> int:
+    """Bytes of activations that a network keeps for an input until its gradient is computed.
 
     Parameters
     ----------
     network : VoteNetwork
         Of one vote, made on torch's device "meta", so that nothing is computed.
-    rows : (n, ...) tensor
-        Their shape and type count.
+    inputs : (n, ...) tensor
+        Only their shape and type are used.
     """
 
     def saved_of(count: int) -> int:
@@ -131,7 +131,7 @@ def saved_bytes(network: VoteNetwork, rows: torch.Tensor) -> int:
             return tensor
 
         with saved_tensors_hooks(note, lambda tensor: tensor):
-            network(torch.empty((count, *rows.shape[1:]), dtype=rows.dtype, device="meta"))
+            network(torch.empty((count, *inputs.shape[1:]), dtype=inputs.dtype, device="meta"))
         return total
 
-    return (saved_of(4) - saved_of(2)) // 2  # the weights are saved too, whatever the number of rows
+    return (saved_of(4) - saved_of(2)) // 2  # the weights are saved too, whatever the number of inputs

@@ -1,11 +1,11 @@
-"""One training loop for all networks of torch: Adam on cross-entropy, several votes at a time.
+"""Training loop of all torch networks: Adam on cross-entropy, several votes at a time.
 
 On the CPU each vote that is trained has a network and a single-threaded worker of its own; on CUDA the votes of a group
 are one network or, where a network holds a single vote, networks that step at the same time. A vote draws from seeds
-made of the root seed and its number alone, one for its weights and one for each epoch's order of the rows. On the CPU
-its result is therefore the same to the bit whatever is trained beside it and however many workers there are. On CUDA it
-is so to rounding only: cuDNN and cuBLAS choose their algorithms by the shapes of the whole group, and some of cuDNN's
-add up gradients in no fixed order, so that even a repeated run differs.
+derived from the root seed and its number alone, one for its weights and one for each epoch's order of the samples. On
+the CPU its result is therefore the same to the bit, whatever is trained beside it and however many workers there are.
+On CUDA it is the same up to rounding: cuDNN and cuBLAS choose their algorithms by the shapes of the whole group, and
+some of cuDNN's add gradients in no fixed order, so that even repeated runs differ.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 _VALIDATION_INPUTS = 256  # predicted at a time
 
 MakeNetwork = Callable[[int], VoteNetwork]
-"""Makes the uninitialised network of so many votes."""
+"""Makes the uninitialised network of n votes."""
 
 
 @dataclass(frozen=True)
@@ -72,18 +72,18 @@ def train_votes(
     ----------
     make : callable
     X : (n, ...) tensor
-        Rows of any shape and type that the network takes.
+        Samples of any shape and type that the network accepts.
     y : (n,) int64 tensor
         Labels 0 or 1.
     votes : range
     root_seed : int
     training : Training
     progress : callable, optional
-        Called with (epochs done, epochs in all, NaN), counting every vote's.
+        Called with (epochs finished, epochs in total, NaN), summed over all votes.
     checkpoint : Checkpoint, optional
-        Where the state is kept; removed at the end.
+        Where the state is saved; removed at the end.
     validation : ((m, ...) tensor, (m,) int64 tensor), optional
-        Rows and labels that choose each vote's epoch: :class:`baselines.torch_ensemble.training.BestEpochs`.
+        Samples and labels that choose each vote's epoch: :class:`baselines.torch_ensemble.training.BestEpochs`.
 
     Returns
     -------
@@ -114,7 +114,7 @@ def train_votes(
         for group in groups:
             parts = [[vote] for vote in group] if on_cpu or not kind.side_by_side else [group]
             learners = [_Learner(make, part, root_seed, X, y, training, now, validation) for part in parts]
-            train = partial(_in_workers, workers, learners) if on_cpu else _Abreast(learners).train
+            train = partial(_in_workers, workers, learners) if on_cpu else _SideBySide(learners).train
             for epoch in range(now.epoch, training.epochs):
                 train(epoch)
                 if checkpoint and checkpoint.due():
@@ -135,7 +135,7 @@ def _votes_at_once(network: VoteNetwork, X: torch.Tensor, training: Training) ->
     if training.votes_at_once is not None:
         return training.votes_at_once
     weights = sum(p.numel() * p.element_size() for p in network.parameters())
-    # activations make room for their gradients; beside the weights there are their gradients and two moments
+    # gradients take the place of activations; beside the weights there are their gradients and two moments
     per_vote = training.batch_size * network.saved_bytes(X, training.device) + 4 * weights
     fit = max(1, training.memory // per_vote)
     return min(fit, joblib.cpu_count()) if training.device == "cpu" else fit
@@ -145,15 +145,15 @@ def _in_workers(workers: ThreadPoolExecutor, learners: list[_Learner], epoch: in
     list(workers.map(_Learner.train, learners, repeat(epoch)))
 
 
-def batches(rows: int, size: int) -> list[tuple[int, int]]:
-    """Where each batch of an epoch starts and stops; the last is what is left.
+def batches(samples: int, size: int) -> list[tuple[int, int]]:
+    """Start and stop of each batch of an epoch; the last one has the remaining samples.
 
-    A single row left over joins the batch before it, since batch normalisation needs two.
+    A single remaining sample joins the batch before it, since batch normalisation needs two.
     """
-    starts = list(range(0, rows, size))
-    if size > 1 and len(starts) > 1 and rows - starts[-1] == 1:
+    starts = list(range(0, samples, size))
+    if size > 1 and len(starts) > 1 and samples - starts[-1] == 1:
         starts.pop()
-    return list(zip(starts, [*starts[1:], rows], strict=True))
+    return list(zip(starts, [*starts[1:], samples], strict=True))
 
 
 class _Learner:
@@ -177,9 +177,9 @@ class _Learner:
             weights = torch.Generator().manual_seed(seed_for(root_seed, "weights", vote))
             self.network.initialise(place, weights)
         self.network.to(training.device).train()
-        on_card = self.X.device.type == "cuda"
+        on_cuda = self.X.device.type == "cuda"
         self.optimizer = torch.optim.Adam(
-            self.network.parameters(), lr=training.learning_rate, fused=True, capturable=on_card
+            self.network.parameters(), lr=training.learning_rate, fused=True, capturable=on_cuda
         )
         self._start_moments(now.epoch * len(self.batches))
         self.best = None if validation is None else BestEpochs(self.network, *validation)
@@ -189,7 +189,7 @@ class _Learner:
                 state[name][place].copy_(torch.from_numpy(array))
 
     def _start_moments(self, steps: int) -> None:
-        """Adam's own state, which torch would make at the first step only."""
+        """Make Adam's state, which torch would make at the first step only."""
         state = {
             i: {"step": torch.tensor(float(steps)), "exp_avg": torch.zeros_like(p), "exp_avg_sq": torch.zeros_like(p)}
             for i, p in enumerate(self.network.parameters())
@@ -197,14 +197,14 @@ class _Learner:
         self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": state})
 
     def train(self, epoch: int) -> None:
-        """Take every row once, each vote in an order of its own."""
+        """Use every sample once, each vote in its own order."""
         order = self.start(epoch)
         for start, stop in self.batches:
             self.step(order[start:stop].flatten())
         self.end()
 
     def start(self, epoch: int) -> torch.Tensor:
-        """(n, V) the order of the rows in this epoch."""
+        """(n, V) the order of the samples in this epoch."""
         orders = [generator_for(self.root_seed, "order", vote, epoch).permutation(len(self.X)) for vote in self.votes]
         if self.network.random_training:
             seeds = [seed_for(self.root_seed, "draws", vote, epoch) for vote in self.votes]
@@ -212,16 +212,16 @@ class _Learner:
         return torch.from_numpy(np.stack(orders, axis=1)).to(self.X.device)
 
     def end(self) -> None:
-        """Let the validation rows judge the epoch."""
+        """Evaluate the epoch on the validation samples."""
         if self.best is not None:
-            self.best.look_at(self.network)
+            self.best.evaluate(self.network)
 
-    def step(self, rows: torch.Tensor) -> None:
-        """Descend on the rows of the first vote, the second, ..., the first, ..."""
-        size = len(rows) // len(self.votes)
-        x = self.X.index_select(0, rows).unflatten(0, (size, len(self.votes)))
+    def step(self, samples: torch.Tensor) -> None:
+        """One Adam step on the samples of the first vote, the second, ..., the first, ..."""
+        size = len(samples) // len(self.votes)
+        x = self.X.index_select(0, samples).unflatten(0, (size, len(self.votes)))
         logits = self.network(x).flatten(0, 1)
-        loss = F.cross_entropy(logits, self.y.index_select(0, rows), reduction="sum") / size
+        loss = F.cross_entropy(logits, self.y.index_select(0, samples), reduction="sum") / size
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
@@ -240,7 +240,7 @@ class _Learner:
             for moment in ("exp_avg", "exp_avg_sq"):
                 state[f"{moment}/{name}"] = self.network.votes_first(self.optimizer.state[parameter][moment])
         if self.best is not None:
-            state |= {"best/right": self.best.right, **{f"best/{name}": t for name, t in self.best.arrays.items()}}
+            state |= {"best/right": self.best.correct, **{f"best/{name}": t for name, t in self.best.arrays.items()}}
         return state
 
     def _by_vote(self, tensors: dict[str, torch.Tensor]) -> dict[int, Vote]:
@@ -248,50 +248,50 @@ class _Learner:
         return {v: {name: array[i].copy() for name, array in arrays.items()} for i, v in enumerate(self.votes)}
 
 
-class _Abreast:
+class _SideBySide:
     """Networks on CUDA that step at the same time, in a stream each."""
 
     def __init__(self, learners: list[_Learner]) -> None:
         self.learners = learners
         self.streams = [torch.cuda.Stream() for _ in learners]
-        # a network that draws takes its generators anew each epoch, which a recording would not see
+        # random training gets new generators each epoch, which a recorded CUDA graph would not see
         draws = any(learner.network.random_training for learner in learners)
-        self.step: Callable[..., None] = (lambda _, *rows: self._step(*rows)) if draws else Recorded(self._step)
+        self.step: Callable[..., None] = (lambda _, *samples: self._step(*samples)) if draws else Recorded(self._step)
 
     def train(self, epoch: int) -> None:
-        """Take every row once."""
+        """Use every sample once."""
         orders = [learner.start(epoch) for learner in self.learners]
         for start, stop in self.learners[0].batches:
             self.step(stop - start, *(order[start:stop].flatten() for order in orders))
         for learner in self.learners:
             learner.end()
 
-    def _step(self, *rows: torch.Tensor) -> None:
+    def _step(self, *samples: torch.Tensor) -> None:
         here = torch.cuda.current_stream()
-        for learner, stream, its_rows in zip(self.learners, self.streams, rows, strict=True):
+        for learner, stream, its_samples in zip(self.learners, self.streams, samples, strict=True):
             stream.wait_stream(here)
             with torch.cuda.stream(stream):
-                learner.step(its_rows)
+                learner.step(its_samples)
         for stream in self.streams:
             here.wait_stream(stream)
 
 
 class BestEpochs:
-    """Of each vote of a network the state after the epoch that predicts most validation rows rightly.
+    """The state of each vote after the epoch with the highest validation accuracy.
 
     Parameters
     ----------
     network : VoteNetwork
         Of V votes, before its first epoch.
     X : (m, ...) tensor
-        Validation rows on the network's device.
+        Validation samples on the network's device.
     y : (m,) int64 tensor
         Their labels.
 
     Attributes
     ----------
-    right : (V, 1) int64 tensor
-        Validation rows that the kept states predict rightly; -1 before the first epoch.
+    correct : (V, 1) int64 tensor
+        Validation samples that the kept states classify correctly; -1 before the first epoch.
     arrays : dict of tensor
         The kept states: copies of :meth:`VoteNetwork.arrays`.
     """
@@ -299,20 +299,20 @@ class BestEpochs:
     def __init__(self, network: VoteNetwork, X: torch.Tensor, y: torch.Tensor) -> None:
         self.X, self.y = X, y
         self.arrays = {name: tensor.clone() for name, tensor in network.arrays().items()}
-        self.right = torch.full((len(next(iter(self.arrays.values()))), 1), -1, device=X.device)
+        self.correct = torch.full((len(next(iter(self.arrays.values()))), 1), -1, device=X.device)
 
-    def look_at(self, network: VoteNetwork) -> None:
-        """Keep the votes that are better than ever before; of equals the first stays."""
+    def evaluate(self, network: VoteNetwork) -> None:
+        """Keep the votes that are better than in all epochs before; of equal epochs the first is kept."""
         network.eval()
-        right = torch.zeros_like(self.right)
+        correct = torch.zeros_like(self.correct)
         with torch.inference_mode():
             for x, y in zip(self.X.split(_VALIDATION_INPUTS), self.y.split(_VALIDATION_INPUTS), strict=True):
                 logits = network(x)
                 predicted = (logits[..., 1] > logits[..., 0]).long()
-                right[:, 0] += (predicted == y[:, None]).sum(dim=0)
+                correct[:, 0] += (predicted == y[:, None]).sum(dim=0)
         network.train()
-        better = (right > self.right).flatten()
-        self.right[better] = right[better]
+        better = (correct > self.correct).flatten()
+        self.correct[better] = correct[better]
         for name, tensor in network.arrays().items():
             self.arrays[name][better] = tensor[better]
 
@@ -321,10 +321,10 @@ class BestEpochs:
 def cuda_precision(device: str, precision: str) -> Iterator[None]:
     """Compute on CUDA in "float32", "tf32" (products of 10-bit mantissas) or "bf16" (automatic mixed precision).
 
-    Weights are rounded to bfloat16 anew at every use: torch would keep the first copies until the context ends.
+    Weights are rounded to bfloat16 again at every use: torch would keep the first copies until the context ends.
 
-    torch's own default for convolutions is TF32. Its switches are the process's; they are put back at the end. The CPU
-    always computes in float32.
+    torch's own default for convolutions is TF32. Its switches are global to the process; they are restored at the end.
+    The CPU always computes in float32.
     """
     if torch.device(device).type != "cuda":
         yield

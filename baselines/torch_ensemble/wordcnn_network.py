@@ -1,9 +1,9 @@
 """The network of :mod:`baselines.wordcnn`, and its convolution and maximum over a document in one pass on the CPU.
 
-A window's sum is a sum over its words: what a word adds at each place of a window depends on the word and the weights
-alone. So every word of a batch is multiplied with the weights once, however often it occurs; the windows add up rows of
-that table; and of a document only the largest sum of each map is kept, and where it was found. The gradient of the
-weights is then a sum over these windows instead of over all. Differences from a convolution are roundings of float32.
+A window's sum is a sum over its words, and the summand of a word at a position of the window depends only on the word
+and the weights. So every word of a batch is multiplied with the weights once, however often it occurs, and a window
+adds rows of that table. Only the maximum of each map over a document is kept, with its position. The gradient of the
+weights is then a sum over these windows instead of over all. Differences from a convolution are float32 rounding.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from baselines.torch_ensemble.layers import VoteConv, VoteLinear, VoteNetwork
 from scd.numba_cache import njit
 
 WIDTHS = (3, 4, 5)
-"""Words that a convolution sees at a time."""
-_TABLE_BYTES = 2 << 20  # of products at a time: more of them leave the cache
+"""Words in a window of each convolution."""
+_TABLE_BYTES = 2 << 20  # of products at a time: more do not fit the cache
 
 
 class WordCNN(VoteNetwork):
@@ -31,7 +31,7 @@ class WordCNN(VoteNetwork):
     ----------
     votes : int
     table : callable
-        Returns the (1 + V, d) float32 word vectors, row 0 zeros; asked when they are first needed.
+        Returns the (1 + V, d) float32 word vectors, row 0 zeros; called when they are first needed.
     dimension : int
         d.
     filters : int
@@ -47,12 +47,12 @@ class WordCNN(VoteNetwork):
         super().__init__()
         self.votes, self.dimension, self.dropout = votes, dimension, dropout
         self.table = table
-        self._vectors: torch.Tensor | None = None  # not a buffer: no part of what is trained or saved
+        self._vectors: torch.Tensor | None = None  # not a buffer: neither trained nor saved
         self.convs = nn.ModuleList(VoteConv(votes, dimension, filters, (1, width)) for width in WIDTHS)
         self.fc = VoteLinear(votes, len(WIDTHS) * filters, 2)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(n, V, 2) logits of (n, L) numbers of words that the votes share, or of (n, V, L) of their own."""
+        """(n, V, 2) logits of (n, L) word numbers shared by the votes, or of (n, V, L), one set per vote."""
         numbers = self._padded(x)
         pooled = self._pooled_by_words(numbers) if numbers.device.type == "cpu" else self._pooled(numbers)
         features = F.relu(torch.cat(pooled, dim=2)).transpose(0, 1)
@@ -61,24 +61,24 @@ class WordCNN(VoteNetwork):
         logits: torch.Tensor = self.fc(features)
         return logits.transpose(0, 1)
 
-    def saved_bytes(self, rows: torch.Tensor, device: str) -> int:
-        """Bytes a row; on the CPU largest sums and where they were found, the words and, at most, a vector for each."""
+    def saved_bytes(self, inputs: torch.Tensor, device: str) -> int:
+        """Bytes per input; on the CPU maxima and their positions, the words and at most one vector per word."""
         if device != "cpu":
-            return super().saved_bytes(rows, device)
+            return super().saved_bytes(inputs, device)
         features = self.fc.weight.shape[2]
-        return self.votes * features * (4 + 4) + rows.shape[-1] * (8 + 4 + 4 * self.dimension)
+        return self.votes * features * (4 + 4) + inputs.shape[-1] * (8 + 4 + 4 * self.dimension)
 
     def _pooled(self, numbers: torch.Tensor) -> list[torch.Tensor]:
-        """The largest sums of each width, (n, V, F)."""
+        """The maxima of each width, (n, V, F)."""
         maps = self._stacked(numbers)
         return [conv(maps).flatten(2).amax(dim=2).unflatten(1, (self.votes, -1)) for conv in self.convs]
 
     def _pooled_by_words(self, numbers: torch.Tensor) -> list[torch.Tensor]:
-        """The same, through a table of the words that occur."""
+        """The same, from a table of the words that occur."""
         used, places = np.unique(numbers.numpy(), return_inverse=True)
         words = places.reshape(numbers.shape).astype(np.int32)
         vectors = self._vectors_on(numbers.device)[torch.from_numpy(used)]
-        # behind the last word come zeros: one window of nothing else, and the document has been seen
+        # after the last word come zeros: one window of zeros only ends the document
         last = numbers.shape[-1] - 1 - (numbers != 0).flip(-1).int().argmax(dim=-1)
         ends = torch.where((numbers != 0).any(dim=-1), last + 1, 0).int().numpy()
         pooled = []
@@ -97,10 +97,10 @@ class WordCNN(VoteNetwork):
         return pooled
 
     def _padded(self, x: torch.Tensor) -> torch.Tensor:
-        """The numbers (..., L') with zeros on both sides, cut behind the longest document.
+        """The numbers (..., L') with zeros on both sides, cut after the longest document.
 
-        Behind every document there are so many zeros that each convolution sees nothing but zeros once. What a document
-        gets therefore does not depend on the longest one beside it.
+        After every document there are enough zeros for one window of zeros only in each convolution. The result of a
+        document therefore does not depend on the longest one in its batch.
         """
         length = x.shape[-1]
         if not x.is_meta:
@@ -109,12 +109,14 @@ class WordCNN(VoteNetwork):
         return F.pad(x[..., :length].long(), (max(WIDTHS) - 1, max(WIDTHS)))
 
     def _stacked(self, numbers: torch.Tensor) -> torch.Tensor:
-        """Vectors of words, (n, d, 1, L') for all votes or (n, V * d, 1, L') for each its own."""
+        """Vectors of words, (n, d, 1, L') for all votes or (n, V * d, 1, L'), one set per vote."""
         if numbers.is_meta:
             vectors = torch.empty((*numbers.shape, self.dimension), device="meta")
         else:
             vectors = F.embedding(numbers, self._vectors_on(numbers.device))
-        return vectors.transpose(-1, -2).flatten(1, -2)[:, :, None]  # words vary slowest in memory, as oneDNN likes it
+        return vectors.transpose(-1, -2).flatten(1, -2)[
+            :, :, None
+        ]  # words vary slowest in memory, which is fast in oneDNN
 
     def _vectors_on(self, device: torch.device) -> torch.Tensor:
         if self._vectors is None or self._vectors.device != device:
@@ -122,7 +124,7 @@ class WordCNN(VoteNetwork):
         return self._vectors
 
     def _dropped(self, features: torch.Tensor) -> torch.Tensor:
-        """(V, n, F) factors: 0 with probability `dropout`, else what keeps the mean."""
+        """(V, n, F) factors: 0 with probability `dropout`, else 1 / (1 - dropout), which keeps the mean."""
         keep = 1 - self.dropout
         assert self.generators is not None
         parts = zip(features, self.generators, strict=True)
@@ -148,7 +150,7 @@ class LargestWindows(torch.autograd.Function):
     Returns
     -------
     (n, F) float32 tensor
-        Of equal windows the first is taken for the gradient.
+        Of equal windows the first one gets the gradient.
     """
 
     @staticmethod
@@ -160,7 +162,9 @@ class LargestWindows(torch.autograd.Function):
         starts = np.empty((len(words), maps), dtype=np.int32)
         step = max(16, _TABLE_BYTES // (4 * width * len(vectors)))
         for first in range(0, maps, step):
-            part = weight.detach()[first : first + step].transpose(0, 1)  # by place first: a place's sums lie together
+            part = weight.detach()[first : first + step].transpose(
+                0, 1
+            )  # position first: the sums of one position are contiguous
             products = torch.mm(vectors, part.flatten(0, 1).T).numpy().reshape(len(vectors), width, -1)
             _take_largest(words, ends, products, first, largest, starts)
         ctx.words, ctx.starts, ctx.vectors, ctx.shape = words, starts, vectors, weight.shape

@@ -1,1 +1,1 @@
-"""Votes that are trained in processes of their own, which import no torch."""
+"""Votes that are trained in worker processes, which import no torch."""

@@ -26,15 +26,15 @@ EPSILON = 1e-3  # Keras's default, added to the variance in batch normalisation
 _ENVIRONMENT = {
     "TF_USE_LEGACY_KERAS": "1",  # Larq is written for Keras 2
     "TF_CPP_MIN_LOG_LEVEL": "3",
-    "TF_ENABLE_ONEDNN_OPTS": "1",  # TensorFlow's default, which a user's shell might change, and with it the rounding
+    "TF_ENABLE_ONEDNN_OPTS": "1",  # TensorFlow's default; another value in the environment would change the rounding
     "CUDA_VISIBLE_DEVICES": "-1",
 }
-_ALONE = threading.Lock()  # should joblib have to use threads, they take turns at the network they share
+_ALONE = threading.Lock()  # if joblib has to use threads, they use the shared network one after the other
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What :class:`baselines.bnn.BNNVotes` says of a vote."""
+    """The settings of :class:`baselines.bnn.BNNVotes` that decide a vote."""
 
     hidden_nodes: int
     input_quantizer: str
@@ -69,7 +69,7 @@ def tensorflow() -> tuple[Any, Any]:
 
 @contextlib.contextmanager
 def _silent() -> Iterator[None]:
-    """Nothing on file descriptor 2: TensorFlow's libraries write to it before they read their log level."""
+    """Silence file descriptor 2: TensorFlow's libraries write to it before they read their log level."""
     kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
     try:
@@ -84,7 +84,7 @@ class Trainer:
     """A Keras network and its training loop, for any number of votes of the same shape.
 
     The loop is Keras's ``train_step`` over the batches of a whole epoch in one TensorFlow graph. ``Model.fit`` takes
-    the same steps, with a Python round trip and a data pipeline for each: several times slower at this size.
+    the same steps, with a Python call and a data pipeline for each, and is several times slower at this size.
 
     Parameters
     ----------
@@ -101,16 +101,16 @@ class Trainer:
         output = larq.layers.QuantDense(2, input_quantizer=quantizer, use_bias=False, **binary, name="output")
         softmax = tf.keras.layers.Activation("softmax", name="softmax")
         self.model = tf.keras.Sequential([tf.keras.Input((features,)), hidden, norm, output, softmax], name="bnn")
-        # XLA would round differently where there is a GPU
+        # XLA would round differently on machines with a GPU
         optimizer = tf.keras.optimizers.Adam(settings.learning_rate, jit_compile=False)
         self.model.compile(optimizer, tf.keras.losses.SparseCategoricalCrossentropy())
         optimizer.build(self.model.trainable_variables)
         self._start = [(v, v.numpy()) for v in (*self.model.weights, *optimizer.variables)]
         self._kernels = (hidden.kernel, output.kernel)
 
-        rows, labels = tf.TensorSpec((None, features), tf.float32), tf.TensorSpec((None,), tf.int64)
+        inputs, labels = tf.TensorSpec((None, features), tf.float32), tf.TensorSpec((None,), tf.int64)
 
-        @tf.function(input_signature=[rows, labels, tf.TensorSpec((None,), tf.int64)])
+        @tf.function(input_signature=[inputs, labels, tf.TensorSpec((None,), tf.int64)])
         def epoch(X: Any, y: Any, order: Any) -> None:
             for start in tf.range(0, tf.size(order), settings.batch_size):
                 batch = order[start : start + settings.batch_size]
@@ -119,7 +119,7 @@ class Trainer:
         self._epoch = epoch
 
     def restart(self, rng: np.random.Generator) -> None:
-        """Forget the last vote: the optimiser's state and all weights, with kernels drawn anew (Glorot uniform)."""
+        """Forget the last vote: the optimiser's state and all weights, with newly drawn kernels (Glorot uniform)."""
         tf, _ = tensorflow()
         for variable, value in self._start:
             variable.assign(value)
@@ -128,16 +128,16 @@ class Trainer:
             kernel.assign(draw(kernel.shape))
 
     def train(self, X: np.ndarray, y: np.ndarray, orders: Iterable[np.ndarray]) -> None:
-        """Train one epoch for each of `orders`, the row numbers in the order in which the batches take them."""
+        """Train one epoch for each of `orders`, the sample numbers in the order of the batches."""
         tf, _ = tensorflow()
-        rows, labels = tf.constant(X, tf.float32), tf.constant(y, tf.int64)
+        inputs, labels = tf.constant(X, tf.float32), tf.constant(y, tf.int64)
         for order in orders:
-            self._epoch(rows, labels, tf.constant(order, tf.int64))
+            self._epoch(inputs, labels, tf.constant(order, tf.int64))
 
 
 @lru_cache(maxsize=4)
 def trainer_for(features: int, settings: Settings) -> Trainer:
-    """The trainer of this process, made once: its graph takes longer to make than a small vote to train."""
+    """The trainer of this process, made once: building its graph takes longer than training a small vote."""
     return Trainer(features, settings)
 
 
@@ -148,18 +148,18 @@ def prepare(settings: Settings, features: int, vote: int) -> None:
 
 
 def train_vote(settings: Settings, X: np.ndarray, y: np.ndarray, root_seed: int, vote: int) -> Vote:
-    """Train vote number `vote` on (n, d) float32 rows and (n,) labels 0/1 and return its arrays."""
+    """Train vote number `vote` on (n, d) float32 samples and (n,) labels 0/1 and return its arrays."""
     with _quiet():
         return fold(_fit(settings, X, y, root_seed, vote).model.get_weights(), vote)
 
 
 def train_and_predict(
-    settings: Settings, X: np.ndarray, y: np.ndarray, rows: np.ndarray, root_seed: int, vote: int
+    settings: Settings, X: np.ndarray, y: np.ndarray, inputs: np.ndarray, root_seed: int, vote: int
 ) -> tuple[Vote, np.ndarray]:
-    """Train as :func:`train_vote` does; also the (m, 2) softmax that Keras itself predicts for (m, d) `rows`."""
+    """Train as :func:`train_vote` does; also the (m, 2) softmax that Keras itself predicts for (m, d) `inputs`."""
     with _quiet():
         model = _fit(settings, X, y, root_seed, vote).model
-        return fold(model.get_weights(), vote), model.predict(rows, verbose=0)
+        return fold(model.get_weights(), vote), model.predict(inputs, verbose=0)
 
 
 def _fit(settings: Settings, X: np.ndarray, y: np.ndarray, root_seed: int, vote: int) -> Trainer:
@@ -181,10 +181,10 @@ def fold(weights: list[np.ndarray], vote: int = 0) -> Vote:
     """Turn the weights of the Keras network into those of a sign network with 0/1 hidden units.
 
     Hidden unit k is on where ``x . sign(W_k) >= mean_k - b_k - beta_k sqrt(var_k + eps)``: batch normalisation is
-    a threshold. Larq's sign of 0 is +1, whereas :class:`scd.forward.StackedVotes` wants the product, a float32, to lie
-    above the threshold: it gets the largest float32 that is below the exact one.
+    a threshold. Larq's sign of 0 is +1, whereas :class:`scd.forward.StackedVotes` requires the product, a float32, to
+    be above the threshold. So the threshold is the largest float32 below the exact one.
 
-    The logits are sums of ``±sign(K)`` over the units; class 1 wins where their difference
+    The logits are sums of ``±sign(K)`` over the units; class 1 is predicted where their difference
     ``sum_k (2 u_k - 1) D_k`` with ``D = sign(K_1) - sign(K_0)`` is above 0, in integers.
 
     Parameters

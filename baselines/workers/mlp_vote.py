@@ -22,7 +22,7 @@ def fit_network(network: MLPClassifier, X: np.ndarray, y: np.ndarray, root_seed:
 def train_vote(
     network: MLPClassifier, X: np.ndarray, y: np.ndarray, root_seed: int, vote: int
 ) -> tuple[Vote, list[tuple[type[Warning], str]]]:
-    """Train vote number `vote` and return its arrays and what scikit-learn warned of."""
+    """Train vote number `vote` and return its arrays and scikit-learn's warnings."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         fitted = fit_network(network, X, y, root_seed, vote)

@@ -1,4 +1,4 @@
-"""Trains independent votes in parallel, in order, with progress."""
+"""Parallel training of independent votes, in order, with progress."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def train_in_parallel(
 ) -> list[T]:
     """Return ``[train(vote) for vote in votes]``.
 
-    Linear algebra is single-threaded in this process meanwhile; a `train` that runs in other processes has to see to
-    that itself: the number of threads may change the rounding, and a vote must not depend on `n_jobs`.
+    Linear algebra is single-threaded in this process meanwhile, because the number of threads may change the rounding
+    and a vote must not depend on `n_jobs`. A `train` that runs in other processes has to ensure that itself.
 
     Parameters
     ----------
@@ -39,12 +39,12 @@ def train_in_parallel(
         As in joblib: -1 is one for each core, None is 1.
     prefer : {"processes", "threads"}
     progress : callable, optional
-        Called with (votes done, votes in all, NaN) after each.
+        Called with (finished votes, all votes, NaN) after each.
     verbose : bool
         Show a progress bar.
     outside : bool
-        Never train in this process, not even a single vote, but in worker processes that are kept for later calls;
-        `prefer` is then ignored.
+        Train every vote, even a single one, in worker processes that are kept for later calls; `prefer` is then
+        ignored.
     """
     trained: list[T] = []
     with threadpool_limits(limits=1), tqdm(total=len(votes), disable=not verbose, desc="votes", leave=False) as bar:
@@ -53,7 +53,7 @@ def train_in_parallel(
         if outside:
             results = _outside(effective_n_jobs(n_jobs))(jobs)
         else:
-            n_jobs = 1 if len(votes) == 1 else n_jobs  # starting processes would take longer than many a vote
+            n_jobs = 1 if len(votes) == 1 else n_jobs  # starting processes may take longer than the vote
             results = Parallel(n_jobs=n_jobs, prefer=prefer, return_as="generator")(jobs)
         for result in results:
             trained.append(result)
@@ -66,8 +66,8 @@ def train_in_parallel(
 def _outside(jobs: int) -> Parallel:
     """Runs `jobs` votes at a time in other processes.
 
-    joblib would run one job in this process, so it is asked for two processes and gives them one vote at a time. It
-    keeps the processes for calls with the same settings, hence the same size and threads for every number of votes.
+    joblib would run a single job in this process, so two processes are requested, with one vote dispatched at a time.
+    joblib keeps processes for calls with equal settings, so size and threads are the same for every number of votes.
     """
     with parallel_config("loky", inner_max_num_threads=1):
         return Parallel(n_jobs=max(2, jobs), pre_dispatch=jobs, return_as="generator")

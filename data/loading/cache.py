@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from data.dataset import class_counts
 from data.loading.archives import ARCHIVE_ERRORS, check_members
+from scd.files import atomic_file, file_sha256, write_json
 
 Arrays = dict[str, NDArray[Any]]
 REQUIRED = ("x_train", "y_train", "x_test", "y_test")

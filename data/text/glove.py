@@ -161,16 +161,10 @@ def _kept(stem: Path, about: dict[str, Any]) -> tuple[tuple[str, ...], NDArray[n
 
 def _keep(stem: Path, facts: dict[str, Any], words: tuple[str, ...], table: NDArray[np.float32]) -> None:
     """Write the three files, each whole or not at all, the one with the checksum last."""
-    mark = stem.with_name(f".{stem.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        with open(mark, "wb") as file:
-            np.save(file, table, allow_pickle=False)
-        os.replace(mark, f"{stem}.npy")
-        for ending, content in ((".txt", "\n".join(words)), (".json", json.dumps(facts, indent=2) + "\n")):
-            mark.write_bytes(content.encode())
-            os.replace(mark, f"{stem}{ending}")
-    finally:
-        mark.unlink(missing_ok=True)
+    with atomic_file(f"{stem}.npy") as file:
+        np.save(file, table, allow_pickle=False)
+    write_text(f"{stem}.txt", "\n".join(words))
+    write_json(f"{stem}.json", facts, indent=2)
 
 
 def members(archive: Path) -> list[str]:

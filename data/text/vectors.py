@@ -1,4 +1,4 @@
-"""Word vectors of unit length: looked up by token, averaged over documents, read from a memory-mapped table."""
+"""Word vectors of unit length: look-up by token, and means over documents."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from numpy.typing import NDArray
 
 from data.text.tokens import Documents
 
-_AT_ONCE = 8192  # documents, whose tokens take some ten million bytes
+_AT_ONCE = 8192  # documents, whose tokens take about 10 MB
 
 
 @dataclass(frozen=True, eq=False)
 class WordVectors:
-    """Vectors of a vocabulary.
+    """Word vectors of a vocabulary.
 
     Parameters
     ----------
     words : tuple of str
         V distinct tokens.
     table : (1 + V, d) float32 ndarray
-        Row 0 is zeros, for every token without a vector; row 1 + i is the vector of ``words[i]``, of length 1 (or
-        0, where the file has zeros).
+        Row 0 is zeros, for every token without a vector. Row 1 + i is the vector of ``words[i]``, of length 1 (or
+        0, if the file has zeros). It may be memory-mapped.
     sha256 : str
         Checksum of the words and the table.
     file : str
-        Where they come from.
+        Their source.
     """
 
     words: tuple[str, ...]
@@ -54,14 +54,14 @@ class WordVectors:
     def means(self, documents: Documents | Sequence[Sequence[str]]) -> NDArray[np.float32]:
         """(n, d) mean vector of each document's tokens.
 
-        A token without a vector counts as zeros, so it shortens the mean; a document of none but those, or of no
-        tokens, is all zeros. The tokens are added one after the other, in float32: a document's mean does not depend,
-        to the bit, on the documents beside it.
+        A token without a vector counts as zeros, so it shortens the mean. A document without known tokens is all zeros.
+        Tokens are added one after the other, in float32, so that the mean of a document does not depend on the other
+        documents, to the bit.
         """
-        from scipy.sparse import csr_array  # scipy comes with scikit-learn, which the rest of the room does without
+        from scipy.sparse import csr_array  # scipy comes with scikit-learn, which nothing else here needs
 
         used, numbers, starts = self._numbered(documents)
-        vectors = self.table[used]  # the rows in use together: the whole table lies on disk
+        vectors = self.table[used]  # only the rows in use: the table is on disk
         out = np.empty((len(starts) - 1, self.dimension), dtype=np.float32)
         for first, last in _blocks(len(out)):
             part = numbers[starts[first] : starts[last]]
@@ -74,7 +74,7 @@ class WordVectors:
     def padded(self, documents: Documents | Sequence[Sequence[str]], width: int) -> NDArray[np.float32]:
         """(n, width) rows of the table for the first `width` tokens of each document, followed by zeros.
 
-        As float32, the type of all model inputs, which holds whole numbers up to 16 million.
+        As float32, the type of all model inputs, which represents integers up to 2^24 exactly.
         """
         used, numbers, starts = self._numbered(documents)
         out = np.zeros((len(starts) - 1, width), dtype=np.float32)
@@ -96,6 +96,6 @@ class WordVectors:
 
 
 def _blocks(documents: int) -> Iterator[tuple[int, int]]:
-    """First and last of so many documents as are worked on together."""
+    """First and last document of each block that is processed at once."""
     for first in range(0, documents, _AT_ONCE):
         yield first, min(first + _AT_ONCE, documents)

@@ -52,7 +52,7 @@ def _integer_rows(_):
 @needs_tensorflow
 @pytest.mark.parametrize("quantizer", ["approx_sign", "ste_sign", "swish_sign"])
 @pytest.mark.parametrize("rows", [lambda digits: digits, _integer_rows], ids=["digits", "integers"])
-def test_labels_and_probabilities_are_those_of_keras_on_every_row(digits, rows, quantizer):
+def test_labels_and_probabilities_are_those_of_keras_on_every_sample(digits, rows, quantizer):
     X, y, X_test, _ = rows(digits)
     loaded = TENSORFLOW & set(sys.modules)
     model = small(n_votes=2, input_quantizer=quantizer).fit(X, y)
@@ -141,7 +141,7 @@ def test_a_folded_unit_is_on_from_the_exact_threshold_upwards(seed):
         sums = np.nextafter(sums, np.float32(np.inf))
 
 
-def test_weights_that_are_not_finite_are_a_sentence():
+def test_weights_that_are_not_finite_are_one_sentence():
     weights = _weights(np.random.default_rng(0))
     weights[3][2] = np.nan
     with pytest.raises(ValueError, match="The weights of vote 7 became NaN or infinite; bring the features to"):
@@ -190,7 +190,7 @@ def test_without_its_packages_it_predicts_and_says_what_to_install(digits, tmp_p
 
 
 @needs_tensorflow
-def test_it_learns(digits):
+def test_digits_are_learned_by_the_majority(digits):
     X, y, X_test, y_test = digits
     model = small(n_votes=9).fit(X, y)
     assert model.score(X_test, y_test) > 0.85

@@ -1,4 +1,4 @@
-"""The rivals' configs compose to their documented settings."""
+"""The baselines' configs compose to their documented settings."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What every rival keeps: scikit-learn's checks, vote independence, growth, files, bad input."""
+"""What every baseline keeps: scikit-learn's checks, vote independence, growth, files, bad input."""
 
 import math
 import re
@@ -11,17 +11,17 @@ from baselines.forest import ForestVotes
 from baselines.lenet import LeNetVotes
 from baselines.mlp import MLPVotes
 
-RIVALS = {"mlp": (MLPVotes, {"max_iter": 10, "hidden_nodes": 4}), "forest": (ForestVotes, {"max_depth": 4}),
+BASELINES = {"mlp": (MLPVotes, {"max_iter": 10, "hidden_nodes": 4}), "forest": (ForestVotes, {"max_depth": 4}),
           "lenet": (LeNetVotes, {"epochs": 1, "feature_shape": (1, 8, 8), "votes_at_once": 1})}  # fmt: skip
 CHECKED = {"mlp": MLPVotes(n_votes=3, max_iter=100, n_jobs=1), "forest": ForestVotes(n_votes=5, n_jobs=1)}
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 
-@pytest.fixture(params=RIVALS)
-def rival(request):
+@pytest.fixture(params=BASELINES)
+def baseline(request):
     """Makes the unfitted ensemble."""
-    cls, small = RIVALS[request.param]
+    cls, small = BASELINES[request.param]
     known = cls().get_params()
 
     def make(**settings):
@@ -44,33 +44,33 @@ def test_passes_the_checks_of_scikit_learn(name):
     check_estimator(CHECKED[name], on_skip=None)  # skipped: the array API, which is off by default
 
 
-def test_votes_do_not_depend_on_the_others_or_on_jobs(rival, digits):
+def test_votes_do_not_depend_on_the_others_or_on_jobs(baseline, digits):
     X, y = digits[:2]
-    whole = rival(n_votes=10).fit(X, y).votes_
-    assert_same_votes(whole, rival(n_votes=10, n_jobs=2).fit(X, y).votes_)
-    model = rival()
+    whole = baseline(n_votes=10).fit(X, y).votes_
+    assert_same_votes(whole, baseline(n_votes=10, n_jobs=2).fit(X, y).votes_)
+    model = baseline()
     assert_same_votes(whole[:2], [model.fit_votes(X, y, range(v, v + 1))[0] for v in range(2)])
     assert_same_votes(whole, model.fit_votes(X, y, range(5)) + model.fit_votes(X, y, range(5, 10)))
     assert len({b"".join(a.tobytes() for a in vote.values()) for vote in whole}) == 10
-    assert b"".join(a.tobytes() for a in rival(n_votes=1, random_state=8).fit(X, y).votes_[0].values()) != b"".join(
+    assert b"".join(a.tobytes() for a in baseline(n_votes=1, random_state=8).fit(X, y).votes_[0].values()) != b"".join(
         a.tobytes() for a in whole[0].values()
     )
 
 
-def test_five_votes_grown_to_ten_equal_ten(rival, digits):
+def test_five_votes_grown_to_ten_equal_ten(baseline, digits):
     X, y, X_test, _ = digits
-    grown = rival(n_votes=5, warm_start=True).fit(X, y)
+    grown = baseline(n_votes=5, warm_start=True).fit(X, y)
     kept = list(grown.votes_)
     grown.set_params(n_votes=10).fit(X, y)
     assert all(a is b for a, b in zip(kept, grown.votes_, strict=False))
-    whole = rival(n_votes=10).fit(X, y)
+    whole = baseline(n_votes=10).fit(X, y)
     assert_same_votes(grown.votes_, whole.votes_)
     np.testing.assert_array_equal(grown.votes(X_test), whole.votes(X_test))
 
 
-def test_subset_is_the_first_votes_and_predicts_their_majority(rival, digits):
+def test_subset_is_the_first_votes_and_predicts_their_majority(baseline, digits):
     X, y, X_test, _ = digits
-    model = rival(n_votes=6).fit(X, y)
+    model = baseline(n_votes=6).fit(X, y)
     part = model.subset(4)
     votes = model.votes(X_test)
     assert votes.shape == (len(X_test), 6)
@@ -79,9 +79,9 @@ def test_subset_is_the_first_votes_and_predicts_their_majority(rival, digits):
     np.testing.assert_array_equal(part.predict_proba(X_test)[:, 1], votes[:, :4].mean(1))
 
 
-def test_round_trip_without_pickle(rival, digits, tmp_path):
+def test_a_loaded_ensemble_predicts_the_same_without_pickle(baseline, digits, tmp_path):
     X, y, X_test, _ = digits
-    model = rival(n_votes=3).fit(X, np.array(["cat", "dog"])[y])
+    model = baseline(n_votes=3).fit(X, np.array(["cat", "dog"])[y])
     model.save(tmp_path / "votes.npz")
     with np.load(tmp_path / "votes.npz", allow_pickle=False) as file:
         assert all(file[name].dtype != object for name in file.files)
@@ -92,9 +92,9 @@ def test_round_trip_without_pickle(rival, digits, tmp_path):
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
-def test_progress_counts_the_votes(rival, digits, jobs):
+def test_progress_counts_the_votes(baseline, digits, jobs):
     calls = []
-    rival(n_jobs=jobs).fit_votes(*digits[:2], range(3, 6), lambda *call: calls.append(call))
+    baseline(n_jobs=jobs).fit_votes(*digits[:2], range(3, 6), lambda *call: calls.append(call))
     assert [call[:2] for call in calls] == [(1, 3), (2, 3), (3, 3)]
     assert all(math.isnan(call[2]) for call in calls)
 
@@ -126,13 +126,13 @@ BAD = {
 
 @pytest.mark.parametrize(("name", "key"), [(name, key) for name in BAD for key in BAD[name]])
 def test_a_bad_parameter_is_named_with_what_was_given(digits, name, key):
-    cls, value = RIVALS[name][0], BAD[name][key]
+    cls, value = BASELINES[name][0], BAD[name][key]
     sentence = f"The '{key}' parameter of {cls.__name__} must be .* Got {re.escape(repr(value))} instead."
     with pytest.raises(ValueError, match=sentence):
         cls(**{key: value}).fit(*digits[:2])
 
 
-def test_bad_data_have_a_sentence(rival, digits):
+def test_bad_data_are_refused_in_one_sentence(baseline, digits):
     X, y = digits[:2]
     spoiled = X.copy()
     spoiled[0, 0] = np.nan
@@ -142,14 +142,14 @@ def test_bad_data_have_a_sentence(rival, digits):
         (X, np.arange(len(y)) % 3, "needs two classes; got 3"),
     ):
         with pytest.raises(ValueError, match=sentence):
-            rival(n_votes=1).fit(rows, labels)
+            baseline(n_votes=1).fit(rows, labels)
     with pytest.raises(ValueError, match="X has 63 features"):
-        rival(n_votes=1).fit(X, y).votes(X[:, :63])
+        baseline(n_votes=1).fit(X, y).votes(X[:, :63])
 
 
-def test_the_mean_of_probabilities_is_an_option_of_the_same_votes(rival, digits):
+def test_the_mean_of_probabilities_is_an_option_of_the_same_votes(baseline, digits):
     X, y, X_test, _ = digits
-    hard, mean = (rival(n_votes=4, voting=voting).fit(X, y) for voting in ("hard", "mean"))
+    hard, mean = (baseline(n_votes=4, voting=voting).fit(X, y) for voting in ("hard", "mean"))
     assert_same_votes(hard.votes_, mean.votes_)
     each = mean.vote_probabilities(X_test)
     assert each.shape == (len(X_test), 4)
@@ -160,12 +160,12 @@ def test_the_mean_of_probabilities_is_an_option_of_the_same_votes(rival, digits)
     np.testing.assert_array_equal(mean.predict(X_test), each.mean(axis=1) > 0.5)
     np.testing.assert_array_equal(hard.predict_proba(X_test)[:, 1], hard.votes(X_test).mean(axis=1))
     with pytest.raises(ValueError, match=r"The 'voting' parameter of .* Got 'soft' instead."):
-        rival(voting="soft").fit(X, y)
+        baseline(voting="soft").fit(X, y)
 
 
-def test_a_member_alone_labels_the_rows_that_are_its_own(rival, digits):
+def test_a_member_labels_only_its_own_inputs(baseline, digits):
     X, y, X_test, _ = digits
-    model = rival(n_votes=3).fit(X, np.array(["cat", "dog"])[y])
+    model = baseline(n_votes=3).fit(X, np.array(["cat", "dog"])[y])
     members = np.arange(len(X_test)) % 3
     expected = np.array(["cat", "dog"])[model.votes(X_test)[np.arange(len(X_test)), members]]
     np.testing.assert_array_equal(model.member_labels(X_test, members), expected)

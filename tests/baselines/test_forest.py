@@ -17,7 +17,7 @@ SETTINGS = [
 
 @pytest.mark.parametrize("settings", SETTINGS, ids=str)
 @pytest.mark.parametrize("rows", ["digits", "random"])
-def test_labels_equal_those_of_scikit_learn_on_every_row(digits, settings, rows):
+def test_labels_equal_those_of_scikit_learn_on_every_sample(digits, settings, rows):
     X, y, X_test, _ = digits
     if rows == "random":
         X, y = make_classification(2000, 15, flip_y=0.2, random_state=0)
@@ -31,7 +31,7 @@ def test_labels_equal_those_of_scikit_learn_on_every_row(digits, settings, rows)
     np.testing.assert_array_equal(labels, np.stack(own, axis=1))
 
 
-def test_a_row_on_the_threshold_goes_left():
+def test_a_sample_on_the_threshold_goes_left():
     """scikit-learn compares the float32 value with the float64 threshold: 0.1 in float32 is above 0.1 in float64."""
     stump = {
         "left": np.array([1, -1, -1], dtype=np.int32),
@@ -60,12 +60,12 @@ def test_a_tree_that_drew_one_class_only_predicts_it():
     assert (np.ptp(model.votes(X)[:, single], axis=0) == 0).all()
 
 
-def test_it_learns(digits):
+def test_digits_are_learned_by_the_majority(digits):
     X, y, X_test, y_test = digits
     assert ForestVotes(n_votes=30, n_jobs=1, random_state=0).fit(X, y).score(X_test, y_test) > 0.9
 
 
-def test_more_features_than_there_are_is_a_sentence(digits):
+def test_more_features_than_there_are_is_one_sentence(digits):
     with pytest.raises(ValueError, match=r"'max_features' parameter of ForestVotes .* number of features, 64. Got 65"):
         ForestVotes(n_votes=1, max_features=65).fit(*digits[:2])
 

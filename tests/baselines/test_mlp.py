@@ -67,7 +67,7 @@ def test_votes_are_float32_networks(digits):
     assert all(vote[name].dtype == np.float32 for name in shapes)
 
 
-def test_it_learns(digits):
+def test_digits_are_learned_by_the_majority(digits):
     X, y, X_test, y_test = digits
     assert MLPVotes(n_votes=5, n_jobs=1, random_state=0, max_iter=150).fit(X, y).score(X_test, y_test) > 0.85
 
@@ -81,7 +81,7 @@ def test_the_votes_that_did_not_converge_are_counted_in_one_sentence(digits):
     np.testing.assert_array_equal(model.n_iter_, [3, 3, 3, 3])
 
 
-def test_other_warnings_are_said_once(digits):
+def test_other_warnings_are_given_once(digits):
     with pytest.warns(UserWarning, match="`batch_size` less than 1 or larger than sample size") as caught:
         MLPVotes(n_votes=3, max_iter=2, batch_size=1000, n_jobs=1, random_state=0).fit(*digits[:2])
     assert sum("batch_size" in str(w.message) for w in caught) == 1

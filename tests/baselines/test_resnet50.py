@@ -39,14 +39,14 @@ def test_a_vote_is_torchvisions_network_with_trained_batch_normalisation(fitted,
     assert all(np.abs(mean).max() > 0 for mean in means), "each has seen rows"
 
 
-def test_it_is_saved_without_pickle(fitted, digits, tmp_path):
+def test_a_saved_ensemble_holds_no_pickle(fitted, digits, tmp_path):
     fitted.save(tmp_path / "votes.npz")
     loaded = ResNet50Votes.load(tmp_path / "votes.npz")
     assert loaded.get_params() == fitted.get_params()
     np.testing.assert_array_equal(loaded.vote_probabilities(digits[2][:7]), fitted.vote_probabilities(digits[2][:7]))
 
 
-def test_it_starts_as_torchvisions(fitted):
+def test_the_starting_weights_are_those_of_torchvision(fitted):
     """Convolutions sqrt(2 / (outputs * kernel)), the last layer within 1 / sqrt(inputs), normalisations 1 and 0."""
     network = ResNet50(3, 8, 8)
     network.initialise(0, torch.Generator().manual_seed(0))
@@ -64,6 +64,6 @@ def test_it_starts_as_torchvisions(fitted):
     assert (norm.running_var == 1).all()
 
 
-def test_a_batch_of_one_row_is_refused():
+def test_a_batch_of_one_sample_is_refused():
     with pytest.raises(ValueError, match=r"The 'batch_size' parameter of ResNet50Votes must be .* Got 1 instead"):
         ResNet50Votes(batch_size=1).check_params()

@@ -1,4 +1,4 @@
-"""The rivals' smoothed share of votes, which a white-box attack follows: its limit and its gradient."""
+"""The smoothed fraction of votes of the baselines, which a white-box attack uses: its limit and its gradient."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ def _rows(X):
     return torch.from_numpy(X[:40].copy()).requires_grad_()
 
 
-def test_bnn_tends_to_its_share_of_votes():
+def test_bnn_tends_to_its_fraction_of_votes():
     """Weights set by hand: no TensorFlow is needed."""
     rng = np.random.default_rng(0)
     votes = [
@@ -34,7 +34,7 @@ def test_bnn_tends_to_its_share_of_votes():
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-def test_lenet_tends_to_its_share_of_votes_and_its_gradient_is_right(digits):
+def test_lenet_tends_to_its_fraction_of_votes_and_its_gradient_is_correct(digits):
     X, y, X_test, _ = digits
     model = LeNetVotes(n_votes=2, epochs=1, feature_shape=(1, 8, 8), device="cpu", random_state=0).fit(X, y)
     x = _rows(X_test)

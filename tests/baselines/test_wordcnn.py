@@ -105,7 +105,7 @@ def test_words_without_a_vector_are_no_obstacle(fitted):
     assert (fitted.vote_probabilities(gap) != fitted.vote_probabilities(close)).any()  # a gap is not closed
 
 
-def test_it_learns_the_order_of_words(problem, table):
+def test_the_order_of_words_can_be_learned(problem, table):
     """Which a mean of vectors cannot show."""
     X, y = problem
     model = WordCNNVotes(
@@ -122,8 +122,8 @@ def test_votes_do_not_depend_on_each_other_or_on_growth(fitted, problem, setting
 
 def test_a_killed_training_goes_on_to_the_same_votes(fitted, problem, settings, tmp_path, monkeypatch):
     """Also the chosen epoch and the draws of dropout."""
-    monkeypatch.setattr("baselines.torch_ensemble.checkpoint._LEAST_SECONDS", 0.0)
-    monkeypatch.setattr("baselines.torch_ensemble.checkpoint._LEAST_MULTIPLE", 0.0)
+    monkeypatch.setattr("baselines.torch_ensemble.checkpoint._MIN_SECONDS", 0.0)
+    monkeypatch.setattr("baselines.torch_ensemble.checkpoint._MIN_MULTIPLE", 0.0)
     model, path, seen = WordCNNVotes(**settings), tmp_path / "unfinished.npz", []
 
     def interrupted(done, total, score):
@@ -140,12 +140,12 @@ def test_a_killed_training_goes_on_to_the_same_votes(fitted, problem, settings, 
             np.testing.assert_array_equal(vote[name], expected[name])
 
 
-def test_validation_rows_are_a_share_of_each_class_and_never_trained_on(problem, settings):
+def test_validation_samples_are_a_share_of_each_class_and_never_trained_on(problem, settings):
     X, y = problem
     model = WordCNNVotes(**settings)
-    held = model._validation_rows(y, 3)
+    held = model._validation_samples(y, 3)
     assert [int(held[y == label].sum()) for label in (0, 1)] == [4, 4]
-    assert not np.array_equal(held, model._validation_rows(y, 4))
+    assert not np.array_equal(held, model._validation_samples(y, 4))
     changed = X.copy()
     changed[held] = 1  # other validation rows: the same training, so the votes of a single epoch are the same
     once = {**settings, "epochs": 1}
@@ -165,10 +165,10 @@ def test_the_best_epoch_is_kept_and_of_equals_the_first():
             network.fc.weight.zero_()
             network.fc.bias[:, 0] = 1.0
             network.fc.bias[:, 1] = torch.tensor(biases)
-            best.look_at(network)
+            best.evaluate(network)
             kept.append(best.arrays["fc.bias"][:, 1].tolist())
     assert kept == [[0.0, 9.0], [9.0, 9.0], [9.0, 9.0], [9.0, 9.0]]
-    assert best.right[:, 0].tolist() == [2, 2]
+    assert best.correct[:, 0].tolist() == [2, 2]
 
 
 def test_a_file_holds_no_vectors_and_takes_them_again(fitted, problem, table, tmp_path):
@@ -194,5 +194,5 @@ def test_bad_vectors_are_named(problem, vectors):
 
 
 def test_numbers_of_no_word_are_refused(problem, settings):
-    with pytest.raises(ValueError, match="Rows must hold numbers of word vectors, 0 to 40"):
+    with pytest.raises(ValueError, match="Inputs must hold numbers of word vectors, 0 to 40"):
         WordCNNVotes(**settings).fit(problem[0] + 40, problem[1])

@@ -318,16 +318,16 @@ def test_draw_is_balanced_disjoint_and_in_order(counts: Any, expected: tuple[int
 def test_without_files_the_sentence_says_what_to_put_where(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError) as caught:
         celeba.load(data_dir=str(tmp_path), outputs_dir=str(tmp_path / "outputs"))
-    for told in (
+    for expected in (
         "img_align_celeba",
         "list_attr_celeba.txt",
         "list_eval_partition.txt",
         "1.4 GB",
         str(tmp_path / "celeba"),
     ):
-        assert told in str(caught.value)
-    for told in ("https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html", "paths.data", "SCD_DATA"):
-        assert told in str(caught.value)
+        assert expected in str(caught.value)
+    for expected in ("https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html", "paths.data", "SCD_DATA"):
+        assert expected in str(caught.value)
     assert "\n" not in str(caught.value)
 
 

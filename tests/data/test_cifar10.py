@@ -183,10 +183,10 @@ def test_no_file_and_no_network_is_one_sentence(folder: Path, mini_cifar: Any) -
     with pytest.raises(FileNotFoundError) as caught:
         load(folder)
     sentence = str(caught.value)
-    for told in ("cifar10_3_5.npz does not exist", f"{mini_cifar.batches} is not there", "downloading it failed"):
-        assert told in sentence  # what is missing and where it was looked for
-    for told in (cifar10.SOURCE, "170,498,071 bytes", "paths.data", "SCD_DATA", str(folder)):
-        assert told in sentence  # how to get it
+    for expected in ("cifar10_3_5.npz does not exist", f"{mini_cifar.batches} is not there", "downloading it failed"):
+        assert expected in sentence  # what is missing and where it was looked for
+    for expected in (cifar10.SOURCE, "170,498,071 bytes", "paths.data", "SCD_DATA", str(folder)):
+        assert expected in sentence  # how to get it
     assert "\n" not in sentence
     assert list(folder.glob("*.tar.gz")) == []
 

@@ -153,8 +153,8 @@ def test_missing_files_are_named_with_all_that_is_needed(tmp_path: Path) -> None
     (tmp_path / "ECG200" / "ECG200_TEST.tsv").unlink()
     with pytest.raises(FileNotFoundError) as caught:
         load(tmp_path)
-    for told in ("ECG200_TRAIN.tsv", "ECG200_TEST.tsv", ecg200.SOURCE, "107 kB", "paths.data", "SCD_DATA"):
-        assert told in str(caught.value)
+    for expected in ("ECG200_TRAIN.tsv", "ECG200_TEST.tsv", ecg200.SOURCE, "107 kB", "paths.data", "SCD_DATA"):
+        assert expected in str(caught.value)
 
 
 @pytest.mark.parametrize("classes", [["infarction", "normal"], [1, -1], "normal", None])

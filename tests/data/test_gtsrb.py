@@ -313,9 +313,9 @@ def test_no_files_and_no_network_is_one_sentence(tmp_path: Path, monkeypatch: py
     with pytest.raises(FileNotFoundError) as caught:
         gtsrb.load(data_dir=str(tmp_path), outputs_dir=str(tmp_path / "outputs"))
     sentence = str(caught.value)
-    for told in ("gtsrb_3_8_48.npz does not exist", "Final_Training/Images is not there", "downloading it failed"):
-        assert told in sentence
-    for told in (*gtsrb.MD5, gtsrb.SERVER, "paths.data", "SCD_DATA", str(tmp_path / "gtsrb")):
-        assert told in sentence
+    for expected in ("gtsrb_3_8_48.npz does not exist", "Final_Training/Images is not there", "downloading it failed"):
+        assert expected in sentence
+    for expected in (*gtsrb.MD5, gtsrb.SERVER, "paths.data", "SCD_DATA", str(tmp_path / "gtsrb")):
+        assert expected in sentence
     assert "\n" not in sentence
     assert sorted(path.name for path in tmp_path.rglob("*") if path.is_file()) == [".gtsrb.lock"]

@@ -191,8 +191,8 @@ def test_pixels_are_in_memory_once_and_as_bytes(tmp_path: Path) -> None:
 def test_without_folders_the_sentence_says_where_to_put_them(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError) as caught:
         load(tmp_path)
-    for told in (imagenet.SOURCE, "ILSVRC2012_img_train.tar (138 GB)", "/<class>/*.JPEG", "paths.data", "SCD_DATA"):
-        assert told in str(caught.value)
+    for expected in (imagenet.SOURCE, "ILSVRC2012_img_train.tar (138 GB)", "/<class>/*.JPEG", "paths.data", "SCD_DATA"):
+        assert expected in str(caught.value)
     assert str(tmp_path / "imagenet" / "val") in str(caught.value)
 
 

@@ -106,10 +106,10 @@ def test_no_file_and_no_network_is_one_sentence(mini: MiniMnist) -> None:
     with pytest.raises(FileNotFoundError) as caught:
         load(mini)
     sentence = str(caught.value)
-    for told in ("mnist_3_5.npz does not exist", f"{mini.raw} is not there", "downloading it failed"):
-        assert told in sentence
-    for told in (*mnist.ARCHIVES, mnist.MIRROR, "11.6 MB", "paths.data", "SCD_DATA"):
-        assert told in sentence
+    for expected in ("mnist_3_5.npz does not exist", f"{mini.raw} is not there", "downloading it failed"):
+        assert expected in sentence
+    for expected in (*mnist.ARCHIVES, mnist.MIRROR, "11.6 MB", "paths.data", "SCD_DATA"):
+        assert expected in sentence
     assert "\n" not in sentence
     assert [path.name for path in mini.raw.iterdir()] == []
 

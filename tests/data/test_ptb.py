@@ -156,8 +156,8 @@ def test_missing_files_are_named_with_all_that_is_needed(folder: Path, gone: tup
         (folder / "ptb" / name).unlink()
     with pytest.raises(FileNotFoundError, match=f"{' and '.join(gone)} (is|are) not in {folder / 'ptb'}") as caught:
         load(folder)
-    for told in (ptb.SOURCE, "19,016,200 bytes", "49,378,200 bytes", "paths.data", "SCD_DATA"):
-        assert told in str(caught.value)
+    for expected in (ptb.SOURCE, "19,016,200 bytes", "49,378,200 bytes", "paths.data", "SCD_DATA"):
+        assert expected in str(caught.value)
 
 
 def test_prepared_file_of_another_shape_is_not_used(folder: Path) -> None:

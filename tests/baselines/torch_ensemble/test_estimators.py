@@ -1,4 +1,4 @@
-"""The convolutional rivals as estimators: scikit-learn's checks, the shape of their rows, growth, files, configs."""
+"""The convolutional baselines as estimators: scikit-learn's checks, input shapes, growth, files, configs."""
 
 import re
 from pathlib import Path
@@ -16,7 +16,7 @@ from pipeline.config.resolvers import register_resolvers
 from scd.devices import one_torch_thread
 
 CONF = Path(__file__).resolve().parents[3] / "conf"
-RIVALS = {"lenet": LeNetVotes, "resnet50": ResNet50Votes, "cnn1d": CNN1DVotes}
+BASELINES = {"lenet": LeNetVotes, "resnet50": ResNet50Votes, "cnn1d": CNN1DVotes}
 FITTED = ["lenet", "cnn1d"]  # resnet50 is large: test_torch_resnet50.py
 TINY = {"epochs": 1, "n_votes": 2, "random_state": 7, "device": "cpu"}
 
@@ -36,19 +36,21 @@ def test_passes_the_checks_of_scikit_learn(model):
         check_estimator(model, on_skip=None)  # skipped: the array API, which is off by default
 
 
-@pytest.mark.parametrize("name", RIVALS)
+@pytest.mark.parametrize("name", BASELINES)
 def test_a_shape_the_networks_cannot_take_is_named(name):
     shapes = [(8, 8), (1, 8, 0), (1, 8, 8.0), (96,) if name != "cnn1d" else (3, 8, 8)]
     wanted = "images, (channels, height, width)" if name != "cnn1d" else "signals, (d,)"
     for shape in shapes:
-        sentence = f"The 'feature_shape' parameter of {RIVALS[name].__name__}, the shape of a row, must be that of "
+        sentence = (
+            f"The 'feature_shape' parameter of {BASELINES[name].__name__}, the shape of an input, must be that of "
+        )
         sentence += f"{wanted} of ints >= 1, or None. Got {shape} instead."
         with pytest.raises(ValueError, match=re.escape(sentence)):
-            RIVALS[name](feature_shape=shape).check_params()
+            BASELINES[name](feature_shape=shape).check_params()
 
 
 def test_a_shape_of_another_size_than_the_rows_is_named(digits):
-    sentence = r"must have as many values as the rows, 64\. Got \(1, 8, 9\), which has 72"
+    sentence = r"must have as many values as the inputs, 64\. Got \(1, 8, 9\), which has 72"
     with pytest.raises(ValueError, match=sentence):
         LeNetVotes(feature_shape=(1, 8, 9), **TINY).fit(*digits[:2])
 
@@ -76,11 +78,11 @@ def test_the_pipeline_refuses_data_of_another_kind_in_one_sentence(compose_confi
 def test_warm_start_grows_and_keeps_what_is_trained(digits, name):
     X, y = digits[0][:60], digits[1][:60]
     shape = {"lenet": (1, 8, 8), "cnn1d": (64,)}[name]
-    grown = RIVALS[name](warm_start=True, feature_shape=shape, **{**TINY, "n_votes": 1}).fit(X, y)
+    grown = BASELINES[name](warm_start=True, feature_shape=shape, **{**TINY, "n_votes": 1}).fit(X, y)
     first = grown.votes_[0]
     grown.set_params(n_votes=2, votes_at_once=1, memory_budget="1GiB", feature_shape=list(shape)).fit(X, y)
     assert grown.votes_[0] is first
-    whole = RIVALS[name](feature_shape=shape, **TINY).fit(X, y)
+    whole = BASELINES[name](feature_shape=shape, **TINY).fit(X, y)
     np.testing.assert_array_equal(grown.vote_probabilities(X), whole.vote_probabilities(X))
     with pytest.raises(ValueError, match="warm_start adds votes trained in the same way: epochs was 1"):
         grown.set_params(epochs=2).fit(X, y)
@@ -90,11 +92,11 @@ def test_warm_start_grows_and_keeps_what_is_trained(digits, name):
 def test_a_file_keeps_the_shape(digits, tmp_path, name):
     X, y, X_test, _ = digits
     shape = {"lenet": (1, 8, 8), "cnn1d": (64,)}[name]
-    model = RIVALS[name](feature_shape=shape, **TINY).fit(X[:60], y[:60])
+    model = BASELINES[name](feature_shape=shape, **TINY).fit(X[:60], y[:60])
     model.save(tmp_path / "votes.npz")
     with np.load(tmp_path / "votes.npz", allow_pickle=False) as file:
         assert all(file[array].dtype != object for array in file.files)
-    loaded = RIVALS[name].load(tmp_path / "votes.npz").set_params(device="cpu")
+    loaded = BASELINES[name].load(tmp_path / "votes.npz").set_params(device="cpu")
     assert loaded.get_params() == model.get_params()
     np.testing.assert_array_equal(loaded.vote_probabilities(X_test), model.vote_probabilities(X_test))
 
@@ -137,7 +139,9 @@ def test_configs_are_the_papers_settings(name, votes):
     with initialize_config_dir(str(CONF), version_base="1.3"):
         paper = resolve(compose("config", overrides=[f"model={name}", "device=cpu"]))
         smoke = resolve(compose("config", overrides=[f"model={name}", "scale=smoke"]))
-    expected = RIVALS[name](n_votes=votes, epochs=100, batch_size=64, learning_rate=1e-3, random_state=0, device="cpu")
+    expected = BASELINES[name](
+        n_votes=votes, epochs=100, batch_size=64, learning_rate=1e-3, random_state=0, device="cpu"
+    )
     assert build_model(paper).get_params() == expected.get_params()
     keys = set(paper["model"]) - {"_target_", "name", "use_votes"}
     set_by_the_pipeline = {"device", "random_state", "verbose", "warm_start", "memory_budget", "feature_shape"}

@@ -94,7 +94,7 @@ def test_votes_side_by_side_are_those_alone_to_rounding(digits):
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_votes_that_step_at_the_same_time_learn_what_they_learn_alone(digits):
-    """ResNet50 on a card, over enough steps to be recorded; its gradients are summed in no fixed order."""
+    """ResNet50 on a GPU, over enough steps to be recorded; its gradients are summed in no fixed order."""
     X, y = digits[0][:70], digits[1][:70]
     small = {"epochs": 2, "batch_size": 35, "feature_shape": (1, 8, 8), "device": "cuda", "random_state": 0}
     together = ResNet50Votes(n_votes=3, votes_at_once=3, **small).fit(X, y)
@@ -142,8 +142,8 @@ def killed_at(epochs):
 
 @pytest.fixture
 def always_due(monkeypatch):
-    monkeypatch.setattr(checkpoint, "_LEAST_SECONDS", 0.0)
-    monkeypatch.setattr(checkpoint, "_LEAST_MULTIPLE", 0.0)
+    monkeypatch.setattr(checkpoint, "_MIN_SECONDS", 0.0)
+    monkeypatch.setattr(checkpoint, "_MIN_MULTIPLE", 0.0)
 
 
 @pytest.mark.usefixtures("always_due")
