@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 LIST = ROOT / "docs" / "words.txt"
-ROOMS = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "docs", "conf"]
+ROOMS = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", ".github", "docs", "conf"]
 """Files and folders that are scanned."""
 NOT_SCANNED = ["docs/results", "docs/data.md", "docs/text.md", "docs/words.txt"]
 """Tables are written by programs; the list itself names the words."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import threading
 import warnings
 from collections.abc import Iterable, Iterator
@@ -21,6 +22,7 @@ from scd.seeds import vote_seed
 from scd.storage import Vote
 
 PACKAGES = ("tensorflow", "tf_keras", "larq")
+PYTHON = sys.version_info[:2]  # Larq needs NumPy before 2, which has no wheels for Python 3.13 and newer
 EPSILON = 1e-3  # Keras's default, added to the variance in batch normalisation
 
 _ENVIRONMENT = {
@@ -47,9 +49,11 @@ def require_packages() -> None:
     """Raise an ImportError in one sentence if a package is not installed; loads none of them."""
     missing = [name for name in PACKAGES if find_spec(name) is None]
     if missing:
+        advice = "run: pip install '.[bnn]'"
+        if PYTHON >= (3, 13):
+            advice = f"Larq can be installed with Python 3.11 or 3.12 only, this is {sys.version.split()[0]}"
         raise ImportError(
-            f"bnn is trained with Larq on TensorFlow, and {', '.join(missing)} is not installed; "
-            "run: pip install '.[bnn]'"
+            f"bnn is trained with Larq on TensorFlow, and {', '.join(missing)} is not installed; {advice}"
         )
 
 

@@ -12,7 +12,7 @@ from hydra import compose, initialize_config_dir
 from sklearn.utils.estimator_checks import check_estimator, estimator_checks_generator
 
 from baselines.bnn import BNNVotes
-from baselines.workers.bnn_vote import EPSILON, PACKAGES, Settings, fold, train_and_predict
+from baselines.workers.bnn_vote import EPSILON, PACKAGES, Settings, fold, require_packages, train_and_predict
 from baselines.workers.pool import train_in_parallel
 from pipeline.config.check import build_model, resolve
 from pipeline.config.resolvers import register_resolvers
@@ -184,9 +184,17 @@ def test_without_its_packages_it_predicts_and_says_what_to_install(digits, tmp_p
     monkeypatch.setitem(sys.modules, name, None)
     np.testing.assert_array_equal(BNNVotes.load(tmp_path / "votes.npz").predict(X), model.predict(X))
     model.check_params().warm_up(X, y)
+    monkeypatch.setattr("baselines.workers.bnn_vote.PYTHON", (3, 12))
     for fit in (lambda: small().fit(X, y), lambda: small().fit_votes(X, y, range(1))):
         with pytest.raises(ImportError, match=rf"{name} .*not installed; run: pip install '\.\[bnn\]'$"):
             fit()
+
+
+def test_on_a_python_without_larq_it_says_which_python_has_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "larq", None)
+    monkeypatch.setattr("baselines.workers.bnn_vote.PYTHON", (3, 13))
+    with pytest.raises(ImportError, match=r"larq is not installed; Larq can be installed with Python 3\.11 or 3\.12 only"):
+        require_packages()
 
 
 @needs_tensorflow
