@@ -27,7 +27,40 @@ from attacks.oracle import LABEL, LabelFunction, LabelOracle, rows_within
 from attacks.result import AttackResult
 
 
-class DecisionAttack(ABC):
+class Attack:
+    """What every attack declares of itself; an attack overrides what differs from these defaults.
+
+    Attributes
+    ----------
+    requires : {"label", "score", "members", "gradient", "weights"}
+        Access to the model that the attack needs.
+    takes : {"rows", "documents"}
+        What it changes: rows of numbers, or documents of tokens.
+    method_version : int
+        Raised when a change alters the numbers: state files and stored attacks of another version do not count.
+    """
+
+    requires: str = LABEL
+    takes: str = "rows"
+    method_version: int = 1
+
+    def check_ready(self) -> None:
+        """Raise FileNotFoundError, ImportError or ValueError for a file or package that is missing, before any work."""
+
+    def inputs(self) -> dict[str, str]:
+        """Checksums and versions of files and packages that decide the numbers; they belong to the key of a result."""
+        return {}
+
+    def notes(self) -> list[str]:
+        """Sentences about the files in use that a reader of the results should see."""
+        return []
+
+    def starts_from(self) -> frozenset[str]:
+        """Training data that the call needs: "nearest" (`pool` and `pool_labels`), "given" (`starts`), or neither."""
+        return frozenset()
+
+
+class DecisionAttack(Attack, ABC):
     """An attack on labels. A subclass checks its own parameters, keeps them as attributes and writes `_attack`.
 
     Every attribute of the instance that is a parameter belongs to the identity of a state file, except
@@ -42,9 +75,6 @@ class DecisionAttack(ABC):
     verbose : bool
         Show a progress bar.
     """
-
-    requires = LABEL
-    method_version: int  # raised when a change alters the numbers: old state files and stored attacks no longer count
 
     norm: str = "l2"
 
@@ -165,6 +195,10 @@ class RestartedAttack(DecisionAttack):
         self.init_size = check_int(own, "init_size", init_size, 1)
         self.start = check_choice(own, "start", start, ("noise", "nearest", "given"))
         self.seed = check_int(own, "seed", seed, None)
+
+    def starts_from(self) -> frozenset[str]:
+        """What `start` needs."""
+        return frozenset({self.start}) & {"nearest", "given"}
 
     def _candidates(self, own: str, task: Task, pool: Any, pool_labels: Any, starts: Any) -> Candidates | None:
         if self.start == "nearest":

@@ -7,6 +7,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from tqdm import tqdm
 
+from attacks.base import Attack
 from attacks.engine.checkpoint import Journal, fingerprint
 from attacks.engine.substitute_network import OPTIMIZERS, SubstituteNetwork, torch_generator
 from attacks.engine.substitute_rounds import HeldOut, Progress, collect_substitute, noise_accuracies
@@ -29,7 +30,7 @@ from scd.devices import resolve_device
 _GRID = (0.0, 1 / 64, 1 / 32, 1 / 16, 3 / 32, 1 / 8, 3 / 16, 1 / 4)
 
 
-class Substitute:
+class Substitute(Attack):
     """Substitute-model attack on a two-class target (Papernot et al. 2017; Figure 2, supplement Algorithm 4).
 
     A set D begins as min(`first_rows`, half of the points) of the points, drawn without replacement. Each round

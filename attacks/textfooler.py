@@ -8,9 +8,10 @@ from typing import Any
 from numpy.typing import ArrayLike
 from tqdm import tqdm
 
+from attacks.base import Attack
 from attacks.engine.checkpoint import Snapshots, fingerprint
 from attacks.engine.validation import check_bool, check_choice, check_int, check_memory, check_number
-from attacks.oracle import TEXT_SCORE
+from attacks.oracle import SCORE
 from attacks.text.checkpoint import ENDED, Progress, collect
 from attacks.text.constraints import SpacyTagger, WordClasses, spacy_version
 from attacks.text.documents import called, described, read_documents, read_part
@@ -25,7 +26,7 @@ from scd.files import file_sha256
 _CANNOT_CHANGE_RESULT = ("data_dir", "outputs_dir", "memory_budget", "verbose")
 
 
-class TextFooler:
+class TextFooler(Attack):
     """TextFooler, on many documents at once (the paper's section 3.3 and Table 7).
 
     A text is of class 1 when its score is above 0.5. A document that the model gets right is attacked so:
@@ -100,7 +101,8 @@ class TextFooler:
     >>> result.adversarial  # doctest: +SKIP
     """
 
-    requires = TEXT_SCORE
+    requires = SCORE
+    takes = "documents"
     method_version = 1
 
     def __init__(

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
+from attacks.base import Attack
 from attacks.engine.checkpoint import Journal, fingerprint
 from attacks.engine.transfer_counts import Pairs, collect_transfer, wrong_beyond, wrong_members
 from attacks.engine.validation import Described, check_bool, check_int, check_memory, check_numbers, read_task, refuse
@@ -13,7 +14,7 @@ from attacks.oracle import MEMBERS, MemberFunction, MemberOracle
 from attacks.result import AttackResult
 
 
-class Transfer:
+class Transfer(Attack):
     """Transferability within an ensemble (the paper's section 3.2 and Table 6).
 
     HopSkipJump (L2, one run) attacks every member alone at every point; then all members are asked about what it

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from tqdm import tqdm
 
-from attacks.base import mean_best, project_and_collect
+from attacks.base import Attack, mean_best, project_and_collect
 from attacks.engine.bisection import BoundarySearch
 from attacks.engine.checkpoint import Journal, fingerprint
 from attacks.engine.initial_points import Candidates, begin_runs, nearest_rows
@@ -33,7 +33,7 @@ _STARTS = ("original", "noise", "nearest")
 _TRACE_EVERY = 10  # iterations
 
 
-class WhiteBox:
+class WhiteBox(Attack):
     """A white-box attack on an ensemble of votes that minimises the L2 distance. It is NOT black-box.
 
     It sees the model's weights through `smooth`, a stand-in in which every sign is a sigmoid, and follows its
@@ -114,6 +114,10 @@ class WhiteBox:
         self.seed = check_int(own, "seed", seed, None)
         self.memory_budget = check_memory(own, "memory_budget", memory_budget)
         self.verbose = check_bool(own, "verbose", verbose)
+
+    def starts_from(self) -> frozenset[str]:
+        """What `starts` needs."""
+        return frozenset(self.starts) & {"nearest"}
 
     def __call__(
         self,

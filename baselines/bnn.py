@@ -68,6 +68,8 @@ class BNNVotes(VoteEnsemble):
 
     _forward: StackedVotes
 
+    differentiable: ClassVar[bool] = True
+
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "n_votes": [Interval(Integral, 1, None, closed="left")],
         "hidden_nodes": [Interval(Integral, 1, None, closed="left")],

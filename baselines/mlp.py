@@ -73,6 +73,8 @@ class MLPVotes(VoteEnsemble):
 
     _forward: StackedVotes
 
+    differentiable: ClassVar[bool] = True
+
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "n_votes": [Interval(Integral, 1, None, closed="left")],
         "hidden_nodes": [Interval(Integral, 1, None, closed="left")],

@@ -57,8 +57,9 @@ random_state, verbose : see :class:`baselines.torch_ensemble.convolutional.Convo
     """
 
     takes: ClassVar[str] = "words"
-    feature_shape: Any = None  # inputs of any length are accepted
-    smooth: ClassVar[None] = None  # type: ignore[assignment]  # word numbers have no gradient
+    differentiable: ClassVar[bool] = False
+    feature_shape: Any = None  # a row of any length will do
+    smooth: ClassVar[None] = None  # type: ignore[assignment]  # numbers of words have no gradient
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **{k: v for k, v in ConvolutionalVotes._parameter_constraints.items() if k != "feature_shape"},

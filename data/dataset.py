@@ -5,9 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -189,6 +188,29 @@ class Dataset:
                 f"{outside[0]}."
             )
         return _model_inputs(x[index]).reshape(len(index), self.n_features)
+
+    def subset(self, train: NDArray[np.int64], test: NDArray[np.int64]) -> Self:
+        """The data set of these rows of its two splits, in this order.
+
+        Parameters
+        ----------
+        train, test : ndarray of int64, shape (k,)
+            Row numbers of the training and the test split.
+        """
+        return replace(self, **self._rows_of(train, test), checksum="")
+
+    def with_note(self, note: str) -> Self:
+        """The same data set with one more sentence in the ``notes`` of its provenance."""
+        return replace(self, provenance={**self.provenance, "notes": [*self.provenance.get("notes", []), note]})
+
+    def _rows_of(self, train: NDArray[np.int64], test: NDArray[np.int64]) -> dict[str, Any]:
+        """The fields that hold a value a row, cut to these rows."""
+        return {
+            "x_train": self.x_train[train],
+            "y_train": self.y_train[train],
+            "x_test": self.x_test[test],
+            "y_test": self.y_test[test],
+        }
 
     def _x(self, split: str) -> NDArray[Any]:
         if split not in ("train", "test"):

@@ -1,4 +1,4 @@
-"""The lines a run prints for a person."""
+"""What a run prints."""
 
 from __future__ import annotations
 
@@ -13,22 +13,23 @@ from pipeline.stages.fit import Fitted
 
 def evaluation_lines(evaluation: Evaluation, fitted: Fitted) -> list[str]:
     """Clean accuracy and fit time."""
-    known = "" if fitted.trained_now else " (votes from the store)"
+    e, known = evaluation, "" if fitted.trained_now else " (votes from the store)"
+    single = f"{100 * e.accuracy_single:.2f} % ± {100 * e.accuracy_single_std:.2f}"
+    classes = " / ".join("-" if a is None else f"{100 * a:.2f} %" for a in e.accuracy_per_class)
     return [
         "",
-        f"  {evaluation.model} on {evaluation.dataset}, {evaluation.n_votes} votes{known}",
-        _row("clean accuracy, ensemble", f"{100 * evaluation.accuracy_ensemble:.2f} %"),
-        _row(
-            "clean accuracy, single vote",
-            f"{100 * evaluation.accuracy_single:.2f} % ± {100 * evaluation.accuracy_single_std:.2f}",
-        ),
-        _row("fit time, one vote alone", _time(evaluation.one_vote_seconds)),
-        _row("fit time, all votes", _time(evaluation.fit_seconds)),
+        f"  {e.model} on {e.dataset}, {e.n_votes} votes{known}",
+        _row("clean accuracy, ensemble", f"{100 * e.accuracy_ensemble:.2f} %"),
+        _row("balanced; class 0 / class 1", f"{100 * e.accuracy_balanced:.2f} %; {classes}"),
+        _row("area under the ROC curve", "-" if e.auc is None else f"{e.auc:.4f}"),
+        _row("clean accuracy, single vote", single),
+        _row("fit time, one vote alone", _time(e.one_vote_seconds)),
+        _row("fit time, all votes", _time(e.fit_seconds)),
     ]
 
 
 def summary_lines(summary: dict[str, Any], reused: bool) -> list[str]:
-    """What an attack found."""
+    """The result of an attack."""
     s = summary
     attacked = int(s["points"]) - int(s["already_wrong"])
     lines = [
@@ -64,18 +65,18 @@ def _text_lines(s: dict[str, Any]) -> list[str]:
 
 
 def table_lines(folder: Path) -> list[str]:
-    """What the further tables of a transfer or substitute attack come to; empty for the others."""
+    """The results in the further tables of a transfer or substitute attack; none for the others."""
     lines = []
     if (folder / "transfer.csv").is_file():
         for row in pd.read_csv(folder / "transfer.csv").to_dict("records"):
             name = f"transfer, {100 * row['overshoot']:.0f} % overshoot"
             low, high = _number(row["p_main_low"]), _number(row["p_main_high"])
-            value = f"{row['p_main']:.4f}  (95 % interval {low} to {high}; literal count {row['p_paper_literal']:.4f})"
+            value = f"{row['p_main']:.4f}  (95 % interval {low} to {high}; paper's count {row['p_paper_literal']:.4f})"
             lines.append(_row(name, value))
     if (folder / "curve.csv").is_file():
         curve = pd.read_csv(folder / "curve.csv")
         for row in curve[curve["round"] == curve["round"].max()].to_dict("records"):
-            value = f"{100 * row['accuracy']:.2f} %  (noise alone {100 * row['noise_accuracy']:.2f} %)"
+            value = f"{100 * row['accuracy']:.2f} %  (with noise alone {100 * row['noise_accuracy']:.2f} %)"
             lines.append(_row(f"accuracy, epsilon {row['epsilon']:.4g}", value))
     return lines
 

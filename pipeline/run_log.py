@@ -1,4 +1,4 @@
-"""The record of a run under ``outputs/runs/``: begun, finished or failed, and the command that repeats it."""
+"""The log of runs: records under ``outputs/runs/``, commands that repeat them, outcomes of the jobs of a sweep."""
 
 from __future__ import annotations
 
@@ -15,22 +15,21 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 
-from pipeline.store import key_of, locked
-from scd.files import write_json
+from pipeline.store import key_of, locked, read_json, write_json
 
 RECORD, BEGUN, FAILED = "run.json", "begun.json", "failed.json"
 _NOT_OF_A_JOB = ("cluster", "hydra")
 
 
 class RunRecord:
-    """What is written of one run: ``begun.json`` while it works, then ``run.json`` or ``failed.json``.
+    """The record of one run: ``begun.json`` while it works, then ``run.json`` or ``failed.json``.
 
     Parameters
     ----------
     outputs : Path
         The outputs folder.
     config : dict
-        The resolved configuration. The folder's name depends on it without its paths and the experiment it is part of.
+        The resolved configuration. It names the folder, but for its paths and the experiment that it is part of.
     """
 
     def __init__(self, outputs: Path, config: dict[str, Any]) -> None:
@@ -40,21 +39,21 @@ class RunRecord:
         self.began = time.time()
 
     def begin(self, **known: Any) -> None:
-        """Say that the run is at work, or how far it has come; a killed run leaves this behind."""
+        """Record that the run has begun, and how far it has come; a killed run leaves this file behind."""
         self.folder.mkdir(parents=True, exist_ok=True)
         where = {"host": platform.node(), "pid": os.getpid()}
         write_json(self.folder / BEGUN, {"command": command(), "began": self.began, **where, **known})
 
     @contextlib.contextmanager
     def at_work(self) -> Iterator[None]:
-        """Hold the run, so that others can tell one at work from one that was killed."""
+        """Lock the run, so that other processes can tell one in progress from one that was killed."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with locked(self.folder, "the same run"):
             self.begin()
             yield
 
     def finish(self, record: dict[str, Any]) -> None:
-        """Write what the run led to; an earlier failure of the same run is forgotten."""
+        """Write the results of the run and remove the record of an earlier failure."""
         facts = {"command": command(), "began": self.began, "seconds": time.time() - self.began}
         write_json(self.folder / RECORD, {**facts, **record, "config": self.kept})
         for old in (BEGUN, FAILED):
@@ -74,7 +73,7 @@ def in_sweep() -> bool:
 
 
 def command() -> str:
-    """The command of this run alone, also for a job of a sweep, whose process may have been started by an engine."""
+    """The command that repeats this run alone, also for a job of a sweep, whose process an engine may have started."""
     if not in_sweep():
         return shlex.join(["python", *sys.argv])
     return command_of(list(HydraConfig.get().overrides.task))
@@ -85,3 +84,29 @@ def command_of(overrides: list[str]) -> str:
     kept = [o for o in overrides if o.lstrip("+~").split("=")[0].split(".")[0].split("/")[0] not in _NOT_OF_A_JOB]
     alone = ["hydra.mode=RUN"] if any(o.startswith("+experiment=") for o in kept) else []
     return shlex.join(["python", "run.py", *kept, *alone])
+
+
+def note_outcome(code: int | None, error: str = "") -> None:
+    """Record and print the exit status of this job of a sweep, None while it works; does nothing outside a sweep.
+
+    The sweep reads the file, and so can tell a job that was killed from one that failed.
+    """
+    if not in_sweep():
+        return
+    hydra = HydraConfig.get()
+    write_json(outcome_file(hydra.runtime.output_dir, hydra.job.num), {"code": code, "error": error})
+    state = "begins" if code is None else "done" if code == 0 else "failed"
+    print(f"[job {hydra.job.num + 1}] {state}: {hydra.job.override_dirname}", flush=True)
+
+
+def outcome_file(folder: str | Path, number: int) -> Path:
+    """Where job `number` of the sweep in `folder` records its outcome."""
+    return Path(folder) / f"job_{number}.json"
+
+
+def outcome(folder: str | Path, number: int) -> tuple[bool, int | None, str]:
+    """Whether a job has begun, its exit status (None: not ended), and its error."""
+    found = read_json(outcome_file(folder, number))
+    if not isinstance(found, dict):
+        return False, None, ""
+    return True, found.get("code"), str(found.get("error", ""))

@@ -1,4 +1,4 @@
-"""The store of finished work under ``outputs/``: keys, locks, whole writes, checksums."""
+"""The store of finished work under ``outputs/``: keys, locks, atomic writes, checksums."""
 
 from __future__ import annotations
 
@@ -23,25 +23,53 @@ def key_of(**parts: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+def file_sha256(path: Path) -> str:
+    """Checksum of a file, hex."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file atomically: to a temporary name in the same folder, then renamed."""
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+        raise
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` as JSON, atomically."""
+    write_bytes(path, (json.dumps(value, indent=1, default=str) + "\n").encode())
+
+
 def write_yaml(path: Path, value: Any) -> None:
+    """Write `value` as YAML, atomically."""
     write_bytes(path, yaml.safe_dump(value, sort_keys=False).encode())
 
 
 def read_json(path: Path) -> Any:
     """The JSON in `path`; None if there is no file or it is damaged."""
     try:
-        return json.loads(path.read_text())
+        return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
 
 
 def outputs_folder(path: str) -> Path:
-    """The outputs folder, made and tried.
+    """The outputs folder, created and tested for writing.
 
     Raises
     ------
     UserError
-        If it cannot be made or written.
+        It cannot be created or written.
     """
     folder = Path(path).expanduser()
     try:
@@ -51,27 +79,27 @@ def outputs_folder(path: str) -> Path:
     except OSError as error:
         raise UserError(
             f"paths.outputs={path} must be a folder that can be written, but: {error.strerror or error}. "
-            "Give another one with paths.outputs=/some/folder."
+            "Choose another one with paths.outputs=/some/folder."
         ) from error
     return folder
 
 
 @contextlib.contextmanager
 def locked(folder: Path, what: str) -> Iterator[None]:
-    """Hold `folder` alone among processes, of all machines that share it; the system frees the lock of a killed one.
+    """Lock `folder` against all processes, on all machines that share it; the system frees the lock of a killed one.
 
     Raises
     ------
     UserError
-        The file system knows no locks.
+        The file system has no file locks.
     """
     lock = FileLock(str(folder / ".lock"))
     try:
         lock.acquire(timeout=0)
     except NotImplementedError as error:  # what filelock says where flock is missing, as on some network mounts
         raise UserError(
-            f"{folder} lies on a file system without file locks, which keep two processes from the same work: "
-            "mount it with them, or give another folder with paths.outputs=/some/folder."
+            f"{folder} is on a file system without file locks, which keep two processes from doing the same work: "
+            "mount it with locks, or choose another folder with paths.outputs=/some/folder."
         ) from error
     except Timeout:
         print(f"Another process is working on {what} ({folder}); waiting for it.", flush=True)
@@ -83,7 +111,7 @@ def locked(folder: Path, what: str) -> Iterator[None]:
 
 
 def is_locked(folder: Path) -> bool:
-    """Whether a process is at work in `folder`; makes nothing there."""
+    """Whether a process holds the lock of `folder`; creates nothing there."""
     if not (folder / ".lock").exists():
         return False
     lock = FileLock(str(folder / ".lock"))
@@ -91,25 +119,25 @@ def is_locked(folder: Path) -> bool:
         lock.acquire(timeout=0)
     except Timeout:
         return True
-    except OSError:  # a store that cannot be written has nobody at work
+    except OSError:  # no process works in a store that cannot be written
         return False
     lock.release()
     return False
 
 
-def sweep(folder: Path) -> None:
-    """Remove what a killed process left half written; call it with the folder locked."""
+def remove_temporaries(folder: Path) -> None:
+    """Remove the temporary files of a killed process; call it with the folder locked."""
     for path in folder.glob(".*.tmp"):
         path.unlink(missing_ok=True)
 
 
 def seal(folder: Path, names: list[str], facts: dict[str, Any]) -> None:
-    """Declare a folder's files complete: their checksums and `facts`, written last."""
+    """Declare a folder complete: write the checksums of its files and `facts`, after everything else."""
     write_json(folder / "done.json", {**facts, "sha256": {name: file_sha256(folder / name) for name in names}})
 
 
 def sealed(folder: Path) -> tuple[dict[str, Any] | None, str]:
-    """The facts of a complete folder, and what is wrong with one that was complete but is damaged (else '')."""
+    """The facts of a complete folder (else None), and the damage of one that was complete (else '')."""
     if not (folder / "done.json").exists():
         return None, ""
     facts = read_json(folder / "done.json")

@@ -64,6 +64,14 @@ class VoteEnsemble(ClassifierMixin, BaseEstimator):
     shard_votes: ClassVar[int] = 10
     """Votes that are best trained together on a CPU: more share what a call costs once, fewer are lost by a kill."""
 
+    takes: ClassVar[str] = "rows"
+    """Inputs: "rows" of numbers, "images", "signals" or "words", which are numbers of words of a document."""
+
+    differentiable: ClassVar[bool] = False
+    """Whether `smooth` gives a differentiable approximation, which white-box attacks need."""
+
+    device: str = "cpu"
+
     n_votes: int
     voting: str
     n_features_in_: int
@@ -84,6 +92,9 @@ class VoteEnsemble(ClassifierMixin, BaseEstimator):
         """Raise a ValueError that names the parameter, what is allowed and what was given."""
         self._validate_params()
         return self
+
+    def warm_up(self, X: np.ndarray, y: np.ndarray) -> None:
+        """Compile what training needs, so that its time is not counted as training; by default there is nothing."""
 
     def fit(self, X: Any, y: Any) -> Self:
         """Train `n_votes` votes; with `warm_start`, only those still missing.

@@ -76,7 +76,8 @@ class ConvolutionalVotes(VoteEnsemble):
     _forward: StackedNetworks
 
     takes: ClassVar[str] = "images"
-    """How the networks interpret an input: "images", "signals" or "words"."""
+    differentiable: ClassVar[bool] = True
+    """What a row is to the networks: "images", "signals" or "words"."""
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "n_votes": [Interval(Integral, 1, None, closed="left")],

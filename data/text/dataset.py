@@ -65,6 +65,14 @@ class TextDataset(Dataset):
         found = self._documents(split)
         return self.vectors.padded(found if indices is None else found.select(indices), width)
 
+    def _rows_of(self, train: NDArray[np.int64], test: NDArray[np.int64]) -> dict[str, Any]:
+        """Also the documents."""
+        documents = {
+            "train_documents": self.train_documents.select(train),
+            "test_documents": self.test_documents.select(test),
+        }
+        return {**super()._rows_of(train, test), **documents}
+
     def _documents(self, split: str) -> Documents:
         if split not in ("train", "test"):
             raise ValueError(f"Data set {self.name}: the split must be 'train' or 'test', got {split!r}.")

@@ -65,9 +65,10 @@ class RayLauncher(Launcher):
 
 def _result(ray: Any, task: Any) -> JobReturn:
     try:
-        return ray.get(task)
+        result: JobReturn = ray.get(task)
     except ray.exceptions.RayError as error:
         return JobReturn(status=JobStatus.FAILED, _return_value=error)
+    return result
 
 
 def _run(

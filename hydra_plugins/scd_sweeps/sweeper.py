@@ -15,8 +15,7 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-from pipeline.run_log import command_of
-from pipeline.sweeps import outcome, outcome_file
+from pipeline.run_log import command_of, outcome, outcome_file
 
 Jobs = dict[int, list[str]]
 """Overrides of each job, by its number in the sweep."""

@@ -7,7 +7,11 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from pipeline.errors import UserError
+from pipeline.errors import UserError, did_you_mean
+from pipeline.protocols import AnyAttack, Attack, Config, Model, TextAttack
+from scd.memory import parse_bytes
+
+_ATTACK_MEMORY = 256 << 20  # bytes of a block of an attack: larger ones leave the cache and gain nothing
 
 NOT_ARGUMENTS = {
     "dataset": {"name", "holds", "training", "attack"},
@@ -35,7 +39,7 @@ SUBGROUPS = {
     ("dataset", "attack"): {"restarts", "max_iter", "count"},
     ("attack", "points"): {"rule", "count"},
 }
-"""Keys of the groups within a group: what a data set says of training and attack, and an attack of its points."""
+"""Keys of the groups within a group: settings of training and attack per data set, and points per attack."""
 
 CANNOT_CHANGE_RESULT = frozenset(
     {
@@ -51,27 +55,27 @@ CANNOT_CHANGE_RESULT = frozenset(
         "outputs_dir",
     }
 )
-"""Arguments left out of the keys of the store."""
+"""Arguments that are not part of the keys of the store."""
 
 CANNOT_CHANGE_VOTES = CANNOT_CHANGE_RESULT | {"voting"}
-"""Arguments of a model left out of the key of a fit: `voting` only says how its votes are combined."""
+"""Arguments of a model that are not part of the key of a fit: `voting` only says how its votes are combined."""
 
 
-def locate(group: str, node: dict[str, Any]) -> Callable[..., Any]:
+def locate(group: str, node: Config) -> Callable[..., Any]:
     """Return the class or function a group's ``_target_`` names."""
     target = node.get("_target_")
     if not isinstance(target, str) or "." not in target:
         raise UserError(f"{group}._target_ must name a class or function such as scd.SCDClassifier. Got {target!r}.")
     module, name = target.rsplit(".", 1)
     try:
-        found = getattr(importlib.import_module(module), name)
+        found: Callable[..., Any] = getattr(importlib.import_module(module), name)  # a name given by the user
     except (ImportError, AttributeError) as error:
         raise UserError(f"{group}._target_={target} cannot be imported: {error}.") from error
     return found
 
 
 def parameters_of(target: Callable[..., Any]) -> dict[str, inspect.Parameter]:
-    """Keyword parameters of a class or function; a ``**kwargs`` stands for those of the base classes."""
+    """Keyword parameters of a class or function; ``**kwargs`` of a class are those of its base classes."""
     found: dict[str, inspect.Parameter] = {}
     layers: list[Callable[..., Any]] = [target]
     if inspect.isclass(target):
@@ -85,8 +89,8 @@ def parameters_of(target: Callable[..., Any]) -> dict[str, inspect.Parameter]:
     return found
 
 
-def arguments(group: str, node: dict[str, Any], **more: Any) -> dict[str, Any]:
-    """Keyword arguments of a group's target; those in `more` only where the target takes them.
+def arguments(group: str, node: Config, **more: Any) -> dict[str, Any]:
+    """Keyword arguments of a group's target; of `more`, those that the target takes.
 
     Raises
     ------
@@ -99,28 +103,65 @@ def arguments(group: str, node: dict[str, Any], **more: Any) -> dict[str, Any]:
         if key not in allowed:
             raise UserError(
                 f"{group}.{key} is not a parameter of {node['_target_']}; it takes: {', '.join(sorted(allowed))}."
+                f"{did_you_mean(key, allowed)}"
             )
     given.update({k: v for k, v in more.items() if k in allowed and k not in given})
     missing = [k for k, p in allowed.items() if p.default is inspect.Parameter.empty and k not in given]
     if missing:
-        raise UserError(f"{group}.{missing[0]} is missing: {node['_target_']} needs it and has no default for it.")
+        raise UserError(f"{group}.{missing[0]} is missing: {node['_target_']} has no default for it.")
     return given
 
 
-def that_change_the_result(group: str, node: dict[str, Any]) -> dict[str, Any]:
-    """The arguments that belong in a key of the store; 1 and 1.0 are the same where the default is a float."""
+def that_change_the_result(group: str, node: Config) -> dict[str, Any]:
+    """The arguments that are part of a key of the store; 1 and 1.0 are the same where the default is a float."""
     defaults = {k: p.default for k, p in parameters_of(locate(group, node)).items()}
-    without = CANNOT_CHANGE_VOTES if group == "model" else CANNOT_CHANGE_RESULT
-    given = {k: v for k, v in arguments(group, node).items() if k not in without}
+    ignored = CANNOT_CHANGE_VOTES if group == "model" else CANNOT_CHANGE_RESULT
+    given = {k: v for k, v in arguments(group, node).items() if k not in ignored}
     return {k: float(v) if type(v) is int and isinstance(defaults[k], float) else v for k, v in given.items()}
 
 
-def build(group: str, node: dict[str, Any], **more: Any) -> Any:
-    """Make the object a config node describes; a bad value becomes a sentence that begins with the group."""
+def build(group: str, node: Config, **more: Any) -> Any:
+    """Build the object that a config node describes; a bad value becomes a sentence that begins with the group."""
     try:
-        built = locate(group, node)(**arguments(group, node, **more))
-        if hasattr(built, "check_params"):
-            built.check_params()
+        return locate(group, node)(**arguments(group, node, **more))
     except (ValueError, TypeError) as error:
         raise UserError(f"{group}={node.get('name')}: {error}") from error
-    return built
+
+
+def build_model(config: Config) -> Model:
+    """The unfitted estimator.
+
+    Raises
+    ------
+    UserError
+        A bad parameter, or a class that is no :class:`scd.ensemble.VoteEnsemble`.
+    """
+    node = config["model"]
+    budget = config["memory_budget"]
+    model = build("model", node, random_state=config["seed"], device=config["device"], memory_budget=budget)
+    if not isinstance(model, Model):
+        raise UserError(f"model._target_={node['_target_']} must be a subclass of scd.ensemble.VoteEnsemble.")
+    try:
+        model.check_params()
+    except (ValueError, TypeError) as error:
+        raise UserError(f"model={node.get('name')}: {error}") from error
+    return model
+
+
+def build_attack(config: Config) -> Attack | TextAttack | None:
+    """The attack; None for attack=none.
+
+    Raises
+    ------
+    UserError
+        A bad parameter, or a class that is no :class:`attacks.base.Attack`.
+    """
+    node = config["attack"]
+    if node.get("_target_") is None:
+        return None
+    budget = min(parse_bytes(config["memory_budget"]), _ATTACK_MEMORY)
+    attack = build("attack", node, seed=config["seed"], memory_budget=budget, verbose=config["verbose"])
+    kind = TextAttack if isinstance(attack, AnyAttack) and attack.takes == "documents" else Attack
+    if not isinstance(attack, kind):
+        raise UserError(f"attack._target_={node['_target_']} must be a subclass of attacks.base.Attack.")
+    return attack

@@ -1,20 +1,27 @@
-"""Checks a composed configuration before any work, one sentence for what is wrong."""
+"""Validates a composed configuration before any work; each error is one sentence that names the key."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from pipeline.config.build import NOT_ARGUMENTS, REQUIRED, SUBGROUPS, arguments, build, locate
-from pipeline.errors import UserError
-from scd.devices import parse_bytes, resolve_device
+from pipeline.config.build import NOT_ARGUMENTS, REQUIRED, SUBGROUPS, arguments, build_attack, build_model
+from pipeline.errors import UserError, did_you_mean
+from pipeline.protocols import Access, AnyAttack, Attack, Config, Model, TextAttack
+from scd.devices import resolve_device
+from scd.memory import parse_bytes
 
 RULES = ("first", "random", "indices", "correct", "correct_for_all")
 
-Config = dict[str, Any]
+
+class Checked(NamedTuple):
+    """The objects that a valid configuration describes, but for its data set."""
+
+    model: Model
+    attack: Attack | TextAttack | None
 
 
 def resolve(cfg: DictConfig) -> Config:
@@ -23,67 +30,63 @@ def resolve(cfg: DictConfig) -> Config:
     Raises
     ------
     UserError
-        A value that refers to something absent.
+        A value that refers to a missing key.
     """
     try:
         plain = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
-    except (OmegaConfBaseException, TypeError) as error:
-        where = getattr(error, "full_key", None)
-        raise UserError(f"{where or 'The configuration'} cannot be resolved: {str(error).splitlines()[0]}.") from error
+    except OmegaConfBaseException as error:
+        raise UserError(_unresolved(error.full_key, error)) from error
+    except TypeError as error:
+        raise UserError(_unresolved(None, error)) from error
     assert isinstance(plain, dict)
     return {str(key): value for key, value in plain.items() if key != "hydra"}
 
 
-def check(config: Config) -> None:
-    """Refuse unknown, missing, wrongly typed and out-of-range keys; imports the targets, does no other work."""
+def _unresolved(key: str | None, error: Exception) -> str:
+    return f"{key or 'The configuration'} cannot be resolved: {str(error).splitlines()[0]}."
+
+
+def check(config: Config) -> Checked:
+    """Build the model and the attack of a valid configuration; reads no data.
+
+    Raises
+    ------
+    UserError
+        A key that is unknown, missing, of the wrong type or out of range, or groups that do not fit each other.
+    """
     check_keys(config)
     for key in ("dataset", "model", "attack"):
         _check_group(key, config[key])
     _check_use_votes(config["model"])
-    check_kinds(config)
     arguments("dataset", config["dataset"])
-    build_model(config)
-    if config["attack"].get("_target_") is not None:
-        build_attack(config)
+    model, attack = build_model(config), build_attack(config)
+    _check_kinds(config, model, attack)
+    if attack is not None:
+        check_access(attack, model, config["attack"]["name"])
+    return Checked(model, attack)
 
 
-def check_ready(config: Config) -> None:
-    """Refuse an attack that lacks a file or a package, before any work."""
-    if config["attack"].get("_target_") is None:
-        return
-    ready = getattr(build_attack(config), "check_ready", None)
+def check_ready(attack: AnyAttack, name: str) -> list[str]:
+    """The notes of an attack on the files that it uses.
+
+    Raises
+    ------
+    UserError
+        A file or a package is missing or damaged.
+    """
     try:
-        if ready is not None:
-            ready()
+        attack.check_ready()
+        return attack.notes()
     except (FileNotFoundError, ImportError, ValueError) as error:
-        raise UserError(f"attack={config['attack']['name']}: {error}") from error
+        raise UserError(f"attack={name}: {error}") from error
 
 
-def build_model(config: Config) -> Any:
-    """The unfitted estimator."""
-    return build(
-        "model",
-        config["model"],
-        random_state=config["seed"],
-        device=config["device"],
-        memory_budget=config["memory_budget"],
-    )
-
-
-def build_attack(config: Config) -> Any:
-    """The attack object."""
-    return build(
-        "attack",
-        config["attack"],
-        seed=config["seed"],
-        memory_budget=_attack_memory(config["memory_budget"]),
-        verbose=config["verbose"],
-    )
-
-
-def _attack_memory(budget: int | str) -> int:
-    """Blocks of an attack beyond 256 MiB leave the cache and gain nothing."""
-    return min(parse_bytes(budget), 256 << 20)
+def check_access(attack: AnyAttack, model: Model, name: str) -> None:
+    """Refuse an attack that needs access which the model cannot give."""
+    if attack.requires not in list(Access):
+        raise UserError(f"attack={name}: `requires` must be {_either(Access)}. Got {attack.requires!r} instead.")
+    if attack.requires == Access.GRADIENT and not model.differentiable:
+        raise UserError(f"attack={name} needs a model with a gradient; {type(model).__name__} has none.")
 
 
 def check_keys(config: Config) -> None:
@@ -97,9 +100,7 @@ def check_keys(config: Config) -> None:
     for key in ("paths", "points"):
         _must(key, config[key], lambda v: isinstance(v, dict), "a group of keys")
     _same_keys("paths.", config["paths"], {"data", "outputs"})
-    _same_keys("points.", config["points"], {"rule", "count", "indices", "models"})
-    points = config["points"]
-    _must("seed", config["seed"], lambda v: _is_int(0)(v) and v < 2**32, f"an int in 0..{2**32 - 1}")
+    _must("seed", config["seed"], _is_seed, _SEED)
     _must("verbose", config["verbose"], lambda v: isinstance(v, bool), "true or false")
     _must("device", config["device"], lambda v: isinstance(v, str), "auto, cpu or cuda")
     for check_value, value in ((resolve_device, config["device"]), (parse_bytes, config["memory_budget"])):
@@ -109,23 +110,35 @@ def check_keys(config: Config) -> None:
             raise UserError(str(error)) from error
     for key in ("data", "outputs"):
         _must(f"paths.{key}", config["paths"][key], lambda v: isinstance(v, str) and v != "", "a folder")
-    _must("points.rule", points["rule"], lambda v: v in RULES, " or ".join(RULES))
+    _check_points(config["points"], config["attack"])
+
+
+def _check_points(points: Config, attack: Any) -> None:
+    """The keys of `points`; `attack`, whose group is not checked yet, may start from an image of the same models."""
+    _same_keys("points.", points, {"rule", "count", "seed", "indices", "models"})
+    rule, indices, models = points["rule"], points["indices"], points["models"]
+    _must("points.rule", rule, lambda v: v in RULES, " or ".join(RULES))
     _must("points.count", points["count"], _is_int(1), "an int >= 1")
-    _must("points.models", points["models"], _is_list(str), "a list of names of conf/model, e.g. [scd01,mlp]")
-    if points["indices"] is not None and points["rule"] != "indices":
-        raise UserError(f"points.indices needs points.rule=indices. Got points.rule={points['rule']}.")
-    if points["models"] and points["rule"] != "correct_for_all" and config["attack"].get("start") != "given":
+    _must("points.seed", points["seed"], _is_seed, _SEED)
+    _must("points.models", models, _is_list(str), "a list of names of conf/model, e.g. [scd01,mlp]")
+    if indices is not None and rule != "indices":
+        raise UserError(f"points.indices needs points.rule=indices. Got points.rule={rule}.")
+    start = attack.get("start") if isinstance(attack, dict) else None
+    if models and rule != "correct_for_all" and start != "given":
         raise UserError(
-            "points.models needs points.rule=correct_for_all or attack.start=given, which ask these models."
+            "points.models needs points.rule=correct_for_all or attack.start=given, which use these models. "
+            f"Got points.rule={rule} and attack.start={start}."
         )
-    if points["rule"] == "indices":
-        _must("points.indices", points["indices"], _is_indices, "a list of row numbers >= 0, each once, e.g. [0,5,9]")
-    if points["rule"] == "correct_for_all" and not points["models"]:
-        raise UserError("points.models must name the models that are to be right, e.g. [scd01,mlp]. Got [] instead.")
+    if rule == "indices":
+        _must("points.indices", indices, _is_indices, "a list of distinct row numbers >= 0, e.g. [0,5,9]")
+    if rule == "correct_for_all" and not models:
+        raise UserError(
+            "points.models must name the models that classify the points correctly, e.g. [scd01,mlp]. Got []."
+        )
 
 
 def check_scale(scale: Any) -> None:
-    """The keys of conf/scale: caps, and what a scale does without or puts in another's place."""
+    """The keys of conf/scale: caps, models to leave out, and the data set that replaces a missing one."""
     _must("scale", scale, lambda v: isinstance(v, dict), "a group of keys")
     caps = ("votes", "mlp_votes", "conv_votes", "n_iter", "epochs", "restarts", "max_iter", "queries", "points", "rows")
     _same_keys("scale.", scale, {"name", "without", "stand_in", *caps})
@@ -151,30 +164,27 @@ def _check_group(name: str, node: Any) -> None:
         _same_keys(f"{name}.{key}.", node[key], SUBGROUPS[name, key])
 
 
-def check_kinds(config: Config) -> None:
-    """Refuse a model or an attack that can do nothing with what the data set holds: documents, or rows of numbers."""
-    dataset, model, attack = config["dataset"], config["model"], config["attack"]
-    _must("dataset.holds", dataset.get("holds", "rows"), lambda v: v in ("rows", "documents"), "rows or documents")
-    documents = dataset.get("holds") == "documents"
-    takes = getattr(locate("model", model), "takes", "rows")
-    if documents and takes in ("images", "signals"):
+def _check_kinds(config: Config, model: Model, attack: AnyAttack | None) -> None:
+    """Refuse a model or an attack that does not take what the data set holds: documents, or rows of numbers."""
+    dataset = config["dataset"]
+    holds = dataset.get("holds", "rows")
+    _must("dataset.holds", holds, lambda v: v in ("rows", "documents"), "rows or documents")
+    here = f"dataset={dataset['name']}"
+    if holds == "documents" and model.takes in ("images", "signals"):
         raise UserError(
-            f"model={model['name']} takes {takes}, but dataset={dataset['name']} holds documents; choose wordcnn, or a "
+            f"model={config['model']['name']} takes {model.takes}, but {here} holds documents; choose wordcnn, or a "
             "model that takes mean word vectors: an scd model, mlp, bnn or rf."
         )
-    if takes == "words" and not documents:
+    if holds == "rows" and model.takes == "words":
         raise UserError(
-            f"model={model['name']} takes the words of documents, but dataset={dataset['name']} holds none; choose "
+            f"model={config['model']['name']} takes the words of documents, but {here} holds none; choose "
             "mr, imdb, yelp or ag."
         )
-    if attack.get("_target_") is None:
-        return
-    on_texts = getattr(locate("attack", attack), "requires", "label") == "text_score"
-    if documents != on_texts:
-        has, allowed = ("documents", "textfooler") if documents else ("no documents", "hsj or another")
+    if attack is not None and attack.takes != holds:
+        has, allowed = ("documents", "textfooler") if holds == "documents" else ("no documents", "hsj or another")
         raise UserError(
-            f"attack={attack['name']} changes {'words' if on_texts else 'numbers'}, but dataset={dataset['name']} "
-            f"holds {has}; choose attack={allowed} or attack=none."
+            f"attack={config['attack']['name']} changes {'words' if attack.takes == 'documents' else 'numbers'}, but "
+            f"{here} holds {has}; choose attack={allowed} or attack=none."
         )
 
 
@@ -189,18 +199,30 @@ def _same_keys(prefix: str, node: Config, known: Iterable[str]) -> None:
     known = set(known)
     for key in node:
         if key not in known:
-            raise UserError(f"{prefix}{key} is not a known key; allowed: {', '.join(sorted(known))}.")
+            allowed = ", ".join(sorted(known))
+            raise UserError(f"{prefix}{key} is not a known key; allowed: {allowed}.{did_you_mean(key, known)}")
     for key in sorted(known - set(node)):
         raise UserError(f"{prefix}{key} is missing.")
 
 
-def _must(key: str, value: Any, right: Callable[[Any], bool], allowed: str) -> None:
-    if not right(value):
+def _must(key: str, value: Any, valid: Callable[[Any], bool], allowed: str) -> None:
+    if not valid(value):
         raise UserError(f"{key} must be {allowed}. Got {value!r} instead.")
 
 
-def _is_int(least: int) -> Callable[[Any], bool]:
-    return lambda value: isinstance(value, int) and not isinstance(value, bool) and value >= least
+def _either(names: Iterable[str]) -> str:
+    return " or ".join(map(str, names))
+
+
+def _is_int(minimum: int) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, int) and not isinstance(value, bool) and value >= minimum
+
+
+_SEED = f"an int in 0..{2**32 - 1}"
+
+
+def _is_seed(value: Any) -> bool:
+    return _is_int(0)(value) and value < 2**32
 
 
 def _is_list(kind: type) -> Callable[[Any], bool]:

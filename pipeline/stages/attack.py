@@ -2,38 +2,43 @@
 
 from __future__ import annotations
 
-import inspect
+import contextlib
 import warnings
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import Any, cast
 
 from pipeline.config.build import that_change_the_result
-from pipeline.config.check import Config, build_attack
 from pipeline.errors import UserError
+from pipeline.protocols import (
+    Access,
+    AnyAttack,
+    Attack,
+    Floats,
+    Job,
+    LabelFunction,
+    Labels,
+    RowsResult,
+    SmoothModel,
+    TextAttack,
+    TextDataset,
+    TextResult,
+    TrainedModel,
+)
 from pipeline.provenance import provenance
-from pipeline.records import read_summary, write_records
+from pipeline.records import read_summary, write_records, write_text_records
 from pipeline.run_log import BEGUN, command
 from pipeline.stages.evaluate import Evaluation
 from pipeline.stages.fit import Fitted
+from pipeline.stages.inputs import label_function, score_function
 from pipeline.stages.points import choose, given_starts
-from pipeline.stages.text_score import label_function, score_function
-from pipeline.stages.timer import Clock
-from pipeline.store import key_of, locked, seal, sealed, sweep
-from pipeline.text_records import verified_texts, write_text_records
-from scd.files import write_json
+from pipeline.stages.timer import ResumableTimer
+from pipeline.stages.verify import verified, verified_texts
+from pipeline.store import key_of, locked, remove_temporaries, seal, sealed, write_json
 
-ABILITIES = {
-    "label": "predict",
-    "score": "predict_proba",
-    "members": "member_labels",
-    "gradient": "smooth",
-    "text_score": "predict_proba",
-}
-"""What an attack may ask for, and the method a model then needs: for documents, of the rows made of them."""
+_STATE, _ELAPSED = "state.npz", "elapsed.json"  # only while an attack runs, or after a kill
 
 
 @dataclass(frozen=True)
@@ -45,143 +50,170 @@ class Attacked:
     reused: bool
 
 
-def check_ability(attack: Any, model: Any, name: str) -> None:
-    """Refuse an attack that needs more than the model can answer, before any work."""
-    needed = getattr(attack, "requires", "label")
-    if needed not in ABILITIES or not callable(getattr(model, ABILITIES[needed], None)):
-        raise UserError(f"attack={name} needs a model that answers with its {needed}; {type(model).__name__} does not.")
+def attack(job: Job, fitted: Fitted, judges: list[Fitted], evaluation: Evaluation) -> Attacked:
+    """Attack the chosen points, or read what an earlier run with the same key wrote.
 
+    Parameters
+    ----------
+    job : Job
+        With an attack.
+    fitted : Fitted
+        The target.
+    judges : list of Fitted
+        The models of ``points.models``, which choose points and initial images.
+    evaluation : Evaluation
+        Of the target.
 
-def notes_of(attack: Any, name: str) -> list[str]:
-    """What an attack says of the files it works with; a damaged one becomes a sentence, before any work."""
-    try:
-        return list(attack.notes()) if hasattr(attack, "notes") else []
-    except (ValueError, FileNotFoundError) as error:
-        raise UserError(f"attack={name}: {error}") from error
-
-
-def attack(
-    config: Config, dataset: Any, fitted: Fitted, others: list[Fitted], evaluation: Evaluation, outputs: Path
-) -> Attacked:
-    """Attack the chosen points, or read what an earlier run with the same key wrote."""
-    method, node = build_attack(config), config["attack"]
-    check_ability(method, fitted.model, node["name"])
-    index = choose(config["points"], dataset, fitted, others, config["seed"])
-    key = _key(config, dataset, fitted, others, method, index)
-    folder = outputs / "attacks" / f"{dataset.name}-{fitted.name}-{node['name']}-{key}"
+    Raises
+    ------
+    UserError
+        No point qualifies, or the attack cannot run.
+    """
+    index = choose(job.config["points"], job.dataset, fitted, judges)
+    key = attack_key(job, fitted, judges, index)
+    folder = job.outputs / "attacks" / f"{job.dataset.name}-{fitted.name}-{job.attack_name}-{key}"
     folder.mkdir(parents=True, exist_ok=True)
-    with locked(folder, f"the attack {node['name']} on {fitted.name}"):
-        sweep(folder)
-        facts, damage = sealed(folder)
-        if facts is not None:
+    with locked(folder, f"the attack {job.attack_name} on {fitted.name}"):
+        remove_temporaries(folder)
+        if _is_finished(folder):
             return Attacked(folder, read_summary(folder), reused=True)
-        if damage:
-            warnings.warn(f"The attack in {folder} cannot be used ({damage}); it is run again.", stacklevel=2)
-            (folder / "done.json").unlink(missing_ok=True)
-        attempt = _on_texts if getattr(method, "requires", "label") == "text_score" else _on_rows
         write_json(folder / BEGUN, {"command": command()})
-        try:
-            result, seconds, write = attempt(method, dataset, fitted, others, index, folder)
-        except (ValueError, ImportError, FileNotFoundError) as error:
-            raise UserError(f"attack={node['name']} cannot run: {error}", code=1) from error
-        facts = provenance(
-            config["device"], dataset.provenance, seconds=seconds, fit=fitted.folder.name,
-            points=index.tolist(), method_version=getattr(method, "method_version", 1),
-            judged_by=[judge.folder.name for judge in others],
-            **({"attack_notes": method.notes()} if hasattr(method, "notes") else {}),
-        )  # fmt: skip
-        names = write(folder, config, result, evaluation, seconds, facts)
-        seal(folder, names, {"seconds": seconds})
-        for leftover in ("state.npz", "elapsed.json", BEGUN):
+        timer, y = ResumableTimer(folder / _ELAPSED), job.dataset.y_test[index]
+        if _attack_of(job).takes == "documents":
+            changed_texts = _attack_documents(job, fitted, index, y, timer, folder / _STATE)
+            facts = _facts(job, fitted, judges, index, timer.stop())
+            names = write_text_records(folder, job, changed_texts, evaluation, facts)
+        else:
+            x = job.dataset.rows("test", index)
+            result = _attack_rows(job, fitted, judges or [fitted], index, x, y, timer, folder / _STATE)
+            facts = _facts(job, fitted, judges, index, timer.stop())
+            names = write_records(folder, job, result, evaluation, facts, x, y)
+        seal(folder, names, {"seconds": facts["seconds"]})
+        for leftover in (_STATE, _ELAPSED, BEGUN):
             (folder / leftover).unlink(missing_ok=True)
     return Attacked(folder, read_summary(folder), reused=False)
 
 
-def _on_rows(
-    method: Any, dataset: Any, fitted: Fitted, others: list[Fitted], index: np.ndarray, folder: Path
-) -> tuple[Any, float, Any]:
-    """The verified result of an attack on rows of numbers, its wall time, and what writes its records."""
-    x, y = dataset.rows("test", index), dataset.y_test[index]
-    more = _starts(method, dataset, others or [fitted])
-    needed = getattr(method, "requires", "label")
-    if needed == "members":
-        more["n_members"] = fitted.n_votes
-    if needed == "gradient":  # besides the labels, by which alone its adversarials are judged
-        more["smooth"] = fitted.model.smooth
-    answer = fitted.model.predict if needed == "gradient" else getattr(fitted.model, ABILITIES[needed])
-    if needed == "label" and hasattr(fitted.model, "device_labels"):
-        answer = fitted.model.device_labels() or answer
-    clock, state = Clock(folder / "elapsed.json"), folder / "state.npz"
-    result = method(clock.timing(answer), x, y, clip=dataset.clip, index=index, state=state, **more)
-    # an adversarial of a single member, which `restart` names, need not fool the ensemble
-    confirm = partial(_asked, answer, result) if needed == "members" else fitted.model.predict
-    result = verified(result, confirm, x)
-    return result, clock.stop(), partial(write_records, x=x, y=y)
+def attack_key(job: Job, fitted: Fitted, judges: list[Fitted], index: Labels) -> str:
+    """Key of everything that can change the files of an attack.
 
-
-def _on_texts(
-    method: Any, dataset: Any, fitted: Fitted, others: list[Fitted], index: np.ndarray, folder: Path
-) -> tuple[Any, float, Any]:
-    """The same of an attack on documents."""
-    texts, y = dataset.documents("test", index), dataset.y_test[index]
-    scores = score_function(fitted.model, dataset, method.score)
-    clock = Clock(folder / "elapsed.json")
-    result = method(clock.timing(scores), texts, y, index=index, state=folder / "state.npz")
-    result = verified_texts(result, label_function(fitted.model, dataset))
-    return result, clock.stop(), write_text_records
-
-
-def verified(result: Any, predict: Any, x: np.ndarray) -> Any:
-    """The result with every adversarial that a fresh prediction does not confirm turned into a failure."""
-    found = np.flatnonzero(result.success)
-    if not len(found):
-        return result
-    still_right = predict(result.adversarials[found]) == result.label[found]
-    if not still_right.any():
-        return result
-    lost = found[still_right]
-    success, l2, linf = result.success.copy(), result.l2.copy(), result.linf.copy()
-    adversarials, restart, reason = result.adversarials.copy(), result.restart.copy(), result.reason.astype(object)
-    success[lost], l2[lost], linf[lost], adversarials[lost] = False, np.nan, np.nan, np.nan
-    restart[lost], reason[lost] = -1, "not confirmed by a fresh prediction"
-    warnings.warn(
-        f"{len(lost)} adversarials were not confirmed by a fresh prediction; they count as failed.", stacklevel=2
-    )
-    return replace(
-        result, success=success, l2=l2, linf=linf, adversarials=adversarials, restart=restart, reason=reason.astype(str)
-    )
-
-
-def _asked(member_labels: Any, result: Any, rows: np.ndarray) -> Any:
-    """Labels of the adversarials `rows`, each by the member that it was found for."""
-    return member_labels(rows, result.restart[result.success])
-
-
-def _key(config: Config, dataset: Any, fitted: Fitted, others: list[Fitted], method: Any, index: np.ndarray) -> str:
-    node = config["attack"]
+    The rule of the points and the scale are part of it because the tables select runs by them.
+    """
+    method, node = _attack_of(job), job.config["attack"]
     settings = that_change_the_result("attack", node)
-    given = settings.get("start") == "given"
+    given, inputs = settings.get("start") == "given", method.inputs()
     return key_of(
         fit=fitted.key,
         votes=fitted.n_votes,
         **({} if fitted.voting == "hard" else {"voting": fitted.voting}),
         target=node["_target_"],
         settings=settings,
-        seed=config["seed"],
-        version=getattr(method, "method_version", 1),
+        seed=job.config["seed"],
+        version=method.method_version,
         index=index.tolist(),
-        clip=list(dataset.clip),
-        recorded=[config["points"]["rule"], config["scale"]["name"]],  # as the tables read them
-        starts=[(f.key, f.n_votes, f.voting) for f in others] if given else None,
-        **({"inputs": method.inputs()} if hasattr(method, "inputs") else {}),
+        clip=list(job.dataset.clip),
+        recorded=[job.config["points"]["rule"], job.config["scale"]["name"]],
+        starts=[(judge.key, judge.n_votes, judge.voting) for judge in judges] if given else None,
+        **({"inputs": inputs} if inputs else {}),
     )
 
 
-def _starts(method: Any, dataset: Any, judges: list[Fitted]) -> dict[str, Any]:
-    kinds = {getattr(method, "start", None), *getattr(method, "starts", ())}
-    takes = inspect.signature(type(method).__call__).parameters
-    if "given" in kinds and "starts" in takes:
-        return {"starts": given_starts(dataset, judges)}
-    if "nearest" in kinds and "pool" in takes:
-        return {"pool": dataset.flat("train"), "pool_labels": dataset.y_train}
+def _attack_of(job: Job) -> AnyAttack:
+    assert job.attack is not None
+    return job.attack
+
+
+def _is_finished(folder: Path) -> bool:
+    """Whether the attack in `folder` is complete; a damaged one is declared unfinished, with a warning."""
+    facts, damage = sealed(folder)
+    if damage:
+        warnings.warn(f"The attack in {folder} cannot be used ({damage}); it is run again.", stacklevel=3)
+        (folder / "done.json").unlink(missing_ok=True)
+    return facts is not None
+
+
+def _attack_rows(
+    job: Job,
+    fitted: Fitted,
+    judges: list[Fitted],
+    index: Labels,
+    x: Floats,
+    y: Labels,
+    timer: ResumableTimer,
+    state: Path,
+) -> RowsResult:
+    """The verified result of an attack on rows of numbers."""
+    method = cast(Attack, job.attack)
+    labels, device, extra = _access(Access(method.requires), fitted)
+    extra |= _starts(method, job, judges)
+    with _refusal(job.attack_name):
+        result = method(timer.timing(labels, device), x, y, clip=job.dataset.clip, index=index, state=state, **extra)
+        if method.requires == Access.MEMBERS:  # an adversarial of one member need not fool the ensemble
+            members = result.restart[result.success]
+            return verified(result, partial(fitted.model.member_labels, members=members))
+        return verified(result, fitted.model.predict)
+
+
+def _attack_documents(
+    job: Job, fitted: Fitted, index: Labels, y: Labels, timer: ResumableTimer, state: Path
+) -> TextResult:
+    """The verified result of an attack on documents."""
+    method, dataset = cast(TextAttack, job.attack), cast(TextDataset, job.dataset)
+    scores = score_function(fitted.model, dataset, method.score)
+    with _refusal(job.attack_name):
+        result = method(timer.timing(scores), dataset.documents("test", index), y, index=index, state=state)
+        return verified_texts(result, label_function(fitted.model, dataset))
+
+
+def _access(granted: Access, fitted: Fitted) -> tuple[LabelFunction, str | None, dict[str, Any]]:
+    """The function that an attack queries, the GPU whose tensors it accepts, and further arguments of the attack."""
+    model = fitted.model
+    match granted:
+        case Access.LABEL:
+            on_device = model.device_labels()
+            return (model.predict, None, {}) if on_device is None else (on_device, on_device.device, {})
+        case Access.SCORE:
+            return model.predict_proba, None, {}
+        case Access.MEMBERS:
+            return model.member_labels, None, {"n_members": fitted.n_votes}
+        case Access.GRADIENT:
+            return model.predict, None, {"smooth": cast(SmoothModel, model).smooth}
+        case Access.WEIGHTS:
+            return model.predict, None, {"votes": cast(TrainedModel, model).votes_}
+
+
+def _starts(method: Attack, job: Job, judges: list[Fitted]) -> dict[str, Any]:
+    """The training data that an attack starts from."""
+    kinds = method.starts_from()
+    if "given" in kinds:
+        return {"starts": given_starts(job.dataset, judges)}
+    if "nearest" in kinds:
+        return {"pool": job.dataset.flat("train"), "pool_labels": job.dataset.y_train}
     return {}
+
+
+@contextlib.contextmanager
+def _refusal(name: str) -> Iterator[None]:
+    """Turn what an attack refuses into one sentence."""
+    try:
+        yield
+    except (ValueError, ImportError, FileNotFoundError) as error:
+        raise UserError(f"attack={name} cannot run: {error}", code=1) from error
+
+
+def _facts(job: Job, fitted: Fitted, judges: list[Fitted], index: Labels, seconds: float) -> dict[str, Any]:
+    """The provenance of an attack."""
+    method = _attack_of(job)
+    notes = method.notes()
+    return provenance(
+        job.config["device"],
+        job.dataset.provenance,
+        seconds=seconds,
+        fit=fitted.folder.name,
+        points=index.tolist(),
+        method_version=method.method_version,
+        judged_by=[judge.folder.name for judge in judges],
+        as_configured=not job.changed,
+        changed=list(job.changed),
+        **({"attack_notes": notes} if notes else {}),
+    )

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import roc_auc_score
 
+from pipeline.protocols import Dataset, Floats, Job, Labels
 from pipeline.stages.fit import Fitted
 from pipeline.stages.inputs import inputs_for
 from pipeline.store import key_of, locked, read_json
 from scd.files import write_json
 
-_ROWS = 4096
+_BLOCK = 4096  # inputs of one call of the model
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Shares of right test rows, in [0, 1]."""
+    """Fractions of correctly classified test rows, in [0, 1]."""
 
     dataset: str
     model: str
@@ -28,6 +32,12 @@ class Evaluation:
     """"hard": majority of labels; "mean": of probabilities."""
     n_test: int
     accuracy_ensemble: float
+    accuracy_per_class: list[float | None]
+    """Of the test rows of class 0 and of class 1; None for a class without test rows."""
+    accuracy_balanced: float
+    """Mean of the classes' accuracies."""
+    auc: float | None
+    """Area under the ROC curve of the fraction of votes, or of the mean probability; None with one class."""
     accuracy_single: float
     """Mean over votes."""
     accuracy_single_std: float
@@ -35,70 +45,110 @@ class Evaluation:
     one_vote_seconds: float
     fit_seconds: float
     scale: str
+    as_configured: bool
+    """Whether the settings of data set and model are those of conf/."""
+    changed: list[str]
+    """Those that are not, as overrides: see :func:`pipeline.config.compose.changed_settings`."""
 
 
-def evaluate(fitted: Fitted, dataset: Any, scale: str) -> Evaluation:
+def evaluate(job: Job, fitted: Fitted) -> Evaluation:
     """Evaluate on the whole test set, or read what an earlier run of the same votes wrote."""
     with locked(fitted.folder, f"the evaluation of {fitted.name}"):
-        return _evaluate(fitted, dataset, scale)
+        path = evaluation_file(fitted, job.scale)
+        known = _known(path) if fitted.trained_now == 0 else None
+        if known is not None and known["scale"] == job.scale:
+            times = {"one_vote_seconds": fitted.one_vote_seconds, "fit_seconds": fitted.fit_seconds}
+            return Evaluation(**{**known, **times})
+        found = _evaluate(job, fitted)
+        content = asdict(found)
+        write_json(path, {**content, "key": key_of(**content)})
+        return found
 
 
-def _evaluate(fitted: Fitted, dataset: Any, scale: str) -> Evaluation:
-    path = evaluation_file(fitted, scale)
-    times = {"one_vote_seconds": fitted.one_vote_seconds, "fit_seconds": fitted.fit_seconds}
-    known = _known(path)
-    if fitted.trained_now == 0 and known is not None and known["scale"] == scale:
-        return Evaluation(**{**known, **times})
-    votes = np.concatenate([fitted.model.votes(rows) for rows in _blocks(fitted, dataset, "test")])
-    ensemble = 2 * votes.sum(axis=1, dtype=np.int64) > votes.shape[1]
-    if fitted.voting != "hard":
-        ensemble = np.concatenate([fitted.model.predict(rows) for rows in _blocks(fitted, dataset, "test")])
-    per_vote = (votes == dataset.y_test[:, None]).mean(axis=0)
-    found = Evaluation(
-        dataset=dataset.name,
+def _evaluate(job: Job, fitted: Fitted) -> Evaluation:
+    model, y = fitted.model, job.dataset.y_test
+    votes = np.concatenate([model.votes(rows) for rows in _blocks(fitted, job.dataset, "test")])
+    if fitted.voting == "hard":
+        scores = votes.mean(axis=1)
+        labels = 2 * votes.sum(axis=1, dtype=np.int64) > votes.shape[1]
+    else:
+        scores = np.concatenate([model.predict_proba(rows)[:, 1] for rows in _blocks(fitted, job.dataset, "test")])
+        labels = np.concatenate([model.predict(rows) for rows in _blocks(fitted, job.dataset, "test")])
+    per_vote = (votes == y[:, None]).mean(axis=0)
+    changed = [
+        change for change in job.changed if change.lstrip("~").split(".")[0].split("=")[0] in ("dataset", "model")
+    ]
+    return Evaluation(
+        dataset=job.dataset.name,
         model=fitted.name,
         n_votes=fitted.n_votes,
         voting=fitted.voting,
         n_test=len(votes),
-        accuracy_ensemble=float((ensemble == dataset.y_test).mean()),
+        accuracy_ensemble=float((labels == y).mean()),
+        **class_measures(labels, scores, y),
         accuracy_single=float(per_vote.mean()),
         accuracy_single_std=float(per_vote.std()),
         accuracy_per_vote=[round(float(a), 6) for a in per_vote],
-        scale=scale,
-        **times,
+        one_vote_seconds=fitted.one_vote_seconds,
+        fit_seconds=fitted.fit_seconds,
+        scale=job.scale,
+        as_configured=not changed,
+        changed=changed,
     )
-    content = asdict(found)
-    write_json(path, {**content, "key": key_of(**content)})
-    return found
+
+
+def class_measures(labels: NDArray[Any], scores: NDArray[np.float64], y: Labels) -> dict[str, Any]:
+    """Measures that classes of unequal size do not distort.
+
+    Parameters
+    ----------
+    labels : (n,) array
+        Predicted labels, 0 or 1.
+    scores : (n,) float64
+        Scores of class 1.
+    y : (n,) int64
+        True labels.
+
+    Returns
+    -------
+    dict
+        ``accuracy_per_class``, ``accuracy_balanced`` and ``auc``, as in :class:`Evaluation`.
+    """
+    per_class = [float((labels[y == c] == c).mean()) if (y == c).any() else None for c in (0, 1)]
+    present = [accuracy for accuracy in per_class if accuracy is not None]
+    return {
+        "accuracy_per_class": per_class,
+        "accuracy_balanced": sum(present) / len(present),
+        "auc": float(roc_auc_score(y, scores)) if len(present) == 2 else None,
+    }
 
 
 def evaluation_file(fitted: Fitted, scale: str) -> Path:
-    """Where the evaluation lies: each scale has its own, so that tables of one are not emptied by another."""
+    """Path of the evaluation: one file per scale, so that a smoke run does not overwrite a paper run."""
     more = ("" if fitted.voting == "hard" else "_mean") + ("" if scale == "paper" else f"_{scale}")
     return fitted.folder / f"evaluation_{fitted.n_votes}{more}.json"
 
 
 def _known(path: Path) -> dict[str, Any] | None:
-    """What an earlier run wrote, if it is whole."""
+    """What an earlier run wrote; None for a damaged file, with a warning, and for one without today's fields."""
     if not path.exists():
         return None
     known = read_json(path)
-    if isinstance(known, dict):
-        key = known.pop("key", None)
-        if key == key_of(**known) and set(known) == {field.name for field in fields(Evaluation)}:
-            return known
-    warnings.warn(f"The evaluation in {path} is damaged or of another version; it is made again.", stacklevel=3)
-    return None
+    key = known.pop("key", None) if isinstance(known, dict) else None
+    if key is None or key != key_of(**known):
+        warnings.warn(f"The evaluation in {path} is damaged; the votes are evaluated again.", stacklevel=3)
+        return None
+    return dict(known) if set(known) == {field.name for field in fields(Evaluation)} else None
 
 
-def right_rows(fitted: Fitted, dataset: Any, split: str) -> np.ndarray:
-    """(n,) bool: the rows of a split that the ensemble predicts rightly."""
-    labels = dataset.y_test if split == "test" else dataset.y_train
-    return np.concatenate([fitted.model.predict(rows) for rows in _blocks(fitted, dataset, split)]) == labels
+def correct_rows(fitted: Fitted, dataset: Dataset, split: str) -> NDArray[np.bool_]:
+    """(n,) bool: the rows of a split that the ensemble classifies correctly."""
+    labels = np.concatenate([fitted.model.predict(rows) for rows in _blocks(fitted, dataset, split)])
+    return np.asarray(labels == (dataset.y_test if split == "test" else dataset.y_train))
 
 
-def _blocks(fitted: Fitted, dataset: Any, split: str) -> Any:
+def _blocks(fitted: Fitted, dataset: Dataset, split: str) -> Iterator[Floats]:
     inputs = inputs_for(fitted.model, dataset)
     n = len(dataset.y_test if split == "test" else dataset.y_train)
-    for start in range(0, n, _ROWS):
-        yield inputs.rows(split, np.arange(start, min(n, start + _ROWS)))
+    for start in range(0, n, _BLOCK):
+        yield inputs.rows(split, np.arange(start, min(n, start + _BLOCK)))

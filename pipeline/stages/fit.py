@@ -1,37 +1,41 @@
-"""The fit stage: votes lie in shards under a key, so resuming, growing and taking a prefix are one mechanism.
+"""The fit stage: votes are stored in shards under a key, so resuming, growing and taking a prefix are one mechanism.
 
-Vote 0 is always trained alone, which gives the time of one vote fitted alone; the others follow in shards.
+Vote 0 is always trained alone, which gives the time of one vote; the others follow in shards.
 """
 
 from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from tqdm import tqdm
 
 from pipeline.config.build import that_change_the_result
-from pipeline.config.check import Config, build_model
 from pipeline.errors import UserError
+from pipeline.protocols import Config, Job, Model, Vote
 from pipeline.provenance import provenance
 from pipeline.run_log import BEGUN, command
-from pipeline.stages.inputs import inputs_for
-from pipeline.stages.timer import Clock
-from pipeline.store import key_of, locked, read_json, sweep, write_yaml
-from scd.files import file_sha256, write_json
-from scd.storage import Vote, load_votes, save_votes
+from pipeline.stages.inputs import adapt, inputs_for
+from pipeline.stages.timer import ResumableTimer
+from pipeline.store import file_sha256, key_of, locked, read_json, remove_temporaries, write_json, write_yaml
+from scd.storage import load_votes, save_votes
+
+_GPU_SHARD = 100  # votes
+_ROWS_A_SHARD = 25_000  # rows times votes: of a small data set more votes make a shard that is worth its overhead
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """A fitted ensemble and where it lies."""
+    """A fitted ensemble and its place in the store."""
 
     name: str
-    model: Any
+    model: Model
     key: str
     folder: Path
     n_votes: int
@@ -45,65 +49,65 @@ class Fitted:
     @property
     def voting(self) -> str:
         """How the votes are combined: "hard" or "mean"."""
-        return str(getattr(self.model, "voting", "hard"))
+        return self.model.voting
 
 
-def fit(config: Config, dataset: Any, outputs: Path) -> Fitted:
-    """Load or train the votes that `config` asks for.
+def fit(job: Job) -> Fitted:
+    """Load or train the votes of a job; its model becomes their fitted ensemble.
 
     Raises
     ------
     UserError
         The model refuses the data.
     """
-    model, name = build_model(config), config["model"]["name"]
-    inputs = inputs_for(model, dataset)
-    if "feature_shape" in model.get_params(deep=False):
-        model.set_params(feature_shape=inputs.feature_shape)  # what a convolution has to know of a flat row
-    key = fit_key(config, dataset, model)
-    folder = outputs / "fits" / f"{dataset.name}-{name}-{key}"
+    model, node = job.model, job.config["model"]
+    adapt(model, job.dataset)
+    inputs = inputs_for(model, job.dataset)
+    key = fit_key(job.config, job.dataset.checksum, model.method_version)
+    folder = job.outputs / "fits" / f"{job.dataset.name}-{job.model_name}-{key}"
     folder.mkdir(parents=True, exist_ok=True)
-    wanted = config["model"]["use_votes"] or config["model"]["n_votes"]
-    with locked(folder, f"the fit of {name}"):
-        sweep(folder)
-        shards = _Shards(folder, config)
-        missing = [v for v in range(config["model"]["n_votes"]) if v not in shards.votes]
+    with locked(folder, f"the fit of {job.model_name}"):
+        remove_temporaries(folder)
+        shards = _Shards(folder)
+        missing = [v for v in range(node["n_votes"]) if v not in shards.votes]
         if missing:
-            write_yaml(folder / "config.yaml", _kept(config))
+            kept = {k: job.config[k] for k in ("dataset", "model", "scale", "seed", "device")}
+            write_yaml(folder / "config.yaml", kept)
             write_json(folder / BEGUN, {"command": command()})
-            _train(model, dataset, shards, missing, config)
+            _train(job, shards, missing)
             (folder / BEGUN).unlink(missing_ok=True)
-    votes = [shards.votes[v] for v in range(wanted)]
-    model.set_params(n_votes=wanted)
-    model.use_votes(votes, (0, 1), inputs.n_features, config["seed"])
-    seconds = [shards.seconds[v] for v in range(wanted)]
-    return Fitted(name, model, key, folder, wanted, shards.seconds[0], float(sum(seconds)), len(missing))
+    used = range(node["use_votes"] or node["n_votes"])
+    model.set_params(n_votes=len(used))
+    model.use_votes([shards.votes[v] for v in used], (0, 1), inputs.n_features, job.seed)
+    seconds = float(sum(shards.seconds[v] for v in used))
+    return Fitted(job.model_name, model, key, folder, len(used), shards.seconds[0], seconds, len(missing))
 
 
-def fit_key(config: Config, dataset: Any, model: Any) -> str:
-    """Key of everything that can change a vote."""
+def fit_key(config: Config, checksum: str, method_version: int) -> str:
+    """Key of everything that can change a vote.
+
+    Parameters
+    ----------
+    config : dict
+    checksum : str
+        Of the data set.
+    method_version : int
+        Of the model's class.
+    """
     node = config["model"]
     settings = that_change_the_result("model", node)
     if node.get("backend") == "reference":
-        settings["backend"] = "reference"  # the same method, other rounding
+        settings["backend"] = "reference"  # the same method with other rounding
     return key_of(
-        data=dataset.checksum,
-        target=node["_target_"],
-        settings=settings,
-        seed=config["seed"],
-        version=getattr(model, "method_version", 1),
+        data=checksum, target=node["_target_"], settings=settings, seed=config["seed"], version=method_version
     )
 
 
-def _kept(config: Config) -> Config:
-    return {k: config[k] for k in ("dataset", "model", "scale", "seed", "device")}
-
-
 class _Shards:
-    """The shards of one fit on disk. A damaged one is removed with a warning and made again."""
+    """The shards of one fit on disk. A damaged one is removed with a warning, and trained again."""
 
-    def __init__(self, folder: Path, config: Config) -> None:
-        self.folder, self.config = folder, config
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
         self.votes: dict[int, Vote] = {}
         self.seconds: dict[int, float] = {}
         for path in sorted(folder.glob("votes_*.npz")):
@@ -125,6 +129,7 @@ class _Shards:
         path.unlink(missing_ok=True)
 
     def add(self, numbers: range, votes: list[Vote], seconds: float, facts: dict[str, Any]) -> None:
+        """Write a trained shard."""
         path = self.folder / f"votes_{numbers[0]:05d}-{numbers[-1]:05d}.npz"
         save_votes(path, votes, {})
         about = {"first": numbers[0], "last": numbers[-1], "seconds": seconds, "sha256": file_sha256(path)}
@@ -134,29 +139,29 @@ class _Shards:
             self.seconds[number] = seconds / len(votes)
 
 
-def _train(model: Any, dataset: Any, shards: _Shards, missing: list[int], config: Config) -> None:
-    x, y = inputs_for(model, dataset).flat("train"), dataset.y_train
-    if hasattr(model, "warm_up"):
-        model.warm_up(x, y)  # compiling is not fitting
-    name, total = config["model"]["name"], config["model"]["n_votes"]
+def _train(job: Job, shards: _Shards, missing: list[int]) -> None:
+    model, total = job.model, job.config["model"]["n_votes"]
+    x, y = inputs_for(model, job.dataset).flat("train"), job.dataset.y_train
+    model.warm_up(x, y)
     for numbers in shard_ranges(missing, _shard_votes(model, len(x))):
-        label = f"{name}: vote {numbers[0] + 1}" + (f"-{numbers[-1] + 1}" if len(numbers) > 1 else "") + f" of {total}"
+        upto = f"-{numbers[-1] + 1}" if len(numbers) > 1 else ""
+        label = f"{job.model_name}: vote {numbers[0] + 1}{upto} of {total}"
         unfinished = shards.folder / f"unfinished_{numbers[0]:05d}.npz"
         if not unfinished.exists():
-            unfinished.with_suffix(".json").unlink(missing_ok=True)  # of a shard that is begun anew
-        clock = Clock(unfinished.with_suffix(".json"))
-        with tqdm(desc=label, disable=not config["verbose"], leave=False) as bar:
+            unfinished.with_suffix(".json").unlink(missing_ok=True)  # the time of a shard that is trained again
+        timer = ResumableTimer(unfinished.with_suffix(".json"))
+        with tqdm(desc=label, disable=not job.config["verbose"], leave=False) as bar:
             try:
-                votes = model.fit_votes(x, y, numbers, clock.timing(_shown_on(bar)), checkpoint=unfinished)
+                votes = model.fit_votes(x, y, numbers, timer.timing(_shown_on(bar)), checkpoint=unfinished)
             except (ValueError, ImportError) as error:
-                raise UserError(f"model={name} cannot be fitted: {error}") from error
-        seconds = clock.stop()
-        more = {"seconds": seconds, "method_version": getattr(model, "method_version", 1)}
-        shards.add(numbers, votes, seconds, provenance(config["device"], dataset.provenance, **more))
-        clock.path.unlink(missing_ok=True)
+                raise UserError(f"model={job.model_name} cannot be fitted: {error}") from error
+        seconds = timer.stop()
+        more = {"seconds": seconds, "method_version": model.method_version}
+        shards.add(numbers, votes, seconds, provenance(job.config["device"], job.dataset.provenance, **more))
+        timer.path.unlink(missing_ok=True)
 
 
-def _shown_on(bar: Any) -> Any:
+def _shown_on(bar: Any) -> Callable[[int, int, float], None]:
     def show(done: int, total: int, score: float) -> None:
         bar.total = total
         bar.n = done
@@ -167,14 +172,11 @@ def _shown_on(bar: Any) -> Any:
     return show
 
 
-def _shard_votes(model: Any, rows: int) -> int:
+def _shard_votes(model: Model, rows: int) -> int:
     """Votes of a shard: enough to keep the device busy, few enough that a kill loses little."""
-    if getattr(model, "device", "cpu") != "cpu":
-        import torch
-
-        if torch.cuda.is_available():
-            return 100
-    return max(getattr(model, "shard_votes", 10), 2 * (os.cpu_count() or 1), 25_000 // rows)
+    if model.device != "cpu" and torch.cuda.is_available():
+        return _GPU_SHARD
+    return max(model.shard_votes, 2 * (os.cpu_count() or 1), _ROWS_A_SHARD // rows)
 
 
 def shard_ranges(missing: list[int], size: int) -> list[range]:

@@ -10,37 +10,59 @@ from typing import Any
 from pipeline.store import read_json
 from scd.files import write_json
 
-_NOTED_EVERY = 5.0  # seconds
+_SAVE_SECONDS = 5.0
 
 
-class Clock:
-    """Wall time of a piece of work over all its processes: what a killed one spent is read from a file.
+class ResumableTimer:
+    """Wall time of a piece of work over all its processes; that of a killed process is read from a file.
 
     Parameters
     ----------
     path : Path
-        Where the time is noted every few seconds; whoever finishes the work removes it.
+        Where the time is saved every few seconds; whoever finishes the work removes it.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         known = read_json(path)
         self.before = float(known) if isinstance(known, (int, float)) else 0.0
-        self.began = self.noted = time.perf_counter()
+        self.began = self.saved = time.perf_counter()
 
-    def timing(self, work: Callable[..., Any]) -> Callable[..., Any]:
-        """`work`, a function that is called again and again, noting the time every few seconds."""
+    def timing(self, work: Callable[..., Any], device: str | None = None) -> TimedWork:
+        """`work`, a function that is called many times, which also saves the time.
 
-        def timed(*given: Any) -> Any:
-            if time.perf_counter() - self.noted > _NOTED_EVERY:
-                self.noted = time.perf_counter()
-                write_json(self.path, self.stop())
-            return work(*given)
+        Parameters
+        ----------
+        work : callable
+        device : str, optional
+            The GPU whose tensors `work` accepts.
+        """
+        return TimedWork(self, work, device)
 
-        if hasattr(work, "device"):  # by which attacks know that it takes rows on a card
-            timed.device = work.device  # type: ignore[attr-defined]
-        return timed
+    def save_if_due(self) -> None:
+        """Save the time, unless that was done in the last seconds."""
+        if time.perf_counter() - self.saved > _SAVE_SECONDS:
+            self.saved = time.perf_counter()
+            write_json(self.path, self.stop())
 
     def stop(self) -> float:
         """Seconds so far."""
         return self.before + time.perf_counter() - self.began
+
+
+class TimedWork:
+    """A function that saves the time of its :class:`ResumableTimer` when it is called.
+
+    Attributes
+    ----------
+    device : str or None
+        Attacks read it to see whether GPU tensors are accepted.
+    """
+
+    def __init__(self, timer: ResumableTimer, work: Callable[..., Any], device: str | None) -> None:
+        self._timer, self._work, self.device = timer, work, device
+
+    def __call__(self, *arguments: Any) -> Any:
+        """The value of the function."""
+        self._timer.save_if_due()
+        return self._work(*arguments)

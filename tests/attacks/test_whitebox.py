@@ -250,12 +250,12 @@ def test_labels_other_than_0_and_1_are_refused():
 def test_a_model_without_gradient_is_refused_in_one_sentence():
     from baselines.forest import ForestVotes
     from baselines.mlp import MLPVotes
+    from pipeline.config.check import check_access
     from pipeline.errors import UserError
-    from pipeline.stages.attack import check_ability
     from scd import SCDClassifier
 
-    sentence = "attack=whitebox needs a model that answers with its gradient; ForestVotes does not."
+    sentence = "attack=whitebox needs a model with a gradient; ForestVotes has none."
     with pytest.raises(UserError, match=f"^{re.escape(sentence)}$"):
-        check_ability(WhiteBox(), ForestVotes(), "whitebox")
+        check_access(WhiteBox(), ForestVotes(), "whitebox")
     for model in (SCDClassifier(), MLPVotes()):
-        check_ability(WhiteBox(), model, "whitebox")
+        check_access(WhiteBox(), model, "whitebox")

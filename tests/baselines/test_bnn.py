@@ -14,7 +14,8 @@ from sklearn.utils.estimator_checks import check_estimator, estimator_checks_gen
 from baselines.bnn import BNNVotes
 from baselines.workers.bnn_vote import EPSILON, PACKAGES, Settings, fold, require_packages, train_and_predict
 from baselines.workers.pool import train_in_parallel
-from pipeline.config.check import build_model, resolve
+from pipeline.config.build import build_model
+from pipeline.config.check import resolve
 from pipeline.config.resolvers import register_resolvers
 from scd.forward import StackedVotes
 

@@ -7,7 +7,8 @@ from hydra import compose, initialize_config_dir
 
 from baselines.forest import ForestVotes
 from baselines.mlp import MLPVotes
-from pipeline.config.check import build_model, resolve
+from pipeline.config.build import build_model
+from pipeline.config.check import resolve
 from pipeline.config.resolvers import register_resolvers
 
 CONF = Path(__file__).resolve().parents[2] / "conf"

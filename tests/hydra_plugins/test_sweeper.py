@@ -9,8 +9,7 @@ import pytest
 from hydra.core.utils import JobReturn, JobStatus
 
 from hydra_plugins.scd_sweeps.sweeper import _Tolerating
-from pipeline.run_log import command_of
-from pipeline.sweeps import outcome_file
+from pipeline.run_log import command_of, outcome_file
 
 
 class Engine:

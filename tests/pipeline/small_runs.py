@@ -12,6 +12,16 @@ def go(config: dict[str, Any]) -> Any:
     return run(config)
 
 
+def job_of(config: dict[str, Any]) -> Any:
+    """The job of a configuration, ready for the stages."""
+    from pipeline.config.check import check
+    from pipeline.protocols import Job
+    from pipeline.stages.data import load_dataset
+
+    built = check(config)
+    return Job(config, load_dataset(config), built.model, built.attack, Path(config["paths"]["outputs"]))
+
+
 def attack_folder(config: dict[str, Any], record: dict[str, Any]) -> Path:
     return Path(config["paths"]["outputs"]) / "attacks" / record["attack"]
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from attacks import HopSkipJump
-from pipeline.stages.timer import Clock
+from pipeline.stages.timer import ResumableTimer
 from scd import SCDClassifier
 from scd.device_labels import DeviceLabels
 from tests.triton_processes import assert_passes, needs_card, needs_triton
@@ -51,7 +51,7 @@ def test_only_a_majority_of_sign_networks_on_a_device_takes_tensors(fitted, monk
     monkeypatch.setattr(fitted._forward, "device", "cuda:0")
     labels = fitted.device_labels()
     assert labels.device == "cuda:0"
-    assert Clock(tmp_path / "elapsed.json").timing(labels).device == "cuda:0"
+    assert ResumableTimer(tmp_path / "elapsed.json").timing(labels, labels.device).device == "cuda:0"
     monkeypatch.setattr(fitted, "voting", "mean")
     assert fitted.device_labels() is None
     monkeypatch.setattr(fitted, "voting", "hard")

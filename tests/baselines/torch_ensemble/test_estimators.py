@@ -11,7 +11,8 @@ from sklearn.utils.estimator_checks import check_estimator
 from baselines.cnn1d import CNN1DVotes
 from baselines.lenet import LeNetVotes
 from baselines.resnet50 import ResNet50Votes
-from pipeline.config.check import build_model, resolve
+from pipeline.config.build import build_model
+from pipeline.config.check import resolve
 from pipeline.config.resolvers import register_resolvers
 from scd.devices import one_torch_thread
 
@@ -62,6 +63,7 @@ def test_the_pipeline_refuses_data_of_another_kind_in_one_sentence(compose_confi
 
     from pipeline.config.build import build
     from pipeline.errors import UserError
+    from pipeline.protocols import Job
     from pipeline.stages.fit import fit
 
     config = compose_config(f"model={name}", "scale=smoke", "model.n_votes=1", "model.epochs=1")
@@ -71,7 +73,7 @@ def test_the_pipeline_refuses_data_of_another_kind_in_one_sentence(compose_confi
         signals = {part: getattr(dataset, part).reshape(-1, 64) for part in ("x_train", "x_test")}
         dataset = replace(dataset, **signals, feature_shape=(64,), checksum="")
     with pytest.raises(UserError, match=f"model={name} cannot be fitted: .* parameter .* must be .* Got .* instead"):
-        fit(config, dataset, Path(config["paths"]["outputs"]))
+        fit(Job(config, dataset, build_model(config), None, Path(config["paths"]["outputs"])))
 
 
 @pytest.mark.parametrize("name", FITTED)

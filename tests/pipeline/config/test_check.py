@@ -25,7 +25,7 @@ import pytest
         ("attack.query_budget=0", r"'query_budget' parameter .* Got 0"),
         ("points.rule=best", r"points\.rule must be first or random or indices .* Got 'best'"),
         ("points.count=0", r"points\.count must be an int >= 1\. Got 0"),
-        ("points.rule=indices", r"points\.indices must be a list of row numbers .* Got None"),
+        ("points.rule=indices", r"points\.indices must be a list of distinct row numbers .* Got None"),
         ("points.rule=correct_for_all", r"points\.models must name the models .* Got \[\]"),
         ("seed=-1", r"seed must be an int in 0\.\.4294967295\. Got -1"),
         ("seed=5000000000", r"seed must be an int in 0\.\.4294967295\. Got 5000000000"),
@@ -110,7 +110,7 @@ def test_data_set_values_reach_model_and_attack(compose_config):
         ("dataset.classes=[3,12]", "classes"),
         ("dataset.classes=[1]", "classes"),
         ("dataset.classes=[1,2,3]", "classes"),
-        ("points.indices=[5000]", r"points\.indices must lie in 0\.\.106"),
+        ("points.indices=[5000]", r"points\.indices must be in 0\.\.106"),
     ],
 )
 def test_bad_values_that_only_the_data_reveal(compose_config, override, sentence):

@@ -7,6 +7,7 @@ import pytest
 
 from pipeline.errors import UserError
 from pipeline.stages.data import load_dataset
+from tests.mini_texts import write_texts
 
 
 @pytest.fixture
@@ -29,6 +30,18 @@ def test_rows_are_the_first_of_each_class(compose_config):
     assert cut.checksum != whole.checksum
     assert cut.provenance["notes"] == ["only the first 20 rows of each part, half of each class (scale=paper)"]
     assert load_dataset(compose_config("scale=paper", "scale.rows=9999")).checksum == whole.checksum
+
+
+def test_documents_are_cut_with_their_rows(compose_config, tmp_path):
+    """Row i and document i stay one example: the row is the mean of the document's word vectors."""
+    write_texts(tmp_path, "mr")
+    words = ("dataset=mr", "attack=none")
+    whole, cut = load_dataset(compose_config(*words)), load_dataset(compose_config(*words, "scale.rows=4"))
+    assert len(cut.y_test) == 4 < len(whole.y_test)
+    for split, labels in (("train", cut.y_train), ("test", cut.y_test)):
+        documents = cut.documents(split)
+        assert len(documents) == len(labels)
+        np.testing.assert_array_equal(cut.features(documents), cut.flat(split))
 
 
 def test_an_absent_image_set_is_replaced_under_its_name_and_says_so(compose_config, offline):

@@ -24,6 +24,8 @@ class Judge:
         labels = self.labels
 
         class Model:
+            takes = "rows"
+
             def predict(self, X):
                 return labels[X[:, 0].astype(int)]
 
@@ -38,11 +40,11 @@ def dataset():
     return Dataset("toy", x, y, x, y, (1,), (0.0, 40.0), ("even", "odd"))
 
 
-def chosen(dataset, judge, others=(), seed=0, **points):
+def chosen(dataset, judge, judges=(), **points):
     from pipeline.stages.points import choose
 
-    points = {"rule": "correct", "count": 5, "indices": None, "models": [], **points}
-    return choose(points, dataset, judge, list(others), seed)
+    points = {"rule": "correct", "count": 5, "seed": 0, "indices": None, "models": [], **points}
+    return choose(points, dataset, judge, list(judges))
 
 
 def test_first_random_and_indices_ignore_the_model(dataset):

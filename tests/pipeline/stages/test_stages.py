@@ -93,10 +93,9 @@ def test_records_hold_together(small):
 
 def test_unconfirmed_adversarials_count_as_failed():
     from attacks.result import AttackResult
-    from pipeline.stages.attack import verified
+    from pipeline.stages.verify import verified
 
     n = 3
-    x = np.zeros((n, 2), dtype=np.float32)
     result = AttackResult(
         index=np.arange(n), label=np.zeros(n, dtype=np.int64), success=np.array([True, True, False]),
         adversarials=np.array([[1, 0], [0.1, 0], [np.nan, np.nan]], dtype=np.float32),
@@ -104,7 +103,7 @@ def test_unconfirmed_adversarials_count_as_failed():
         restart=np.array([0, 0, -1]), reason=np.array(["", "", "no adversarial start"]),
     )  # fmt: skip
     with pytest.warns(UserWarning, match="1 adversarials were not confirmed"):
-        checked = verified(result, lambda rows: (rows[:, 0] > 0.5).astype(np.int64), x)
+        checked = verified(result, lambda rows: (rows[:, 0] > 0.5).astype(np.int64))
     assert checked.success.tolist() == [True, False, False]
     assert np.isnan(checked.l2).tolist() == [False, True, True]
     assert checked.reason.tolist() == ["", "not confirmed by a fresh prediction", "no adversarial start"]

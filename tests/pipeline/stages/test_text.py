@@ -41,18 +41,18 @@ def attack_folder(config, record) -> Path:
 
 
 def fitted_on_texts(config):
-    from pipeline.stages.data import load_dataset
     from pipeline.stages.fit import fit
+    from tests.pipeline.small_runs import job_of
 
-    dataset = load_dataset(config)
-    return fit(config, dataset, Path(config["paths"]["outputs"])), dataset
+    job = job_of(config)
+    return fit(job), job.dataset
 
 
 @pytest.mark.parametrize("voting", ["hard", "mean"])
 @pytest.mark.parametrize("model", [["model=scdce"], ["model=wordcnn", "model.epochs=1", "model.filters=4"]])
 def test_a_score_is_above_a_half_exactly_where_class_1_is_predicted(small, model, voting):
     """For every kind of score, whatever combines the votes; and it orders documents of one label by its own share."""
-    from pipeline.stages.text_score import SCORES, label_function, score_function
+    from pipeline.stages.inputs import SCORES, label_function, score_function
 
     fitted, dataset = fitted_on_texts(small(*model, "attack=none", f"model.voting={voting}"))
     rng = np.random.default_rng(0)
@@ -64,9 +64,9 @@ def test_a_score_is_above_a_half_exactly_where_class_1_is_predicted(small, model
         assert scores.dtype == np.float64
         assert ((scores >= 0) & (scores <= 1)).all()
         np.testing.assert_array_equal(scores > 0.5, labels == 1)
-    from pipeline.stages.inputs import inputs_for
+    from pipeline.stages.inputs import features_of
 
-    rows = inputs_for(fitted.model, dataset).features(texts)
+    rows = features_of(fitted.model, dataset)(texts)
     own = {"votes": fitted.model.votes(rows).mean(1), "soft": fitted.model.vote_probabilities(rows).mean(1)}
     for kind, share in own.items():
         scores = score_function(fitted.model, dataset, kind)(texts)
@@ -80,7 +80,7 @@ def test_a_score_is_above_a_half_exactly_where_class_1_is_predicted(small, model
 
 
 def test_a_score_does_not_depend_on_the_company_of_a_document(small):
-    from pipeline.stages.text_score import score_function
+    from pipeline.stages.inputs import score_function
 
     fitted, dataset = fitted_on_texts(small("attack=none"))
     scores = score_function(fitted.model, dataset, "soft")
@@ -108,7 +108,7 @@ def test_records_hold_together(small, model):
     assert examples["seconds"].sum() == pytest.approx(summary["attack_seconds"])
     assert found.any()
     fitted, dataset = fitted_on_texts(config)
-    from pipeline.stages.text_score import label_function
+    from pipeline.stages.inputs import label_function
 
     for row, text in zip(examples.to_dict("records"), texts, strict=True):
         assert text["index"] == row["index"]
@@ -156,7 +156,7 @@ def test_an_interrupted_attack_goes_on_to_the_same_numbers(small, tmp_path, monk
 
 def test_unconfirmed_adversarials_count_as_failed():
     from attacks.text.result import TextResult
-    from pipeline.text_records import verified_texts
+    from pipeline.stages.verify import verified_texts
 
     result = TextResult(
         index=np.arange(3), label=np.array([0, 0, 1]), success=np.array([True, True, False]),

@@ -1,0 +1,77 @@
+"""The last check of an attack: every adversarial is confirmed by a fresh prediction, or counts as failed."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.protocols import Floats, Labels, Result, RowsResult, TextResult
+
+_REASON = "not confirmed by a fresh prediction"
+
+
+def verified(result: RowsResult, labels: Callable[[Floats], Labels]) -> RowsResult:
+    """The result of an attack on rows, in which every unconfirmed adversarial is a failure.
+
+    Parameters
+    ----------
+    result : AttackResult
+    labels : callable
+        Maps the adversarials found, (k, d) float32, to the labels that the model predicts.
+    """
+    found = np.flatnonzero(result.success)
+    lost = _unconfirmed(result, found, labels(result.adversarials[found]) if len(found) else np.empty(0))
+    if not len(lost):
+        return result
+    l2, linf, adversarials = result.l2.copy(), result.linf.copy(), result.adversarials.copy()
+    restart = result.restart.copy()
+    l2[lost], linf[lost], adversarials[lost], restart[lost] = np.nan, np.nan, np.nan, -1
+    return replace(result, **_failed(result, lost), l2=l2, linf=linf, adversarials=adversarials, restart=restart)
+
+
+def verified_texts(result: TextResult, labels: Callable[[Sequence[Any]], Labels]) -> TextResult:
+    """The result of an attack on documents, in which every unconfirmed adversarial is a failure.
+
+    Parameters
+    ----------
+    result : TextResult
+    labels : callable
+        Maps documents to the labels that the model predicts.
+    """
+    found = np.flatnonzero(result.success)
+    lost = _unconfirmed(result, found, labels([result.adversarial[i] for i in found]) if len(found) else np.empty(0))
+    if not len(lost):
+        return result
+    similarity, after, changed = result.similarity.copy(), result.score_after.copy(), result.words_changed.copy()
+    similarity[lost], after[lost], changed[lost] = np.nan, np.nan, 0
+    texts = [None if i in lost else text for i, text in enumerate(result.adversarial)]
+    return replace(
+        result,
+        **_failed(result, lost),
+        similarity=similarity,
+        score_after=after,
+        words_changed=changed,
+        adversarial=texts,
+    )
+
+
+def _unconfirmed(result: Result, found: NDArray[np.intp], labels: NDArray[Any]) -> NDArray[np.intp]:
+    """Which of the adversarials `found` have the true label again; with a warning."""
+    lost: NDArray[np.intp] = found[labels == result.label[found]]
+    if len(lost):
+        warnings.warn(
+            f"{len(lost)} adversarials were not confirmed by a fresh prediction; they count as failed.", stacklevel=4
+        )
+    return lost
+
+
+def _failed(result: Result, lost: NDArray[np.intp]) -> dict[str, Any]:
+    """The columns `success` and `reason` with these examples as failures."""
+    success, reason = result.success.copy(), result.reason.astype(object)
+    success[lost], reason[lost] = False, _REASON
+    return {"success": success, "reason": reason.astype(str)}
