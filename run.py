@@ -6,7 +6,9 @@ import sys
 from typing import TYPE_CHECKING
 
 import hydra
+from hydra.errors import HydraException
 
+from pipeline.command_line import explained, prepare
 from pipeline.config.resolvers import register_resolvers
 
 if TYPE_CHECKING:
@@ -18,14 +20,19 @@ status = 0
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")
 def main(cfg: DictConfig) -> None:
-    """Compose the configuration, check it, run it."""
+    """Run one composed configuration."""
     from pipeline.experiment import run_from_command_line  # loaded here so that --help stays quick
 
     global status
-    register_resolvers()  # again, for the process that an engine may have started for this job
+    register_resolvers()  # an engine may have started another process for this job
     status = run_from_command_line(cfg)
 
 
 if __name__ == "__main__":
-    main()
-    sys.exit(status)  # a sweep has left with its own
+    prepare()
+    try:
+        main()
+    except HydraException as error:
+        print(f"error: {explained(error, sys.argv[1:])}", file=sys.stderr)
+        status = 2
+    sys.exit(status)  # a sweep exits with a status of its own

@@ -1,0 +1,70 @@
+"""The command line: what was probably meant, which version it is, and terminals with few characters."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hydra.errors import HydraException
+
+import scd
+from pipeline.command_line import explained
+from pipeline.config.compose import composed
+from pipeline.config.resolvers import data_folder
+
+
+@pytest.mark.parametrize(
+    ("overrides", "sentence"),
+    [
+        (["model.batch_fractoin=1"], "model.batch_fractoin is not a known key. Did you mean model.batch_fraction"),
+        (["modle=rf"], "modle is not a known key. Did you mean model?"),
+        (["model=rf", "model.max_featurs=2"], "model.max_featurs is not a known key. Did you mean model.max_features?"),
+        (["model=scd1"], r"model=scd1 is not an option of conf/model/; there are: bnn, .*\. Did you mean scd01\?"),
+        (["+experiment=tabel2"], r"experiment=tabel2 is not an option .* Did you mean table2\?"),
+        (["model.delta=1"], r"model\.delta is not a known key\. A parameter that conf/ leaves out is given as \+model"),
+        (["experiment=table2"], r"use \+experiment=table2"),
+    ],
+)
+def test_what_hydra_refuses_is_one_sentence_with_what_was_meant(overrides, sentence):
+    with pytest.raises(HydraException) as caught:
+        composed(*overrides)
+    told = explained(caught.value, overrides)
+    assert "\n" not in told
+    import re
+
+    assert re.search(sentence, told), told
+
+
+def test_a_mistyped_key_on_the_command_line(run_program):
+    done = run_program("model.n_itre=3")
+    assert done.returncode == 2
+    assert done.stderr == "error: model.n_itre is not a known key. Did you mean model.n_iter?\n"
+
+
+def test_the_version_is_that_of_this_project(run_program):
+    done = run_program("--version")
+    assert (done.returncode, done.stdout) == (0, f"scd {scd.__version__}\n")
+
+
+def test_what_the_terminal_cannot_show_is_replaced(run_program):
+    done = run_program("scale=smoke", "model=rf", "attack=none", env={"PYTHONIOENCODING": "ascii"})
+    assert done.returncode == 0, done.stderr
+    assert "checksum=" in done.stdout
+    assert " ? " in done.stdout  # of ±
+
+
+def test_without_a_home_only_data_sets_that_need_a_folder_are_refused(compose_config, monkeypatch):
+    from pipeline.errors import UserError
+    from pipeline.stages.data import load_dataset
+
+    def homeless(*given):
+        raise RuntimeError("Could not determine home directory.")
+
+    for name in ("SCD_DATA", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(Path, "home", homeless)
+    monkeypatch.setattr(Path, "expanduser", lambda self: homeless() if str(self).startswith("~") else self)
+    assert data_folder() == "~/.cache/scd"
+    assert load_dataset(compose_config(f"paths.data={data_folder()}")).name == "digits"
+    with pytest.raises(UserError, match=r"dataset=cifar10 needs a data folder, .*: set .* SCD_DATA or paths\.data"):
+        load_dataset(compose_config(f"paths.data={data_folder()}", "dataset=cifar10"))
