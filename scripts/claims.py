@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from pipeline.config.resolvers import at_most
+from pipeline.config.resolvers import minimum
 from scd.statistics import bootstrap
 from scripts.figures.substitute import figure2
 from scripts.figures.votes import figure1
@@ -163,7 +163,7 @@ def _similar(found: dict[str, pd.Series], of: str = "") -> Verdict:
 def same_ranking(results: Results) -> Verdict:
     """Table 3's order: scd01, rf, lenet, mlp."""
     order = ("scd01", "rf", "lenet", "mlp")
-    iterations = at_most(10, results.caps.get("max_iter"))
+    iterations = minimum(10, results.caps.get("max_iter"))
     means = {}
     for model in order:
         of_hsj = {"attack": "hsj", "norm": "l2", "start": "given", "points_rule": "first"}

@@ -9,7 +9,7 @@ from typing import Any
 
 from pipeline.errors import UserError, did_you_mean
 from pipeline.protocols import AnyAttack, Attack, Config, Model, TextAttack
-from scd.memory import parse_bytes
+from scd.devices import parse_bytes
 
 _ATTACK_MEMORY = 256 << 20  # bytes of a block of an attack: larger ones leave the cache and gain nothing
 

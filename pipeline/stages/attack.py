@@ -36,7 +36,8 @@ from pipeline.stages.inputs import label_function, score_function
 from pipeline.stages.points import choose, given_starts
 from pipeline.stages.timer import ResumableTimer
 from pipeline.stages.verify import verified, verified_texts
-from pipeline.store import key_of, locked, remove_temporaries, seal, sealed, write_json
+from pipeline.store import key_of, locked, remove_temporaries, seal, sealed
+from scd.files import write_json
 
 _STATE, _ELAPSED = "state.npz", "elapsed.json"  # only while an attack runs, or after a kill
 

@@ -23,7 +23,8 @@ from pipeline.provenance import provenance
 from pipeline.run_log import BEGUN, command
 from pipeline.stages.inputs import adapt, inputs_for
 from pipeline.stages.timer import ResumableTimer
-from pipeline.store import file_sha256, key_of, locked, read_json, remove_temporaries, write_json, write_yaml
+from pipeline.store import key_of, locked, read_json, remove_temporaries, write_yaml
+from scd.files import file_sha256, write_json
 from scd.storage import load_votes, save_votes
 
 _GPU_SHARD = 100  # votes

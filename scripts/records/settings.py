@@ -12,7 +12,7 @@ from hydra.errors import HydraException
 
 from pipeline.config.build import CANNOT_CHANGE_RESULT
 from pipeline.config.check import resolve
-from pipeline.config.resolvers import at_most, register_resolvers
+from pipeline.config.resolvers import minimum, register_resolvers
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 
@@ -76,7 +76,7 @@ def _compared_with_conf(config: dict[str, Any]) -> tuple[bool, bool]:
     nodes = config["model"].get("hidden_nodes")
     if not nodes:
         return found == wanted, False
-    iterations = at_most(50 * nodes, standard["scale"].get("n_iter"))
+    iterations = minimum(50 * nodes, standard["scale"].get("n_iter"))
     table5 = {**wanted["model"], "hidden_nodes": nodes, "n_iter": iterations}
     return found == wanted, found == {**wanted, "model": table5}
 

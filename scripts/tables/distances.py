@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.config.resolvers import at_most
+from pipeline.config.resolvers import minimum
 from scd.statistics import bootstrap, paired_p_values
 from scripts.results import DRAWN, Results
 from scripts.tables.cells import (
@@ -118,7 +118,7 @@ def runs_on_the_same_points(results: Results, model: str, also_white: bool) -> l
 def table3(results: Results) -> Table:
     """HopSkipJump with 10 iterations on the first 100 test images, from a fixed image per class."""
     paper = results.paper[results.paper["table"] == "3"]
-    iterations, points = at_most(10, results.caps.get("max_iter")), at_most(100, results.caps.get("points"))
+    iterations, points = minimum(10, results.caps.get("max_iter")), minimum(100, results.caps.get("points"))
     words = f" points.rule=first points.count={points} attack.start=given attack.restarts=1"
     words += f" attack.max_iter={iterations} points.models=[scd01,mlp,rf]"
     cells = []
@@ -172,7 +172,7 @@ def table5(results: Results) -> Table:
     for nodes in (4, 16, 20, 32, 64):
         known = paper[paper["note"].str.contains(f"hidden_nodes={nodes};")]["value"]
         found = of_table_5(runs, nodes)
-        words = f" model.hidden_nodes={nodes} model.n_iter={at_most(50 * nodes, results.caps.get('n_iter'))}"
+        words = f" model.hidden_nodes={nodes} model.n_iter={minimum(50 * nodes, results.caps.get('n_iter'))}"
         value = float(known.iloc[0]) if len(known) else None
         cell = distance_cell("scd01, HopSkipJump", "cifar10", "scd01", "hsj", value, found, words)
         cells.append({**cell, "model": f"{nodes} nodes", "hidden_nodes": nodes})
