@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from numbers import Integral, Real
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 from tqdm import tqdm
@@ -266,6 +267,31 @@ class SCDClassifier(VoteEnsemble):
         """
         check_is_fitted(self, "votes_")
         return smooth_share(self._forward, x, beta, gamma, self.voting)
+
+    def certified_radius(
+        self, X: Any, y: Any, norm: Literal["l2", "linf"] = "l2", **search: Any
+    ) -> NDArray[np.float64]:
+        """(n,) radius around each row of (n, d) `X` within which no perturbation changes the majority away from `y`.
+
+        0 where the row is misclassified, inf where nothing changes the label. The other arguments and the method:
+        :func:`scd.certificates.certify`, which also returns what proves the radii.
+
+        Raises
+        ------
+        ValueError
+            If the votes' probabilities are averaged, or `y` holds another class.
+        """
+        from scd.certificates import certify
+
+        if self.voting != "hard":
+            raise ValueError(
+                f"The 'voting' parameter of SCDClassifier must be 'hard' for a certified radius. Got {self.voting!r} "
+                "instead; set_params(voting='hard') certifies the majority of the same votes."
+            )
+        X, y = self._rows(X), np.asarray(y)
+        if y.shape != (len(X),) or not np.isin(y, self.classes_).all():
+            raise ValueError(f"The 'y' of certified_radius must hold one of {self.classes_} for each of {len(X)} rows.")
+        return certify(self.votes_, X, (y == self.classes_[1]).astype(np.int64), norm, **search).radius
 
 
 def _as_votes(networks: Networks) -> list[Vote]:
