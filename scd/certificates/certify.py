@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,11 +15,13 @@ from threadpoolctl import threadpool_limits
 
 from scd.certificates.covers import cheapest_votes, flip_distances
 from scd.certificates.proof import Proof, proved_radius
+from scd.certificates.shared import BLOCK, SharedWeights
 from scd.certificates.spectral import PointSearch, largest_eigenvalue
 from scd.certificates.units import Floats, Norm, PointUnits, SignUnits, candidates, first_units
 from scd.storage import Vote
 
-_ROUND = 40  # ascent steps at a point before the next point has its turn
+_ROUND = 20  # ascent steps at a point before the next point has its turn
+_MANY = 48  # points from which on weights shared by all of them are worth learning
 _REPORTED = 1 - 1e-9  # of a proved radius, so that another machine's roundings prove it, too
 _FIRST_REACH = 2.5  # first reach of a search, in radii that equal weights for all units prove
 
@@ -65,7 +68,8 @@ def certify(
         0 or 1: the labels that must stand.
     norm : {"l2", "linf"}
     steps : int
-        Ascent steps a point; with 0 only the order statistic.
+        Ascent steps a point with weights of its own. With 0 only the order statistic and, from 48 points on, weights
+        that all points share: far less time for lower radii.
     budget_seconds : float, optional
         No step is begun after this time. All points have some steps before one has more; a larger budget never lowers
         a radius.
@@ -83,7 +87,7 @@ def certify(
     radius, proofs = order.copy(), list[Proof | None]([None] * len(points))
     searched = [i for i, point in enumerate(points) if point.flips > 0 and np.isfinite(order[i])]
     work = _Work(units, points, order, radius, proofs, None if budget_seconds is None else begun + budget_seconds)
-    if steps > 0 and searched:
+    if searched:
         work.run(searched, steps, n_jobs or os.cpu_count() or 1)
     return Certificates(norm, radius * _REPORTED, order * _REPORTED, work.proofs)
 
@@ -150,27 +154,43 @@ class _Work:
     eigenvalue: float = 1.0
 
     def run(self, searched: list[int], steps: int, n_jobs: int) -> None:
+        ones = np.ones(len(self.units.gram))
+        self.eigenvalue = largest_eigenvalue(self.units.gram.astype(np.float32), ones)[0]
+        reaches = np.zeros(len(self.points))
+        for i in searched:
+            reaches[i] = max(_FIRST_REACH * self._plain(self.points[i]), 1.1 * self.order[i])
         searches: dict[int, PointSearch] = {}
-        self.eigenvalue = largest_eigenvalue(self.units.gram.astype(np.float32))
 
         def advance(i: int, count: int) -> None:
-            if self.deadline is not None and time.monotonic() >= self.deadline:
+            if self._late():
                 return
             if i not in searches:
-                reach = max(_FIRST_REACH * self._plain(self.points[i]), 1.1 * self.order[i])
-                searches[i] = PointSearch(self.units, self.points[i], reach)
+                searches[i] = PointSearch(self.units, self.points[i], reaches[i])
             searches[i].advance(count)
-            if searches[i].radius > self.radius[i]:
-                self.radius[i], self.proofs[i] = searches[i].radius, searches[i].best
+            self._keep(i, searches[i].radius, searches[i].best)
 
-        if n_jobs == 1 or len(searched) == 1:
+        with threadpool_limits(1) if n_jobs > 1 else nullcontext(), ThreadPoolExecutor(n_jobs) as pool:
+            each = pool.map if n_jobs > 1 else map
+            if len(searched) >= _MANY and not self._late():
+                shared = SharedWeights(self.units, [self.points[i] for i in searched], reaches[searched])
+                blocks = [searched[i : i + BLOCK] for i in range(0, len(searched), BLOCK)]
+                list(each(lambda block: self._prove(shared, block, reaches), blocks))
             for count in _rounds(steps):
-                for i in searched:
-                    advance(i, count)
-            return
-        with threadpool_limits(1), ThreadPoolExecutor(n_jobs) as pool:
-            for count in _rounds(steps):
-                list(pool.map(advance, searched, [count] * len(searched)))
+                list(each(advance, searched, [count] * len(searched)))
+
+    def _prove(self, shared: SharedWeights, block: list[int], reaches: Floats) -> None:
+        if not self._late():
+            for i, (radius, proof) in zip(
+                block, shared.prove([self.points[i] for i in block], reaches[block]), strict=True
+            ):
+                self._keep(i, radius, proof)
+
+    def _keep(self, i: int, radius: float, proof: Proof | None) -> None:
+        if radius > self.radius[i]:
+            self.radius[i], self.proofs[i] = radius, proof
+
+    def _late(self) -> bool:
+        return self.deadline is not None and time.monotonic() >= self.deadline
 
     def _plain(self, point: PointUnits) -> float:
         """The bound with equal weights, as a guess: about ``nu = largest eigenvalue, q = 0`` for all units."""

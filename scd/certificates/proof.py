@@ -14,6 +14,7 @@ the sum of the K lowest covers of the votes at these prices, less :math:`q^T N q
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -91,12 +92,6 @@ def spectral_margin(gram: Floats, nu: Floats, features: int) -> bool:
     return bool(info == 0)
 
 
-def signed_gram(units: SignUnits, point: PointUnits, chosen: NDArray[np.int64]) -> Floats:
-    """(n, n) Gram matrix of the chosen units' normals, each turned into the direction in which it flips."""
-    sign = point.sign[chosen]
-    return units.gram[np.ix_(chosen, chosen)] * sign * sign[:, None]
-
-
 def _is_sound(units: SignUnits, point: PointUnits, proof: Proof) -> bool:
     chosen, nu, q = proof.units, proof.nu, proof.q
     if not (nu.shape == q.shape == chosen.shape and np.isfinite(nu).all() and np.isfinite(q).all()):
@@ -107,7 +102,13 @@ def _is_sound(units: SignUnits, point: PointUnits, proof: Proof) -> bool:
         return False
     if (units.length[chosen] == 0).any():
         return False
-    return spectral_margin(units.gram[np.ix_(chosen, chosen)], nu, units.features)
+    if len(chosen) < len(units.vote_of) // 2:
+        return spectral_margin(units.gram[np.ix_(chosen, chosen)], nu, units.features)
+    key = hashlib.sha256(chosen.tobytes() + nu.tobytes()).digest()  # weights that many points share
+    if key not in units.sound:
+        units.sound.clear()
+        units.sound[key] = spectral_margin(units.gram[np.ix_(chosen, chosen)], nu, units.features)
+    return units.sound[key]
 
 
 def _shift(units: SignUnits, point: PointUnits, proof: Proof) -> tuple[Floats, Floats, float]:
@@ -115,7 +116,9 @@ def _shift(units: SignUnits, point: PointUnits, proof: Proof) -> tuple[Floats, F
     nu, q = proof.nu, proof.q
     if not len(q):
         return np.zeros(0), np.zeros(0), 0.0
-    p = nu * q - signed_gram(units, point, proof.units) @ q
+    sign, pulled = point.sign[proof.units], np.flatnonzero(q)
+    product = units.gram[np.ix_(proof.units, proof.units[pulled])] @ (sign * q)[pulled]
+    p = nu * q - sign * product
     roundoff = 2 * (len(q) + units.features + 20) * _UNIT
     size = np.abs(q).sum()
     loss = float(q @ p) + 2 * roundoff * float((nu * q * q).sum() + size * size)

@@ -17,21 +17,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scd.certificates.covers import cheapest_votes
-from scd.certificates.proof import Proof, proved_radius, signed_gram
-from scd.certificates.units import Floats, PointUnits, SignUnits, candidates, first_units
+from scd.certificates.proof import Proof, proved_radius
+from scd.certificates.units import Floats, PointUnits, SignUnits, candidates, first_units, signed_gram
 
 _RANK = 4  # of the maximum-cut solution
-_MIXING = 3  # its fixed-point steps at every change of nu
-_LANCZOS = 16  # steps for the largest eigenvalue
-_EVERY = 5  # ascent steps between two changes of nu
-_PADS = (1.0005, 1.003, 1.02, 1.2)  # on nu beyond the estimated eigenvalue, until the Cholesky factorisation succeeds
+_LANCZOS, _AGAIN = 16, 4  # steps for a largest eigenvalue: the first time, and from the last eigenvector on
+_FIRST_WEIGHT, _DECAY = 0.3, 4  # how far nu goes at step i: 0.3, then 4 / (i + 4)
+PADS = (1.0005, 1.003, 1.02, 1.2)  # on nu beyond the estimated eigenvalue, until the Cholesky factorisation succeeds
 _AIM_EVERY, _FIRST_AIM = 20, 40  # steps at which the reach is looked at
 _NEAR, _UNKNOWN = 1.01, 8  # reach aimed at, in radii: after i steps 1.01 + 8 / i
 _TOO_FAR = 1.1  # a bound beyond this times the reach widens it
 
 
 class PointSearch:
-    """The search at one point: :meth:`advance` takes some steps, :attr:`best` is the best proof so far.
+    """The search at one point: :meth:`advance` takes some steps, `best` is the best proof so far, of `radius`.
 
     Parameters
     ----------
@@ -53,14 +52,15 @@ class PointSearch:
         self.q, self.z = np.zeros(n), np.zeros(n)
         self.nu = np.ones(n)
         self.rows = np.random.default_rng(0).standard_normal((n, _RANK)).astype(np.float32)
+        self.top: NDArray[np.float32] | None = None  # about the last eigenvector
         self._cut()
-        self.nu *= self._eigenvalue() * _PADS[0]
+        self.nu *= self._eigenvalue() * PADS[0]
 
     def advance(self, steps: int) -> None:
-        """Take this many ascent steps, with a change of nu after every few, and prove what was reached."""
+        """Take this many ascent steps on q, each with one on nu before it, and prove what was reached."""
         self._cut()
         for _ in range(steps):
-            if self.steps and self.steps % _EVERY == 0:
+            if self.steps:
                 self._change_nu()
             self._ascend()
             self.steps += 1
@@ -101,11 +101,12 @@ class PointSearch:
         self.q, self.z = np.where(known, self.q[place], 0.0), np.where(known, self.z[place], 0.0)
         self.nu = np.where(known, self.nu[place], self.nu.max())
         self.rows = np.where(known[:, None], self.rows[place], np.float32(0))
+        self.top = None
         grown = not known.all()
         self.reach, self.chosen, self.votes = reach, chosen, votes
         self._cut()
         if grown:
-            self.nu *= max(1.0, self._eigenvalue() * _PADS[0])
+            self.nu *= max(1.0, self._eigenvalue() * PADS[0])
 
     def _cut(self) -> None:
         """Arrays of the chosen units; the Gram matrix in float32, for speed: a proof is checked in float64."""
@@ -118,20 +119,21 @@ class PointSearch:
     def _change_nu(self) -> None:
         share = np.clip(self.z, 1e-4, 0.999)
         length = np.sqrt(self.q * self.q * (1 / share - 1) + 1e-9).astype(np.float32)
-        for _ in range(_MIXING):
-            turned = self.gram @ self.rows
-            self.rows = turned * (length / np.maximum(np.linalg.norm(turned, axis=1), 1e-30))[:, None]
-        best = np.linalg.norm(self.gram @ self.rows, axis=1) / length
-        weight = min(0.5, 8 / (self.steps + 4))
-        self.nu = np.exp((1 - weight) * np.log(self.nu) + weight * np.log(np.clip(best, 0.5, 1e4)))
-        self.nu *= self._eigenvalue() * _PADS[0]
+        turned = self.gram @ self.rows
+        norm = np.linalg.norm(turned, axis=1)
+        self.rows = turned * (length / np.maximum(norm, 1e-30))[:, None]
+        weight = min(_FIRST_WEIGHT, _DECAY / (self.steps + 4))
+        self.nu = np.exp((1 - weight) * np.log(self.nu) + weight * np.log(np.clip(norm / length, 0.5, 1e4)))
+        self.nu *= self._eigenvalue() * PADS[0]
 
     def _eigenvalue(self) -> float:
-        return largest_eigenvalue(self.gram, 1 / np.sqrt(self.nu))
+        steps = _LANCZOS if self.top is None else _AGAIN
+        value, self.top = largest_eigenvalue(self.gram, 1 / np.sqrt(self.nu), self.top, steps)
+        return value
 
     def _prove(self) -> None:
-        for pad in _PADS:
-            nu = self.nu * (pad / _PADS[0])
+        for pad in PADS:
+            nu = self.nu * (pad / PADS[0])
             proof = Proof(self.reach, self.chosen.copy(), nu, self.q.copy())
             radius = proved_radius(self.units, self.point, proof)
             if radius > 0:
@@ -140,18 +142,19 @@ class PointSearch:
             self.radius, self.best = radius, proof
 
 
-def largest_eigenvalue(gram: NDArray[np.float32], scale: Floats | None = None) -> float:
-    """Estimate from below, by Lanczos steps, of the largest eigenvalue of ``gram * scale * scale'``."""
+def largest_eigenvalue(
+    gram: NDArray[np.float32], scale: Floats, start: NDArray[np.float32] | None = None, steps: int = _LANCZOS
+) -> tuple[float, NDArray[np.float32]]:
+    """Estimate from below of the largest eigenvalue of ``gram * scale * scale'``, and its vector, by Lanczos steps."""
     n = len(gram)
-    scale = np.ones(n, dtype=np.float32) if scale is None else scale.astype(np.float32)
-    steps = min(_LANCZOS, n)
+    single, steps = scale.astype(np.float32), min(steps, n)
+    v = np.random.default_rng(n).standard_normal(n).astype(np.float32) if start is None else start
+    v = v / np.linalg.norm(v)
     basis = np.zeros((steps, n), dtype=np.float32)
     diagonal, beside = np.zeros(steps), np.zeros(steps)
-    v = np.random.default_rng(n).standard_normal(n).astype(np.float32)
-    v /= np.linalg.norm(v)
     for k in range(steps):
         basis[k] = v
-        w = scale * (gram @ (scale * v))
+        w = single * (gram @ (single * v))
         diagonal[k] = v @ w
         for _ in range(2):  # orthogonal again to all before, twice
             w -= basis[: k + 1].T @ (basis[: k + 1] @ w)
@@ -161,4 +164,6 @@ def largest_eigenvalue(gram: NDArray[np.float32], scale: Floats | None = None) -
             break
         v = w / np.float32(beside[k])
     matrix = np.diag(diagonal[:steps]) + np.diag(beside[: steps - 1], 1) + np.diag(beside[: steps - 1], -1)
-    return max(float(np.linalg.eigvalsh(matrix)[-1]), float((gram.diagonal() * scale * scale).max()))
+    values, vectors = np.linalg.eigh(matrix)
+    top = basis[:steps].T @ vectors[:, -1].astype(np.float32)
+    return max(float(values[-1]), float((gram.diagonal() * single * single).max())), top

@@ -84,6 +84,7 @@ class SignUnits:
         self.thresholds = thresholds.reshape(-1).astype(np.float32).astype(np.float64)
         self.output, self.limit = output.astype(np.float64), limit.astype(np.float64)
         self.vote_of = np.repeat(np.arange(self.votes), self.hidden_units)
+        self.sound: dict[bytes, bool] = {}  # what the last factorisation for many points said
 
     @cached_property
     def _wide(self) -> Floats:
@@ -181,3 +182,9 @@ def first_units(units: SignUnits, chosen: NDArray[np.int64], votes: NDArray[np.i
     """(M + 1,) where the units of each vote begin in the sorted `chosen`, as :func:`covers.cheapest_votes` wants it."""
     begin: NDArray[Any] = np.searchsorted(units.vote_of[chosen], np.append(votes, units.votes))
     return begin.astype(np.int64)
+
+
+def signed_gram(units: SignUnits, point: PointUnits, chosen: NDArray[np.int64]) -> Floats:
+    """(n, n) Gram matrix of the chosen units' normals, each turned into the direction in which it flips."""
+    sign = point.sign[chosen]
+    return units.gram[np.ix_(chosen, chosen)] * sign * sign[:, None]
