@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from plane import exact_l2, labels, random_votes
+from plane import exact_l2, fitted_votes, labels, random_votes
 
 from scd import SCDClassifier
 from scd.certificates import Proof, certify, lower_bounds, verify_certificate
@@ -187,7 +187,7 @@ def test_more_steps_or_budget_never_lower_a_radius():
 
 def test_the_bounds_on_digits_are_below_what_an_attack_finds(digits):
     X, y, T, t = digits
-    model = SCDClassifier(n_votes=12, n_iter=60, random_state=0).fit(X, y)
+    model = SCDClassifier().use_votes(fitted_votes(X, y, 12, 10), n_features=64)
     T, t = T[:30], t[:30]
     bounds = lower_bounds(model.votes_, T, t, steps=40)
     wrong = model.predict(T) != t
@@ -209,7 +209,7 @@ def test_the_bounds_on_digits_are_below_what_an_attack_finds(digits):
 def test_the_library_speaks_the_classes_of_the_fit_and_refuses_mean_votes(digits):
     X, y, T, t = digits
     names = np.array(["three", "eight"])
-    model = SCDClassifier(n_votes=3, n_iter=20, random_state=0).fit(X, names[y])
+    model = SCDClassifier().use_votes(fitted_votes(X, y, 3, 6), np.unique(names), n_features=64)
     encoded = (names[t] == model.classes_[1]).astype(np.int64)
     expected = certify(model.votes_, T[:5], encoded[:5], steps=20).radius
     np.testing.assert_array_equal(model.certified_radius(T[:5], names[t][:5], steps=20), expected)
@@ -219,6 +219,17 @@ def test_the_library_speaks_the_classes_of_the_fit_and_refuses_mean_votes(digits
         model.set_params(voting="mean").certified_radius(T[:5], names[t][:5])
     with pytest.raises(ValueError, match="sign networks"):
         SignUnits([{"weights": np.zeros(3)}])
+
+
+def test_weights_shared_by_many_points_prove_more_than_the_order_statistic_and_are_verified(digits):
+    X, y, T, t = digits
+    votes = fitted_votes(X, y, 12, 10)
+    shared = certify(votes, T[:60], t[:60], steps=0, n_jobs=2)
+    assert verify_certificate(votes, T[:60], t[:60], shared).all()
+    assert (shared.radius >= shared.order).all()
+    assert (shared.radius > shared.order).mean() > 0.3
+    own = certify(votes, T[:60], t[:60], steps=20, n_jobs=2)
+    assert (own.radius >= shared.radius).all()
 
 
 @settings(max_examples=300, deadline=None, derandomize=True)
