@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from scd.certificates.covers import cheapest_votes, flip_distances
+from scd.certificates.covers import cheapest_votes
 from scd.certificates.proof import Proof, proved_radius
 from scd.certificates.shared import BLOCK, SharedWeights
 from scd.certificates.spectral import PointSearch, largest_eigenvalue
-from scd.certificates.units import Floats, Norm, PointUnits, SignUnits, candidates, first_units
+from scd.certificates.units import Floats, Norm, PointUnits, SignUnits, candidates, first_units, order_radius
 from scd.storage import Vote
 
 _ROUND = 20  # ascent steps at a point before the next point has its turn
@@ -129,16 +129,6 @@ def lower_bounds(
         certify(votes, X, y, norm, steps=steps, budget_seconds=half, n_jobs=n_jobs).radius for norm in ("l2", "linf")
     )
     return {"l2_lower": l2, "linf_lower": np.maximum(linf, l2 / np.sqrt(X.shape[1]) * _REPORTED)}
-
-
-def order_radius(units: SignUnits, point: PointUnits) -> float:
-    """Within the K-th smallest distance at which a vote can change its label, fewer than K votes do."""
-    if point.flips <= 0:
-        return 0.0
-    shape = units.output.shape
-    distance = np.where(point.effect > 0, point.distance, np.inf).reshape(shape)
-    flips = flip_distances(distance, point.effect.reshape(shape), point.need)
-    return float(np.partition(flips, point.flips - 1)[point.flips - 1]) if point.flips <= len(flips) else np.inf
 
 
 @dataclass

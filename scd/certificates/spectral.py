@@ -38,10 +38,12 @@ class PointSearch:
     point : PointUnits
     reach : float
         First guess of a radius that is not exceeded by much.
+    keep_reach : bool
+        Weigh the units within `reach` to the end.
     """
 
-    def __init__(self, units: SignUnits, point: PointUnits, reach: float) -> None:
-        self.units, self.point = units, point
+    def __init__(self, units: SignUnits, point: PointUnits, reach: float, keep_reach: bool = False) -> None:
+        self.units, self.point, self.keep_reach = units, point, keep_reach
         self.steps, self.radius = 0, 0.0
         self.best: Proof | None = None
         self.reached = 0.0  # highest bound of the ascent in the present reach, not yet proved
@@ -64,7 +66,7 @@ class PointSearch:
                 self._change_nu()
             self._ascend()
             self.steps += 1
-            if self.steps % _AIM_EVERY == 0 and self.steps >= _FIRST_AIM:
+            if self.steps % _AIM_EVERY == 0 and self.steps >= _FIRST_AIM and not self.keep_reach:
                 self._aim()
         self._prove()
         self.gram = np.zeros((0, 0), dtype=np.float32)  # the memory of thousands of searches
@@ -147,6 +149,8 @@ def largest_eigenvalue(
 ) -> tuple[float, NDArray[np.float32]]:
     """Estimate from below of the largest eigenvalue of ``gram * scale * scale'``, and its vector, by Lanczos steps."""
     n = len(gram)
+    if not n:
+        return 1.0, np.zeros(0, dtype=np.float32)
     single, steps = scale.astype(np.float32), min(steps, n)
     v = np.random.default_rng(n).standard_normal(n).astype(np.float32) if start is None else start
     v = v / np.linalg.norm(v)

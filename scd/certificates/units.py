@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from scd.certificates.covers import flip_distances
 from scd.storage import Vote
 
 Norm = Literal["l2", "linf"]
@@ -188,3 +189,13 @@ def signed_gram(units: SignUnits, point: PointUnits, chosen: NDArray[np.int64]) 
     """(n, n) Gram matrix of the chosen units' normals, each turned into the direction in which it flips."""
     sign = point.sign[chosen]
     return units.gram[np.ix_(chosen, chosen)] * sign * sign[:, None]
+
+
+def order_radius(units: SignUnits, point: PointUnits) -> float:
+    """Within the K-th smallest distance at which a vote can change its label, fewer than K votes do."""
+    if point.flips <= 0:
+        return 0.0
+    shape = units.output.shape
+    distance = np.where(point.effect > 0, point.distance, np.inf).reshape(shape)
+    flips = flip_distances(distance, point.effect.reshape(shape), point.need)
+    return float(np.partition(flips, point.flips - 1)[point.flips - 1]) if point.flips <= len(flips) else np.inf
