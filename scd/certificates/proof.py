@@ -105,10 +105,11 @@ def _is_sound(units: SignUnits, point: PointUnits, proof: Proof) -> bool:
     if len(chosen) < len(units.vote_of) // 2:
         return spectral_margin(units.gram[np.ix_(chosen, chosen)], nu, units.features)
     key = hashlib.sha256(chosen.tobytes() + nu.tobytes()).digest()  # weights that many points share
-    if key not in units.sound:
-        units.sound.clear()
-        units.sound[key] = spectral_margin(units.gram[np.ix_(chosen, chosen)], nu, units.features)
-    return units.sound[key]
+    sound = units.sound.get(key)
+    if sound is None:  # threads may do it twice, with the same result
+        sound = spectral_margin(units.gram[np.ix_(chosen, chosen)], nu, units.features)
+        units.sound = {key: sound}
+    return sound
 
 
 def _shift(units: SignUnits, point: PointUnits, proof: Proof) -> tuple[Floats, Floats, float]:
