@@ -6,12 +6,13 @@ least the sum of the K lowest prices.
 """
 
 import numpy as np
-from numba import njit
+
+from scd.numba_cache import njit
 
 _NODES = 20_000  # of one cover's search tree; past it the linear relaxation answers, which is never above the cover
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def cheapest_votes(price, effect, first, need, k, chosen):
     """The sum of the `k` lowest cover prices of the votes, inf where fewer than `k` votes can change their label.
 
@@ -42,7 +43,7 @@ def cheapest_votes(price, effect, first, need, k, chosen):
     return total
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def cover_price(price, effect, need, chosen):
     """The lowest total price of units whose effects add up to `need`, inf if all together do not; they go to `chosen`.
 
@@ -89,7 +90,7 @@ def cover_price(price, effect, need, chosen):
     return best
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _relaxed(price, effect, begin, need):
     """Price of the linear relaxation over units sorted by price per effect, from `begin` on."""
     total = 0.0
@@ -101,7 +102,7 @@ def _relaxed(price, effect, begin, need):
     return total
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def flip_distances(distance, effect, need):
     """(V,) float64: the smallest distance within which a vote's units together reach its `need`; inf if they never do.
 

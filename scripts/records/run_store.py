@@ -41,7 +41,7 @@ class RunStore:
                     "device": record.get("device", ""),
                     "folder": path.parent.name,
                 }
-                rows.append({"voting": "hard", **kept, **described(config, record.get("as_configured")), **about})
+                rows.append({"voting": "hard", **kept, **described(config, found.get("changed")), **about})
         return pd.DataFrame(rows)
 
     def attacks(self) -> pd.DataFrame:
@@ -60,7 +60,7 @@ class RunStore:
                 "feature_shape": "x".join(map(str, shape)) if shape else None,
                 "folder": folder.name,
             }
-            rows.append({"voting": "hard", **summary, **described(config, record.get("as_configured")), **about})
+            rows.append({"voting": "hard", **summary, **described(config, record.get("changed")), **about})
         return pd.DataFrame(rows)
 
     def examples(self, run: str) -> pd.DataFrame:

@@ -25,19 +25,19 @@ def scale_caps(scale: str) -> dict[str, Any]:
     return read_yaml(CONF / "scale" / f"{scale}.yaml") or {}
 
 
-def described(config: dict[str, Any], recorded: Any = None) -> dict[str, Any]:
+def described(config: dict[str, Any], changed: list[str] | None = None) -> dict[str, Any]:
     """What tables show or select by of a run's configuration.
 
     Parameters
     ----------
     config : dict
         The resolved configuration of the run.
-    recorded : bool or None
-        What the run itself recorded: whether its data set and model have the settings of conf/. None for a run that
-        recorded nothing; it is then compared with conf/ as it is now.
+    changed : list of str or None
+        The settings that the run recorded as differing from conf/. None for a run that recorded nothing; it is then
+        compared with conf/ as it is now.
     """
     model = config["model"]
-    configured, table5 = _compared_with_conf(config)
+    configured, table5 = _compared_with_conf(config) if changed is None else _as_recorded(config, changed)
     return {
         "n_iter": model.get("n_iter"),
         "hidden_nodes": model.get("hidden_nodes"),
@@ -45,9 +45,21 @@ def described(config: dict[str, Any], recorded: Any = None) -> dict[str, Any]:
         "seed": config["seed"],
         "precision": model.get("precision", "float32"),
         "right_for": _right_for(config.get("points") or {}),
-        "as_configured": recorded if isinstance(recorded, bool) else configured,
+        "as_configured": configured,
         "as_in_table5": table5,
     }
+
+
+def _as_recorded(config: dict[str, Any], changed: list[str]) -> tuple[bool, bool]:
+    """What :func:`_compared_with_conf` says, from the settings that a run recorded as changed."""
+    keys = {change.lstrip("~").split("=")[0] for change in changed}
+    of_fit = {key for key in keys if key in ("dataset", "dataset.classes", "model") or key.startswith("model.")}
+    nodes = config["model"].get("hidden_nodes")
+    if not nodes:
+        return not of_fit, False
+    iterations = minimum(50 * nodes, config["scale"].get("n_iter"))
+    in_table5 = of_fit <= {"model.hidden_nodes", "model.n_iter"} and config["model"].get("n_iter") == iterations
+    return not of_fit, in_table5
 
 
 def differing_settings(config: dict[str, Any]) -> str:

@@ -64,16 +64,16 @@ def run(config: dict[str, Any]) -> dict[str, Any]:
 
 def fit_key(config: dict[str, Any], checksum: str) -> str:
     """The key of a fit of data with this checksum."""
-    from pipeline.config.check import build_model
+    from pipeline.config.build import build_model
     from pipeline.stages.fit import fit_key
 
-    return fit_key(config, SimpleNamespace(checksum=checksum), build_model(config))
+    return fit_key(config, checksum, build_model(config).method_version)
 
 
 def attack_key(config: dict[str, Any], facts: dict[str, Any], clip: tuple[float, float], index: np.ndarray) -> str:
     """The key of an attack on a fit that is not there: `facts` has its key, its votes and the models that judge."""
-    from pipeline.config.check import build_attack
-    from pipeline.stages.attack import _key
+    from pipeline.config.build import build_attack
+    from pipeline.stages.attack import attack_key
 
     def fitted(fit: str, votes: int, voting: str) -> Any:
         return SimpleNamespace(key=fit, n_votes=votes, voting=voting)
@@ -82,35 +82,28 @@ def attack_key(config: dict[str, Any], facts: dict[str, Any], clip: tuple[float,
     if "inputs" in facts:
         method.inputs = lambda: facts["inputs"]  # of files and packages that need not be there
     target = fitted(facts["fit"], facts["votes"], facts["voting"])
-    return _key(config, SimpleNamespace(clip=clip), target, [fitted(*each) for each in facts["judges"]], method, index)
+    job = SimpleNamespace(config=config, dataset=SimpleNamespace(clip=clip), attack=method)
+    return attack_key(job, target, [fitted(*each) for each in facts["judges"]], index)
 
 
 def published_number(key: str) -> float:
     """The headline number of a published fit or attack.
 
-    Of a fit the test accuracy of its largest ensemble by hard majority; of an attack its mean least L2, but of
+    Of a fit the test accuracy of its largest ensemble by hard majority; of an attack its mean minimum L2, but of
     textfooler the accuracy that is left, of transfer the probability on the boundary, of substitute the accuracy at
     epsilon 0.125 after the last round.
     """
-    (folder,) = (ROOT / "docs" / "results").glob(f"*/*-{key}")
-    if folder.parent.name == "fits":
-        found = [json.loads(path.read_text()) for path in folder.glob("evaluation_*.json")]
-        largest = max((each for each in found if each["voting"] == "hard"), key=lambda each: each["n_votes"])
-        return float(largest["accuracy_ensemble"])
-    if (folder / "transfer.csv").exists():
-        return float(pd.read_csv(folder / "transfer.csv").set_index("overshoot")["p_main"][0.0])
-    if (folder / "curve.csv").exists():
-        return float(pd.read_csv(folder / "curve.csv").set_index("epsilon")["accuracy"][0.125].iloc[-1])
-    summary = pd.read_csv(folder / "summary.csv").iloc[0]
-    return float(summary["adversarial_accuracy" if "adversarial_accuracy" in summary else "l2_mean"])
+    runs = pd.read_csv(ROOT / "docs" / "results" / "runs.csv", dtype={"key": str}).set_index("key")
+    return float(runs.at[key, "value"])
 
 
 def tables(outputs: Path) -> dict[str, pd.DataFrame]:
     """The tables of the smoke runs in `outputs`: a row a cell."""
-    from scripts.tables.write import make_tables, read_store
+    from scripts.results import read_results
+    from scripts.tables.write import make_tables
 
-    store, left_out = read_store(outputs, "smoke")
-    return {made.name: made.cells for made in make_tables(store, "smoke", left_out)}
+    results, left_out = read_results(outputs, "smoke")
+    return {made.name: made.cells for made in make_tables(results, "smoke", left_out)}
 
 
 def run_files(outputs: Path, record: dict[str, Any]) -> tuple[Path, list[Path]]:
@@ -258,7 +251,7 @@ def sha256(*arrays: np.ndarray) -> str:
 
 # ---- small runs -----------------------------------------------------------------------------------------------------
 
-SMOKE = ("scale=smoke", "scale.points=3", "scale.max_iter=3", "device=cpu", "verbose=false", "seed=3")
+SMOKE = ("scale=smoke", "scale.points=3", "scale.max_iter=3", "device=cpu", "verbose=false", "seed=3", "points.seed=3")
 AS_CIFAR10 = "dataset=cifar10"  # which is not there: the digits stand in, so that the paper's tables have something
 RUNS: dict[str, tuple[str, ...]] = {
     "scd01-hsj": (AS_CIFAR10, "model=scd01", "attack=hsj"),
@@ -343,13 +336,10 @@ def frozen() -> dict[str, Any]:
 
 
 def differences(was: Any, now: Any, where: str = "") -> list[str]:
-    """Every place where `now` is not what it was; floats may differ by a millionth."""
+    """Every place where `now` is not what it was; floats may differ by a millionth, and names may be added."""
     if isinstance(was, dict) and isinstance(now, dict):
-        gone, new = (
-            (f"{where}/{k}: gone" for k in was if k not in now),
-            (f"{where}/{k}: new" for k in now if k not in was),
-        )
-        return [*gone, *new, *(d for k in was if k in now for d in differences(was[k], now[k], f"{where}/{k}"))]
+        gone = (f"{where}/{k}: gone" for k in was if k not in now)
+        return [*gone, *(d for k in was if k in now for d in differences(was[k], now[k], f"{where}/{k}"))]
     if isinstance(was, list) and isinstance(now, list) and len(was) == len(now):
         return [d for i, (a, b) in enumerate(zip(was, now, strict=True)) for d in differences(a, b, f"{where}[{i}]")]
     numbers = all(isinstance(each, (int, float)) and not isinstance(each, bool) for each in (was, now))
@@ -358,10 +348,10 @@ def differences(was: Any, now: Any, where: str = "") -> list[str]:
 
 
 def main(words: list[str]) -> int:
-    """Write the named parts anew."""
+    """Write the named parts again."""
     unknown = [word for word in words if word not in PARTS]
     if unknown or not words:
-        print(f"error: name what to write anew, of {', '.join(PARTS)}. Got {words}.", file=sys.stderr)
+        print(f"error: name what to write again, of {', '.join(PARTS)}. Got {words}.", file=sys.stderr)
         return 2
     known = frozen()
     for part in words:
