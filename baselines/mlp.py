@@ -155,7 +155,7 @@ class MLPVotes(VoteEnsemble):
     ) -> list[Vote]:
         train = partial(train_vote, self._network(), X, y, root_seed)
         results = train_in_parallel(train, votes, self.n_jobs, "processes", progress, bool(self.verbose))
-        raised = [said for _, warned in results for said in warned]
+        raised = [warning for _, warned in results for warning in warned]
         unfinished = [category for category, _ in raised].count(ConvergenceWarning)
         if unfinished:
             warnings.warn(
@@ -163,7 +163,7 @@ class MLPVotes(VoteEnsemble):
                 ConvergenceWarning,
                 stacklevel=3,
             )
-        for category, message in dict.fromkeys(said for said in raised if said[0] is not ConvergenceWarning):
+        for category, message in dict.fromkeys(w for w in raised if w[0] is not ConvergenceWarning):
             warnings.warn(message, category, stacklevel=3)
         return [vote for vote, _ in results]
 

@@ -74,7 +74,7 @@ def load(
 
     Training images are drawn from the official training partition and test images from the official test partition,
     which have no person in common. Where the files hold too few of them (a part of CelebA), all images are pooled and
-    split at random, with equal class counts, and ``provenance["notes"]`` says so.
+    split at random, with equal class counts, and ``provenance["notes"]`` has a note.
 
     Parameters
     ----------
@@ -101,7 +101,7 @@ def load(
     Raises
     ------
     ValueError
-        If an option is wrong, `data_dir` cannot be read, or a published file is damaged or not as published.
+        If an option is not legal, `data_dir` cannot be read, or a published file is damaged or not as published.
     FileNotFoundError
         If there is neither a usable prepared file nor the published files.
     """
@@ -221,7 +221,7 @@ def draw(listed: list[Face], of_each_train: int, of_each_test: int, seed: int) -
 
 
 def _rows_of_classes(listed: list[Face], partitions: set[int]) -> list[list[int]]:
-    """Rows of label 0 and rows of label 1 in some partitions."""
+    """Positions of label 0 and positions of label 1 in some partitions."""
     return [[i for i, f in enumerate(listed) if f.label == label and f.partition in partitions] for label in (0, 1)]
 
 

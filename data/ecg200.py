@@ -153,13 +153,15 @@ def _read_bundle(path: Path) -> dict[str, tuple[NDArray[Any], NDArray[Any]]]:
                 f"{path}: {x_key} must be numbers of shape (n, {N_VALUES}) and {y_key} one label for each row, got "
                 f"{x.dtype} of {x.shape} and {y.dtype} of {y.shape}; {_INSTEAD}."
             )
+        with np.errstate(over="ignore"):  # values too large become infinite, which is refused below
+            x = found[x_key] = x.astype(np.float32)
         if not np.isfinite(x).all():
             row, column = np.argwhere(~np.isfinite(x))[0]
             raise ValueError(
                 f"{path}: {x_key} must be finite numbers, got {x[row, column]} in row {row + 1}, column {column + 1}; "
                 f"{_INSTEAD}."
             )
-    return {split: (found[x].astype(np.float32), found[y]) for split, (x, y) in keys.items()}
+    return {split: (found[x], found[y]) for split, (x, y) in keys.items()}
 
 
 _INSTEAD = f"get it again, or put the two tables of {SOURCE} there instead"

@@ -103,7 +103,7 @@ def load(
         which is close to 1, is not kept).
     crop_to_roi : bool
         Whether to crop to the sign before resizing, to the ``Roi`` columns of the tables: the images have a border of
-        about 10 % around it. Columns X2 and Y2 are taken as the first pixels outside, which makes the borders equal.
+        about 10 % around it. Columns X2 and Y2 are read as the first pixels outside, which makes the borders equal.
     data_dir : str
         Folder with the prepared file, or with ``gtsrb/`` as torchvision or the official archives lay it
         out; where the download goes (``paths.data``).
@@ -119,7 +119,7 @@ def load(
     Raises
     ------
     ValueError
-        If an option is wrong, `data_dir` cannot be read, or an official file is damaged.
+        If an option is not legal, `data_dir` cannot be read, or an official file is damaged.
     FileNotFoundError
         If there is neither a usable prepared file nor the official files nor a network to get them from.
     """
@@ -285,7 +285,7 @@ def signs_for_testing(parts: Parts, class_ids: Sequence[int]) -> list[Sign]:
 
 
 def _present(signs: list[Sign], files: set[Path], folder: Path, archive: str) -> list[Sign]:
-    """Signs in the order of their file names, all of which must be among `files`."""
+    """Signs in the order of their file names, which must all be in `files`."""
     signs = sorted(signs, key=lambda sign: sign.file.name)
     missing = [sign.file.name for sign in signs if sign.file not in files]
     if missing:

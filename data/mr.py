@@ -32,7 +32,7 @@ def load(
     """Load all sentences; the 1,000 that TextFooler's authors attack are the test set, the others the training set.
 
     Two sentences are the same if their letters and digits are. Without the file of those 1,000, as many sentences are
-    drawn with a fixed seed, and the provenance says so.
+    drawn with a fixed seed, with a note in the provenance.
 
     Parameters
     ----------

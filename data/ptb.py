@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from data.dataset import Dataset, class_counts
 from data.loading.beats import check_beats, file_sha256, read_rows, refuse_cell
 from data.loading.cache import Arrays, load_or_make
-from data.loading.options import HOW_TO_SET, check_data_folder, check_fixed_classes
+from data.loading.options import HOW_TO_SET, check_data_folder, check_fixed_classes, check_switch
 
 CLASS_NAMES = ("normal", "abnormal")
 FILES = ("ptbdb_normal.csv", "ptbdb_abnormal.csv")  # of class 0 and of class 1
-ROWS = (4046, 10506)
+COUNTS = (4046, 10506)
 SIZES = (19_016_200, 49_378_200)  # bytes
 SHA256 = (
     "033d355e76e9f65f692fa398c5b24e357d004fab328c97db5160591a2eafe48c",
@@ -69,8 +69,7 @@ def load(
         If there is neither a usable prepared file nor the two files.
     """
     check_fixed_classes(classes, CLASS_NAMES, "ptb")
-    if not isinstance(standardize, bool):
-        raise ValueError(f"dataset.standardize of ptb must be true or false, got {standardize!r}.")
+    check_switch("ptb", "standardize", standardize)
     folder = check_data_folder(data_dir)
     arrays, provenance = load_or_make(
         "ptb", folder, outputs_dir, partial(_cut, folder), SOURCE, partial(_check, folder)
@@ -126,7 +125,7 @@ def _cut(folder: Path) -> Arrays:
 
 
 def _beats(path: Path, label: int) -> NDArray[np.float32]:
-    """Beats (n, 187) of one file, all of which must have the label its name says."""
+    """Beats (n, 187) of one file, which must all have the label in its name."""
     rows = read_rows(path, N_VALUES + 1, ",", SOURCE)
     legal = (rows >= 0) & (rows <= 1)
     legal[:, -1] = rows[:, -1] == label
@@ -146,10 +145,10 @@ def _check(folder: Path, arrays: Arrays) -> None:
 def _differences(arrays: Arrays) -> list[str]:
     """Notes on what differs from the published beats: a subset must not pass for the full set."""
     counts = class_counts(np.concatenate([arrays["y_train"], arrays["y_test"]]))
-    if counts != list(ROWS):
+    if counts != list(COUNTS):
         return [
-            f"not the full set: {counts[0]} normal and {counts[1]} abnormal beats, the published files have {ROWS[0]} "
-            f"and {ROWS[1]}"
+            f"not the full set: {counts[0]} normal and {counts[1]} abnormal beats, the published files have "
+            f"{COUNTS[0]} and {COUNTS[1]}"
         ]
     sources = arrays["sources"].tolist() if "sources" in arrays else list(SHA256)
     if len(sources) != len(SHA256):

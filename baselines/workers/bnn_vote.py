@@ -74,13 +74,13 @@ def tensorflow() -> tuple[Any, Any]:
 @contextlib.contextmanager
 def _silent() -> Iterator[None]:
     """Silence file descriptor 2: TensorFlow's libraries write to it before they read their log level."""
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    stderr, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
     try:
         yield
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
+        os.dup2(stderr, 2)
+        os.close(stderr)
         os.close(nowhere)
 
 

@@ -34,4 +34,4 @@ def train_vote(
         "output_threshold": np.array(-fitted.intercepts_[1][0]),
         "n_iter": np.array(fitted.n_iter_),
     }
-    return arrays, [(said.category, str(said.message)) for said in caught]
+    return arrays, [(warning.category, str(warning.message)) for warning in caught]

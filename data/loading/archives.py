@@ -17,7 +17,7 @@ ARCHIVE_ERRORS = (OSError, EOFError, lzma.LZMAError, zlib.error, zipfile.BadZipF
 
 MAX_RATIO = 200  # unpacked to packed size: texts and word vectors have 2 to 10, pixels of one colour up to 100
 FREE_BYTES = 256 << 20  # allowed at any ratio
-_BUFFER = 1 << 20  # most bytes unpacked at a time
+_BUFFER = 1 << 20  # maximum number of bytes unpacked at a time
 
 
 def size_limit(packed: int) -> int:

@@ -229,7 +229,7 @@ def read_glove(source: str) -> tuple[tuple[str, ...], NDArray[np.float32]]:
 
 
 def _parsed(source: str, file: IO[bytes]) -> tuple[list[str], NDArray[np.float32]]:
-    """Words and vectors as they stand in the file."""
+    """Words and vectors in the order of the file."""
     lines = _numbered_lines(source, file)
     head = list(itertools.islice(lines, _HEAD))
     dimension = _dimension(head)
@@ -272,7 +272,7 @@ def _numbered_lines(source: str, file: IO[bytes]) -> Iterator[tuple[int, bytes]]
 
 
 def _dimension(head: list[tuple[int, bytes]]) -> int:
-    """How many numbers most of the first lines end with, after a word; 0 if none."""
+    """The number of numbers at the end of most of the first lines, after a word; 0 if there are none."""
     counts = Counter(n for _, line in head if (n := min(_trailing_numbers(line), len(line.split()) - 1)) > 0)
     return max(counts, key=lambda n: (counts[n], n)) if counts else 0
 
@@ -290,7 +290,7 @@ def _is_number(text: bytes) -> bool:
 
 
 def _header(head: list[tuple[int, bytes]], dimension: int) -> int | None:
-    """How many words the first line promises, if it is "<words> <dimension>" and no vector."""
+    """How many words the first line promises, if it is "<words> <dimension>" and not a vector."""
     fields = head[0][1].split()
     if len(fields) == 2 and dimension > 1 and fields[0].isdigit() and fields[1] == str(dimension).encode():
         return int(fields[0])
@@ -333,7 +333,7 @@ def _parsed_block(source: str, block: list[tuple[int, bytes]], dimension: int) -
 def _split_line(source: str, number: int, line: bytes, dimension: int) -> tuple[bytes, list[bytes]]:
     """The word of a line, which may hold blanks, and its numbers.
 
-    A word whose last part is a number is not told from a line with too many numbers: both are refused.
+    A word whose last part is a number cannot be distinguished from a line with too many numbers; both are refused.
     """
     count = _trailing_numbers(line)
     parts = line.rsplit(None, dimension)

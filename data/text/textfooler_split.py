@@ -53,7 +53,7 @@ def keys_of(documents: Documents) -> list[str]:
 def positions(documents: Documents, wanted: Documents) -> NDArray[np.int64]:
     """(k,) positions in `documents` of the `wanted` ones, in the order of these; those that do not occur are left out.
 
-    Of several copies the first is taken, and the next one where the same document is wanted a second time.
+    Of several copies the first is used, and the next one where the same document is wanted a second time.
     """
     rows: dict[str, list[int]] = {}
     for row, key in enumerate(keys_of(documents)):

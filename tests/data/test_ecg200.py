@@ -93,6 +93,8 @@ def test_cache_does_without_the_files_but_not_against_them(tmp_path: Path) -> No
 
 WITH_NAN = BEATS["test"].copy()
 WITH_NAN[4, 7] = np.nan
+TOO_LARGE = BEATS["test"].astype(np.float64)
+TOO_LARGE[4, 7] = 1e300
 
 
 @pytest.mark.parametrize(
@@ -100,6 +102,7 @@ WITH_NAN[4, 7] = np.nan
     [
         ({"ecg200_y_test": None}, "must hold the arrays ecg200_x_train, .* got none called ecg200_y_test"),
         ({"ecg200_x_test": WITH_NAN}, "ecg200_x_test must be finite numbers, got nan in row 5, column 8"),
+        ({"ecg200_x_test": TOO_LARGE}, "ecg200_x_test must be finite numbers, got inf in row 5, column 8"),
         ({"ecg200_x_test": BEATS["test"][:, :90]}, r"shape \(n, 96\) .* got float32 of \(100, 90\)"),
         ({"ecg200_y_train": LABELS["train"][:7]}, r"one label for each row, got .* int8 of \(7,\)"),
         ({"ecg200_y_train": LABELS["train"].astype(str)}, "must be numbers of shape"),

@@ -66,7 +66,7 @@ def test_a_subset_is_called_one_and_the_published_files_are_not(folder: Path, mo
     assert load(folder).provenance["notes"] == [
         "not the full set: 20 normal and 40 abnormal beats, the published files have 4046 and 10506"
     ]
-    monkeypatch.setattr(ptb, "ROWS", (20, 40))
+    monkeypatch.setattr(ptb, "COUNTS", (20, 40))
     monkeypatch.setattr(ptb, "SHA256", tuple(ptb.file_sha256(folder / "ptb" / name) for name in ptb.FILES))
     assert load(folder).provenance["notes"] == []
 
