@@ -15,20 +15,20 @@ DIMENSION = 6
 
 
 def document(rng: np.random.Generator, label: int, length: int = 8) -> str:
-    """Half of its words tell the label; the last one, without a vector, tells it from others."""
+    """Half of its words depend on the label; the last one has no vector and makes the document unique."""
     telling = rng.choice(GOOD if label else BAD, length // 2)
     words = rng.permutation([*telling, *rng.choice(NEUTRAL, length - length // 2)])
     return " ".join([*words, f"x{rng.integers(10**9)}"])
 
 
 def documents(seed: int, n: int) -> list[tuple[int, str]]:
-    """`n` labelled documents, classes in turn."""
+    """`n` labelled documents with alternating classes."""
     rng = np.random.default_rng(seed)
     return [(i % 2, document(rng, i % 2)) for i in range(n)]
 
 
 def write_vectors(path: Path, seed: int = 0) -> None:
-    """GloVe's text format: good and bad words lie on two sides."""
+    """GloVe's text format: good and bad words are on two sides of the origin."""
     rng = np.random.default_rng(seed)
     lines = []
     for side, words in ((1.0, GOOD), (-1.0, BAD), (0.0, NEUTRAL)):
@@ -40,14 +40,14 @@ def write_vectors(path: Path, seed: int = 0) -> None:
 
 
 def write_table(path: Path, header: list[str], rows: list[list[object]]) -> None:
-    """A compressed table with tabs."""
+    """A compressed table with tabs as separators."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with gzip.open(path, "wt", encoding="utf-8") as file:
         file.writelines("\t".join(map(str, row)) + "\n" for row in [header, *rows])
 
 
 def write_texts(folder: Path, name: str, n_train: int = 40, n_test: int = 12, n_attacked: int = 6) -> None:
-    """A text set with word vectors, the documents that are attacked (from the end of its test set) and synonyms.
+    """A text set with word vectors, the attacked documents (from the end of its test set) and synonyms.
 
     `name` is mr, imdb, yelp or ag.
     """

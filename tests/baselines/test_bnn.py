@@ -129,7 +129,7 @@ def test_a_sum_on_the_threshold_turns_the_unit_on_as_in_keras():
 
 @pytest.mark.parametrize("seed", range(5))
 def test_a_folded_unit_is_on_from_the_exact_threshold_upwards(seed):
-    """Every float32 near it lies on the side that the normalised sum's sign says, in extended precision."""
+    """Every float32 near it is on the side of the sign of the normalised sum, computed in extended precision."""
     _, bias, beta, mean, variance, _ = weights = _weights(np.random.default_rng(seed))
     threshold = fold(weights)["thresholds"]
     bias, beta, mean, variance = (w.astype(np.longdouble) for w in (bias, beta, mean, variance))

@@ -76,8 +76,8 @@ def test_the_votes_that_did_not_converge_are_counted_in_one_sentence(digits):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         model = MLPVotes(n_votes=4, max_iter=3, n_jobs=1, random_state=0).fit(*digits[:2])
-    said = [str(w.message) for w in caught if issubclass(w.category, ConvergenceWarning)]
-    assert said == ["4 of 4 votes had not converged after max_iter=3 epochs."]
+    messages = [str(w.message) for w in caught if issubclass(w.category, ConvergenceWarning)]
+    assert messages == ["4 of 4 votes had not converged after max_iter=3 epochs."]
     np.testing.assert_array_equal(model.n_iter_, [3, 3, 3, 3])
 
 

@@ -19,7 +19,7 @@ import pytest
 from data.loading.cache import Arrays, load_or_make
 
 BATCHES = "cifar-10-batches-py"
-REFUSED = "http://127.0.0.1:9/cifar-10-python.tar.gz"  # nobody listens there: the same as no network
+REFUSED = "http://127.0.0.1:9/cifar-10-python.tar.gz"  # no server there: the same as no network
 
 
 @dataclass
@@ -97,7 +97,7 @@ class Folders:
         }
 
     def cannot_make(self) -> Arrays:
-        """Stand for official files that cannot be had."""
+        """Official files that are missing."""
         raise FileNotFoundError("the official files are not here; get them from there")
 
     def load(self, make: Any = None) -> tuple[Arrays, dict[str, Any]]:
@@ -110,7 +110,7 @@ class Folders:
         return sorted(path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file())
 
     def assert_right(self, arrays: Arrays) -> None:
-        """Arrays must be the toy arrays, types included."""
+        """The arrays must equal the toy arrays, types included."""
         made, expected = self.made, self.make()
         self.made = made
         assert arrays.keys() == expected.keys()

@@ -60,7 +60,7 @@ class MiniGtsrb:
 
 @pytest.fixture(autouse=True)
 def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gtsrb, "SERVER", "http://127.0.0.1:9/")  # nobody listens there
+    monkeypatch.setattr(gtsrb, "SERVER", "http://127.0.0.1:9/")  # no server there
 
 
 @pytest.fixture
@@ -159,7 +159,7 @@ def test_a_subset_is_called_a_subset(mini: MiniGtsrb, monkeypatch: pytest.Monkey
     notes = load(mini).provenance["notes"]
     assert "not the full set: 4 and 4 train images of the two classes, GTSRB has 1410 of each" in notes
     assert "not the full set: 2 and 2 test images of the two classes, GTSRB has 450 of each" in notes
-    assert [note for note in notes if "competition" in note]  # the images lie where torchvision puts the smaller set
+    assert [note for note in notes if "competition" in note]  # the images are where torchvision puts the smaller set
     monkeypatch.setattr(gtsrb, "COUNTS", {"train": [4] * 43, "test": [2] * 43})
     assert load(mini, (2, 3)).provenance["notes"] == []
 
@@ -309,7 +309,7 @@ def test_each_illegal_option_is_one_sentence_with_its_key(
 
 
 def test_no_files_and_no_network_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gtsrb, "SERVER", "http://127.0.0.1:9/")  # nobody listens there
+    monkeypatch.setattr(gtsrb, "SERVER", "http://127.0.0.1:9/")  # no server there
     with pytest.raises(FileNotFoundError) as caught:
         gtsrb.load(data_dir=str(tmp_path), outputs_dir=str(tmp_path / "outputs"))
     sentence = str(caught.value)

@@ -45,7 +45,7 @@ def mini(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MiniMnist:
     (tmp_path / "data").mkdir()
     mini = MiniMnist(tmp_path / "data")
     md5 = {name: hashlib.md5(content, usedforsecurity=False).hexdigest() for name, content in mini.packed.items()}
-    monkeypatch.setattr(MNIST, "mirrors", ["http://127.0.0.1:9/", "http://127.0.0.1:9/again/"])  # nobody listens there
+    monkeypatch.setattr(MNIST, "mirrors", ["http://127.0.0.1:9/", "http://127.0.0.1:9/again/"])  # no server there
     monkeypatch.setattr(MNIST, "resources", [(name, md5[name]) for name, _ in MNIST.resources])
     return mini
 

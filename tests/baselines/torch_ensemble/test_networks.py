@@ -40,7 +40,7 @@ def cnn1d_of_torch(length):
 
 
 def drawn(kind, shape, votes):
-    """A network of so many votes with biases of its own, and each vote's arrays."""
+    """A network of n votes with its own biases, and each vote's arrays."""
     network = kind(votes, *shape)
     for vote in range(votes):
         network.initialise(vote, torch.Generator().manual_seed(vote))

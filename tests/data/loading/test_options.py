@@ -45,7 +45,7 @@ def test_files_of_operating_systems_are_known_by_name(name: str, expected: bool)
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "expected"),
     [
         ({"x_train": np.zeros((4, 3), np.uint8)}, r"x_train must be uint8 of shape \(n, 2, 2\)"),
         ({"y_test": np.array([0, 2], np.uint8)}, "y_test must be one label 0 or 1 per image"),
@@ -53,9 +53,9 @@ def test_files_of_operating_systems_are_known_by_name(name: str, expected: bool)
         ({"notes": np.array("one")}, "notes must be a list of sentences"),
     ],
 )
-def test_prepared_pixels_that_do_not_fit_are_refused(change: dict[str, Any], said: str) -> None:
+def test_prepared_pixels_that_do_not_fit_are_refused(change: dict[str, Any], expected: str) -> None:
     arrays = {f"x_{split}": np.zeros((2, 2, 2), np.uint8) for split in ("train", "test")}
     arrays |= {f"y_{split}": np.array([0, 1], np.uint8) for split in ("train", "test")}
     check_pixels(arrays, (2, 2))
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(ValueError, match=expected):
         check_pixels({**arrays, **change}, (2, 2))

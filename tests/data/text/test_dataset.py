@@ -162,12 +162,12 @@ def test_a_damaged_file_is_refused_in_one_sentence(tmp_path):
     write_texts(tmp_path, "yelp")
     train = tmp_path / "yelp_review_polarity_csv" / "train.csv"
     good = train.read_text()
-    for text, said in (
+    for text, expected in (
         ('"3","x"\n', r"labels must be 1 or 2, got '3'"),
         ('"1","x","y"\n', "there must be 2 fields, got 3"),
     ):
         train.write_text(good + text)
-        with pytest.raises(ValueError, match=said):
+        with pytest.raises(ValueError, match=expected):
             load("yelp", tmp_path)
     train.write_bytes(good.encode() + b'"1","caf\xe9"\n')
     with pytest.raises(ValueError, match="must be utf-8 text"):

@@ -1,4 +1,4 @@
-"""GloVe's text format: every way to have the file gives the same vectors; what is wrong with one is said."""
+"""GloVe's text format: every kind of file gives the same vectors; faults end in one sentence."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ def test_a_line_with_blanks_in_its_word_changes_no_other_vector(tmp_path, monkey
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "expected"),
     [
         (TEXT + b"more 1 2", r"line 6: .* a word and 3 numbers, .* got 2 numbers; it is truncated: get it again"),
         (TEXT + b"more 1 2\n", r"line 6: .* got 2 numbers; correct or remove this line"),
@@ -161,13 +161,13 @@ def test_a_line_with_blanks_in_its_word_changes_no_other_vector(tmp_path, monkey
         (b"<html>\nno vectors here\n", r"must hold lines of a word and its numbers, .* got '<html>'"),
     ],
 )
-def test_a_bad_line_is_named_and_only_a_truncated_file_is_to_be_fetched_again(tmp_path, content, said):
+def test_a_bad_line_is_named_and_only_a_truncated_file_is_to_be_fetched_again(tmp_path, content, expected):
     path = write(tmp_path, "", content)
-    with pytest.raises(ValueError, match=said) as raised:
+    with pytest.raises(ValueError, match=expected) as raised:
         load_vectors(str(path), tmp_path, tmp_path)
     assert str(path) in str(raised.value)
     assert "\n" not in str(raised.value)
-    assert ("get it again" in str(raised.value)) == ("again" in said)
+    assert ("get it again" in str(raised.value)) == ("again" in expected)
 
 
 def test_companion_files_of_macos_are_no_vectors(tmp_path):
