@@ -57,12 +57,15 @@ def is_out_of_memory(error: Exception) -> bool:
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """`` Did you mean …?`` with the closest of the known names, of which `name` may lack the group; else ''."""
-    known = sorted(set(known))
-    leaves = {key: key.rsplit(".", 1)[-1] for key in known}
-    close = difflib.get_close_matches(name, known, n=2, cutoff=0.75)
-    leaf = name.rsplit(".", 1)[-1]
-    if not close:
-        likely = difflib.get_close_matches(leaf, sorted(set(leaves.values())), n=1, cutoff=0.75)
-        close = [key for key in known if leaves[key] in likely][:3]
-    return f" Did you mean {' or '.join(close)}?" if close else ""
+    """`` Did you mean …?`` with the closest known names: of the same group or, if none is close, of any; else ''."""
+    groups = {key: key.rpartition(".")[::2] for key in sorted(set(known))}
+    group, leaf = name.rpartition(".")[::2]
+    for cutoff, candidates in (
+        (0.7, {key: own for key, (within, own) in groups.items() if within == group}),
+        (0.75, {key: own for key, (_, own) in groups.items()}),
+    ):
+        likely = difflib.get_close_matches(leaf, sorted(set(candidates.values())), n=2, cutoff=cutoff)
+        close = [key for own in likely for key in candidates if candidates[key] == own][:3]
+        if close:
+            return f" Did you mean {' or '.join(close)}?"
+    return ""

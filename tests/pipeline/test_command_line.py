@@ -65,6 +65,7 @@ def test_without_a_home_only_data_sets_that_need_a_folder_are_refused(compose_co
     monkeypatch.setattr(Path, "home", homeless)
     monkeypatch.setattr(Path, "expanduser", lambda self: homeless() if str(self).startswith("~") else self)
     assert data_folder() == "~/.cache/scd"
-    assert load_dataset(compose_config(f"paths.data={data_folder()}")).name == "digits"
+    folder = f"paths.data='{data_folder()}'"
+    assert load_dataset(compose_config(folder)).name == "digits"
     with pytest.raises(UserError, match=r"dataset=cifar10 needs a data folder, .*: set .* SCD_DATA or paths\.data"):
-        load_dataset(compose_config(f"paths.data={data_folder()}", "dataset=cifar10"))
+        load_dataset(compose_config(folder, "dataset=cifar10"))

@@ -53,7 +53,7 @@ def test_the_judges_of_an_experiment_are_those_of_its_data_set_and_scale(experim
         (["attack.max_iter=3", "+attack.delta=0.1"], ["attack.max_iter=3", "attack.delta=0.1"]),
         (["points.rule=first", "points.seed=4"], ["points.rule=first", "points.seed=4"]),
         (["model.voting=mean"], ["model.voting=mean"]),
-        (["~attack.query_budget"], ["~attack.query_budget"]),
+        (["~attack.norm"], ["~attack.norm"]),
         (["model.name=mine"], ["model=mine"]),
     ],
 )
