@@ -1,7 +1,6 @@
 """Jobs of a sweep as tasks of a Ray cluster, through Ray's own API.
 
-Hydra has a Ray launcher, but it asks for the client of a cloud provider in versions that no longer install beside
-current packages.
+Hydra's Ray launcher requires the client of a cloud provider in versions that conflict with current packages.
 """
 
 from __future__ import annotations
@@ -55,9 +54,11 @@ class RayLauncher(Launcher):
         paths = os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH")]))
         ray.init(runtime_env={"env_vars": {"PYTHONPATH": paths}}, **given)
         try:
-            task = ray.remote(max_retries=0, **options)(_run)  # a job that is killed goes on when the user says so
+            task = ray.remote(max_retries=0, **options)(_run)  # the user decides when a killed job is run again
             common = (self.hydra_context, self.config, self.task_function, Singleton.get_state(), os.getcwd())
-            tasks = [task.remote(initial_job_idx + i, list(words), *common) for i, words in enumerate(job_overrides)]
+            tasks = [
+                task.remote(initial_job_idx + i, list(overrides), *common) for i, overrides in enumerate(job_overrides)
+            ]
             return [_result(ray, each) for each in tasks]
         finally:
             ray.shutdown()

@@ -1,4 +1,4 @@
-"""Hydra's own grid sweep, which goes on when a job fails or is killed and says at the end which did not succeed."""
+"""Hydra's grid sweep, which continues when a job fails or is killed and reports at the end which did not succeed."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ class ToleratingSweeper(BasicSweeper):
     max_batch_size, params
         As in Hydra's basic sweeper: jobs handed over at a time (null: all), and what to sweep over.
     leave_out : list of list of str
-        No job that has all overrides of one of these lists: what the grid has too much.
+        Exclusions: skip a job whose overrides contain every entry of one of these lists.
     alone : bool
-        Hand every job to the engine by itself, for engines that give all up when one job is killed.
+        Hand every job to the engine separately, for engines that drop all jobs when one is killed.
     at_once : int, optional
-        With `alone`, the most jobs handed over and not ended; null for no limit.
+        With `alone`, the maximum number of jobs in progress; null for no limit.
     """
 
     def __init__(
@@ -45,33 +45,33 @@ class ToleratingSweeper(BasicSweeper):
         at_once: int | None = None,
     ) -> None:
         super().__init__(max_batch_size=max_batch_size, params=params)
-        self.leave_out = [set(words) for words in leave_out or []]
+        self.leave_out = [set(overrides) for overrides in leave_out or []]
         self.alone, self.at_once = alone, at_once
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Prepare the engine behind a launcher that survives it."""
+        """Set up the engine behind a launcher that survives its failures."""
         super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
         assert self.launcher is not None
         self.launcher = _Tolerating(self.launcher, Path(config.hydra.sweep.dir), self.alone, self.at_once)
 
     def get_job_batch(self) -> Sequence[Sequence[str]]:
         """The next jobs, without those left out."""
-        return [job for job in super().get_job_batch() if not any(words <= set(job) for words in self.leave_out)]
+        return [job for job in super().get_job_batch() if not any(all_of <= set(job) for all_of in self.leave_out)]
 
     def sweep(self, arguments: list[str]) -> Any:
-        """Run all jobs, list those that did not succeed, and leave with the status of the worst."""
+        """Run all jobs, list those that did not succeed, and exit with the most severe status."""
         launcher = self.launcher
         assert isinstance(launcher, _Tolerating)
         try:
             super().sweep(arguments)
         except KeyboardInterrupt:
-            print("\nInterrupted. What was finished is kept; the same command does what is missing.", file=sys.stderr)
+            print("\nInterrupted. Completed work was saved; the same command runs what is missing.", file=sys.stderr)
             raise SystemExit(130) from None
         raise SystemExit(launcher.report())
 
 
 class _Tolerating(Launcher):
-    """Hands jobs to an engine's launcher and reads from their own files how they ended."""
+    """Hands jobs to an engine's launcher and reads their outcomes from their files."""
 
     def __init__(self, engine: Launcher, folder: Path, alone: bool, at_once: int | None) -> None:
         self.engine, self.folder, self.alone, self.at_once = engine, folder, alone, at_once
@@ -129,9 +129,9 @@ class _Tolerating(Launcher):
         print(f"[job {number + 1} of {len(self.jobs)}] {done}: {' '.join(self.jobs[number])}", flush=True)
 
     def report(self) -> int:
-        """Say how many jobs succeeded, and of each other one its error and its command; return the worst status.
+        """Print how many jobs succeeded, and the error and command of each other one; return the most severe status.
 
-        What failed at work (1) is worse than what was refused before any work (2), for want of data, say.
+        A failure during the work (1) is more severe than a refusal before it (2), such as missing data.
         """
         codes, failed = {0}, dict[str, list[int]]()
         for number in self.jobs:
@@ -145,14 +145,14 @@ class _Tolerating(Launcher):
             failed.setdefault(error, []).append(number)
         count = len(self.jobs) - sum(map(len, failed.values()))
         print(f"\n{count} of {len(self.jobs)} jobs succeeded.", flush=True)
-        for error, numbers in failed.items():  # what many jobs lack, such as their data, is said once
+        for error, numbers in failed.items():  # an error that many jobs share, such as missing data, is printed once
             commands = [f"    {command_of(self.jobs[n])}" for n in numbers]
             print("\n".join([f"  job {', '.join(str(n + 1) for n in numbers)}: {error}", *commands]), file=sys.stderr)
         if failed:
-            print("The same sweep again does only what is missing.", file=sys.stderr, flush=True)
+            print("The same sweep runs only what is missing.", file=sys.stderr, flush=True)
         for number in self.jobs:
             outcome_file(self.folder, number).unlink(missing_ok=True)
-        with contextlib.suppress(OSError):  # what an engine left there stays
+        with contextlib.suppress(OSError):  # files of an engine stay
             (self.folder / "multirun.yaml").unlink(missing_ok=True)
             self.folder.rmdir()
         return next(code for code in (*sorted(codes - {0, 2}), 2, 0) if code in codes)

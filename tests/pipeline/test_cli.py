@@ -84,7 +84,7 @@ def test_ctrl_c_ends_a_sweep_and_says_how_to_go_on(run_program, tmp_path):
     targets = "model._target_=interrupted.Interrupted,baselines.forest.ForestVotes"
     done = run_program("-m", "scale=smoke", "model=rf", "attack=none", targets, env={"PYTHONPATH": str(tmp_path)})
     assert done.returncode == 130
-    assert done.stderr.strip().endswith("What was finished is kept; the same command does what is missing.")
+    assert done.stderr.strip().endswith("Completed work was saved; the same command runs what is missing.")
     assert "Traceback" not in done.stderr
     assert not list((tmp_path / "outputs" / "fits").glob("*/votes_*")), "the next job was begun all the same"
     again = run_program("-m", "scale=smoke", "model=rf", "attack=none", "model._target_=baselines.forest.ForestVotes")
