@@ -31,6 +31,8 @@ class Results:
     """A row per attack, whatever the settings."""
     source: Source
     """Where the details of a run are read."""
+    all_evaluations: pd.DataFrame = field(default_factory=pd.DataFrame)
+    """A row per evaluated ensemble, whatever the settings."""
     caps: dict[str, Any] = field(default_factory=dict)
     """Those of the scale that the runs have."""
 
@@ -55,12 +57,12 @@ class Results:
 def read_results(folder: Path, scale: str) -> tuple[Results, list[str]]:
     """The runs of `scale` in a store or a publication, and a line on those that no table shows."""
     source = open_source(folder)
-    every_attack = _of_scale(source.attacks(), scale)
-    fits, other_fits = _as_configured(_of_scale(source.evaluations(), scale))
+    every_attack, every_fit = _of_scale(source.attacks(), scale), _of_scale(source.evaluations(), scale)
+    fits, other_fits = _as_configured(every_fit)
     attacked, other_attacks = _as_configured(every_attack)
     left_out = f"Left out, for their data set or model settings differ from those of conf/: {other_fits} fits, "
     notes = ["", f"{left_out}{other_attacks} attacks."] if other_fits or other_attacks else []
-    return Results(fits, attacked, paper_values(), every_attack, source, scale_caps(scale)), notes
+    return Results(fits, attacked, paper_values(), every_attack, source, every_fit, scale_caps(scale)), notes
 
 
 def shown_at(scale: str) -> tuple[str, ...]:

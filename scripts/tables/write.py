@@ -13,13 +13,16 @@ from typing import Any
 import pandas as pd
 
 from scripts.claims import claims_table
+from scripts.figures.other_runs import figure_of_other_runs
+from scripts.figures.style import Drawn, write_figure
 from scripts.figures.write import write_figures
-from scripts.records.publication import recorded_scale
+from scripts.records.publication import RUNS, recorded_scale
 from scripts.report.write import write_report
 from scripts.results import Results, read_results, shown_at
 from scripts.tables.cells import Made
 from scripts.tables.distances import table2, table3, table4, table5, table8
 from scripts.tables.fits import table1
+from scripts.tables.other_runs import NAME, NOTES, TITLE, other_cells, other_runs
 from scripts.tables.render import write_claims, write_table
 from scripts.tables.text import table7
 from scripts.tables.transfer import table6
@@ -72,12 +75,14 @@ def render(outputs: Path, scale: str) -> tuple[list[Made], list[str]]:
     """Write tables, figures and report of the runs in `outputs` beside them; returns the tables, and all as text."""
     results, left_out = read_results(outputs, scale)
     tables = make_tables(results, scale, left_out)
-    for table in tables:
-        write_table(outputs / "tables", table.name, table.title, table.cells, table.notes)
     figures = {
         name: dataclasses.replace(drawn, notes=[at_scale(note, scale) for note in drawn.notes])
         for name, drawn in write_figures(results, outputs / "figures").items()
     }
+    if not (outputs / RUNS).is_file():  # a publication lists all its runs in that file
+        _add_other_runs(outputs, results, tables, figures)
+    for table in tables:
+        write_table(outputs / "tables", table.name, table.title, table.cells, table.notes)
     claims = claims_table(results)
     write_claims(outputs / "tables", claims)
     write_report(outputs, results, tables, figures, claims, scale)
@@ -87,6 +92,24 @@ def render(outputs: Path, scale: str) -> tuple[list[Made], list[str]]:
         empty = "" if drawn.figure else " (nothing to draw yet)"
         texts.append("\n".join([f"{name}: {drawn.title}{empty}", *drawn.notes, ""]))
     return tables, texts
+
+
+def _add_other_runs(outputs: Path, results: Results, tables: list[Made], figures: dict[str, Drawn]) -> None:
+    """Add the part "your runs": first among the tables, and a figure."""
+    found = other_runs(results, _shown(tables, figures))
+    figures[NAME] = figure_of_other_runs(results, found)
+    write_figure(outputs / "figures", NAME, figures[NAME])
+    if len(found):
+        tables.insert(0, Made(NAME, TITLE, other_cells(found), NOTES))
+    else:
+        for path in (outputs / "tables").glob(f"{NAME}.*"):
+            path.unlink()
+
+
+def _shown(tables: list[Made], figures: dict[str, Drawn]) -> set[str]:
+    """The runs in these tables and figures."""
+    frames = [*(table.cells for table in tables), *(drawn.data for drawn in figures.values())]
+    return {str(run) for frame in frames if "folder" in frame for run in frame["folder"].dropna()}
 
 
 def main(words: list[str] | None = None) -> int:
