@@ -15,8 +15,7 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 
-from pipeline.store import key_of, locked, read_json
-from scd.files import write_json
+from pipeline.store import key_of, locked, read_json, write_json
 
 RECORD, BEGUN, FAILED = "run.json", "begun.json", "failed.json"
 _NOT_OF_A_JOB = ("cluster", "hydra")
@@ -61,9 +60,11 @@ class RunRecord:
             (self.folder / old).unlink(missing_ok=True)
 
     def fail(self, error: str, code: int) -> None:
-        """Write why the run ended."""
+        """Write why the run ended, and the fits that it had come to, which a later try needs."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        facts = {"command": command(), "error": error, "code": code, "ended": time.time()}
+        begun = read_json(self.folder / BEGUN)
+        known = {key: begun[key] for key in ("fit", "judges") if key in begun} if isinstance(begun, dict) else {}
+        facts = {"command": command(), "error": error, "code": code, "ended": time.time(), **known}
         write_json(self.folder / FAILED, facts)
         (self.folder / BEGUN).unlink(missing_ok=True)
 

@@ -33,24 +33,24 @@ class Entry:
 
 def fit_entries(outputs: Path) -> list[Entry]:
     """The fits, by name."""
-    return [_fit(folder) for folder in _folders(outputs / "fits")]
+    return [_fit(folder) for folder in folders(outputs / "fits")]
 
 
 def attack_entries(outputs: Path) -> list[Entry]:
     """The attacks, by name."""
-    return [_attack(folder) for folder in _folders(outputs / "attacks")]
+    return [_attack(folder) for folder in folders(outputs / "attacks")]
 
 
 def unfinished_runs(outputs: Path) -> list[Entry]:
     """Runs that failed, and those at work or killed, by name."""
-    return [entry for folder in _folders(outputs / "runs") if (entry := _run(folder)) is not None]
+    return [entry for folder in folders(outputs / "runs") if (entry := _run(folder)) is not None]
 
 
 def damaged_votes(folder: Path) -> list[Path]:
     """Shards of a fit that nobody is at work on, whose description is missing or whose checksum does not match."""
     if is_locked(folder):
         return []
-    return [path for path in sorted(folder.glob("votes_*.npz")) if not _whole(path)]
+    return [path for path in sorted(folder.glob("votes_*.npz")) if not path.is_symlink() and not _whole(path)]
 
 
 def _whole(shard: Path) -> bool:
@@ -60,7 +60,7 @@ def _whole(shard: Path) -> bool:
 
 def _fit(folder: Path) -> Entry:
     config, facts = read_yaml(folder / "config.yaml") or {}, [read_json(p) for p in folder.glob("votes_*.json")]
-    known = [f for f in facts if isinstance(f, dict)]
+    known = [f for f in facts if isinstance(f, dict) and {"first", "last", "seconds"} <= set(f)]
     votes = sum(f["last"] - f["first"] + 1 for f in known)
     model = config.get("model", {})
     wanted = model.get("n_votes", votes)
@@ -96,13 +96,13 @@ def _run(folder: Path) -> Entry | None:
 def references(outputs: Path) -> set[str]:
     """Names of the fits and attacks that a run led to, is at work on, or was judged by."""
     found = set()
-    for folder in _folders(outputs / "runs"):
-        for name in (RECORD, BEGUN):
+    for folder in folders(outputs / "runs"):
+        for name in (RECORD, BEGUN, FAILED):
             record = read_json(folder / name)
             if isinstance(record, dict):
                 found |= {str(record[key]) for key in ("fit", "attack") if record.get(key)}
                 found |= set(map(str, record.get("judges") or []))
-    for folder in _folders(outputs / "attacks"):
+    for folder in folders(outputs / "attacks"):
         facts = read_json(folder / "provenance.json")
         if isinstance(facts, dict) and folder.name in found:
             found |= {str(facts.get("fit")), *map(str, facts.get("judged_by") or [])}
@@ -111,7 +111,7 @@ def references(outputs: Path) -> set[str]:
 
 def size(folder: Path) -> int:
     """Bytes of all files in a folder."""
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    return sum(path.lstat().st_size for path in folder.rglob("*") if path.is_symlink() or path.is_file())
 
 
 def shown_size(count: int) -> str:
@@ -130,8 +130,11 @@ def shown_time(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
-def _folders(parent: Path) -> list[Path]:
-    return sorted(path for path in parent.glob("*") if path.is_dir())
+def folders(parent: Path) -> list[Path]:
+    """The folders in `parent`, by name; links are not followed."""
+    if parent.is_symlink():
+        return []
+    return sorted(path for path in parent.glob("*") if path.is_dir() and not path.is_symlink())
 
 
 def _command(path: Path) -> str:

@@ -12,24 +12,43 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 from pipeline.config.build import locate
 from pipeline.errors import UserError
 from pipeline.run_log import BEGUN, RECORD
 from pipeline.store import is_locked, read_json
-from scripts.inventory import DAMAGED, attack_entries, damaged_votes, fit_entries, references, shown_size, size
-from scripts.records.settings import read_yaml
+from scripts.inventory import DAMAGED, attack_entries, damaged_votes, fit_entries, folders, references, shown_size, size
+from scripts.records.command import run_command
+from scripts.records.settings import CONF, read_yaml
 
 _DAY = 86_400.0  # seconds
 
 
 def stale(outputs: Path) -> list[tuple[Path, str]]:
-    """What may go, and why, in an order in which it can be removed; nothing that a process is at work on."""
+    """What may go, and why, in an order in which it can be removed; nothing that a process is at work on.
+
+    Raises
+    ------
+    UserError
+        The record of a run is damaged: what it refers to is not known, so nothing may go.
+    """
+    for path in sorted((outputs / "runs").glob(f"*/{RECORD}")):
+        if not isinstance(read_json(path), dict):
+            raise UserError(
+                f"{path} is damaged, so the fit and the attack that it refers to are not known. "
+                "Remove that folder, or run its command again, before anything is pruned."
+            )
     found = [*_fits(outputs), *_attacks(outputs)]
     gone = {path.name for path, _ in found if path.is_dir()}
     found += _runs(outputs, gone)
-    found += [(path, "left by a killed process") for path in sorted(outputs.glob("*/*/.*.tmp")) if _free(path.parent)]
+    found += [
+        (path, "left by a killed process")
+        for folder in (folder for kind in ("fits", "attacks", "runs") for folder in folders(outputs / kind))
+        for path in sorted(folder.glob(".*.tmp"))
+        if not path.is_symlink() and not is_locked(folder)
+    ]
     return [*found, *_sweeps(outputs)]
 
 
@@ -65,7 +84,7 @@ def _attacks(outputs: Path) -> Iterator[tuple[Path, str]]:
 
 def _runs(outputs: Path, gone: set[str]) -> Iterator[tuple[Path, str]]:
     """Runs whose fit is gone; one that lost its attack only still speaks for its fit."""
-    for folder in sorted((outputs / "runs").glob("*")):
+    for folder in folders(outputs / "runs"):
         record = read_json(folder / RECORD)
         name = record.get("fit") if isinstance(record, dict) else None
         if name and not is_locked(folder) and (name in gone or not (outputs / "fits" / name).is_dir()):
@@ -73,9 +92,9 @@ def _runs(outputs: Path, gone: set[str]) -> Iterator[tuple[Path, str]]:
 
 
 def _sweeps(outputs: Path) -> Iterator[tuple[Path, str]]:
-    for folder in sorted((outputs / "sweeps").glob("*")):
+    for folder in folders(outputs / "sweeps"):
         ended = not list(folder.glob("job_*.json")) or time.time() - folder.stat().st_mtime > 30 * _DAY
-        if folder.is_dir() and ended and time.time() - folder.stat().st_mtime > _DAY:
+        if ended and time.time() - folder.stat().st_mtime > _DAY:
             yield folder, "logs of a sweep that has ended"
 
 
@@ -85,15 +104,20 @@ def _other_version(folder: Path, group: str, facts_file: Path) -> str:
     made = facts.get("provenance", facts).get("method_version") if isinstance(facts, dict) else None
     if made is None or not isinstance(config.get(group), dict):
         return ""
+    if config[group].get("_target_") not in _targets(group):  # code is found by the names of conf/ alone
+        return ""
     try:
         present = getattr(locate(group, config[group]), "method_version", 1)
-    except UserError:
-        return f"there is no {config[group].get('_target_')} any more"
+    except UserError:  # an extra is not installed here
+        return ""
     return "" if made == present else f"made by version {made} of its method, which is at {present}"
 
 
-def _free(folder: Path) -> bool:
-    return not is_locked(folder)
+@cache
+def _targets(group: str) -> frozenset[str]:
+    """The ``_target_`` of every config of a group."""
+    configs = (read_yaml(path) or {} for path in (CONF / group).rglob("*.yaml"))
+    return frozenset(str(config["_target_"]) for config in configs if "_target_" in config)
 
 
 def main(words: list[str] | None = None) -> int:
@@ -106,7 +130,14 @@ def main(words: list[str] | None = None) -> int:
     if not outputs.is_dir():
         print(f"error: there is no folder {outputs}; run something first or give --outputs.", file=sys.stderr)
         return 2
-    found, total = stale(outputs), 0
+    if not (outputs / "runs").is_dir():
+        print(f"error: {outputs} must be a folder that runs wrote to, but it has no runs/.", file=sys.stderr)
+        return 2
+    try:
+        found, total = stale(outputs), 0
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
     for path, why in found:
         count = size(path) if path.is_dir() else path.stat().st_size
         total += count
@@ -132,4 +163,4 @@ def _remove(path: Path) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command(main))

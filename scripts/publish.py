@@ -17,8 +17,8 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.store import read_json
-from scd.files import write_bytes
+from pipeline.store import read_json, write_bytes
+from scripts.records.command import run_command
 from scripts.records.publication import (
     FILES,
     RUNS,
@@ -258,4 +258,4 @@ def _published(outputs: Path, to: Path, scale: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command(main))

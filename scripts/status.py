@@ -8,6 +8,7 @@ from collections import Counter
 from pathlib import Path
 
 from scripts.inventory import FINISHED, Entry, attack_entries, fit_entries, shown_size, shown_time, unfinished_runs
+from scripts.records.command import run_command
 
 
 def main(words: list[str] | None = None) -> int:
@@ -48,4 +49,4 @@ def _line(entry: Entry) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command(main))

@@ -1,4 +1,4 @@
-"""Attack speed: labels asked a second as a share of the model's own forward rate, and those of ART and Foolbox."""
+"""Attack speed: queries per second as a fraction of the model's own forward rate, and those of ART and Foolbox."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from scripts.bench.measure import Section, seconds_of
 _REPEATS = 3
 _BLOCK = 2048  # rows of the forward rate
 NOT_MEASURED = {
-    "none": "asks nothing",
+    "none": "makes no queries",
     "substitute": "trains a network between its few questions",
-    "whitebox": "asks for gradients, which the forward rate is no measure of",
+    "whitebox": "takes gradients, which the forward rate is no measure of",
 }
 
 
 def runs() -> dict[str, Callable[[], Any]]:
-    """How every attack of ``conf/attack`` that asks for labels is built here: smaller than the paper's protocol."""
+    """How every attack of ``conf/attack`` that queries labels is built here: smaller than the paper's protocol."""
     import attacks as a
 
     short: dict[str, Any] = {"max_iter": 6, "restarts": 3}
@@ -45,7 +45,7 @@ def attack_rates(model: Any, x: np.ndarray, y: np.ndarray, only: list[str] | Non
     """Labels a second of every attack and its share of the forward rate measured just before and after it."""
     right = np.flatnonzero(model.predict(x[:200]) == y[:200])[:10]
     points, labels, block = x[right], y[right], x[:_BLOCK].copy()
-    section = Section("Labels asked by attacks on 100 votes, as a share of the forward rate (10 points; ART: 1)")
+    section = Section("Queries of attacks on 100 votes, as a fraction of the forward rate (10 points; ART: 1)")
     for path in sorted(Path("conf/attack").glob("*.yaml")):
         if path.stem not in runs():
             section.notes.append(f"{path.stem}: not measured, it {NOT_MEASURED.get(path.stem, 'has no entry here')}.")
@@ -79,7 +79,7 @@ def _rate_of(
 
 
 def measure(attack: Callable[[], float], forward: Callable[[], Any], rows: int) -> tuple[float, float]:
-    """Median labels a second of an attack, which returns how many it asked, and its share of the rate of `forward`."""
+    """Median queries per second of an attack, and its fraction of the rate of `forward`."""
     attack()  # compiles what is compiled
     rates, shares = [], []
     for _ in range(_REPEATS):

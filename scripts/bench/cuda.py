@@ -1,4 +1,4 @@
-"""Speeds on a CUDA device: fits of whole ensembles, the forward pass against the card's own products, HopSkipJump."""
+"""Speeds on a CUDA device: fits of whole ensembles, the forward pass against the GPU's products, HopSkipJump."""
 
 from __future__ import annotations
 

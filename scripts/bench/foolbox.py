@@ -17,7 +17,7 @@ _POINTS = 10
 
 def foolbox_rates(model: Any, x: np.ndarray, y: np.ndarray) -> Section:
     """Labels a second and shares of the forward rate, 10 points in one batch, from images of the other class."""
-    section = Section("Labels asked by Foolbox on 100 votes, as a share of the forward rate (10 points)")
+    section = Section("Queries of Foolbox on 100 votes, as a fraction of the forward rate (10 points)")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of old names in SciPy

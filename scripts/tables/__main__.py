@@ -2,7 +2,8 @@
 
 import sys
 
+from scripts.records.command import run_command
 from scripts.tables.write import main
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command(main))

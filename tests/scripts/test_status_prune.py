@@ -160,3 +160,75 @@ def test_a_run_whose_fit_is_gone_goes(store, capsys):
     assert f"its fit {fit.name} is gone" in capsys.readouterr().out
     assert not list((outputs / "runs").iterdir())
     assert attack.is_dir(), "its own turn comes when no run refers to it any more"
+
+
+def test_the_fit_of_a_failed_attack_is_kept(compose_config, tmp_path, monkeypatch, capsys):
+    """Its votes took time, and the command that failed needs them again."""
+    import attacks.hopskipjump
+
+    def failing(*args, **kwargs):
+        raise RuntimeError("the attack fails")
+
+    monkeypatch.setattr(attacks.hopskipjump.HopSkipJump, "_attack", failing)
+    config = compose_config("scale=smoke", "model=rf")
+    with pytest.raises(RuntimeError):
+        run(config)
+    outputs = Path(config["paths"]["outputs"])
+    (folder,) = (outputs / "fits").iterdir()
+    for path in outputs.glob("attacks/*/begun.json"):
+        path.unlink()
+    prune(["--outputs", str(outputs), "--yes"])
+    assert list(folder.glob("votes_*.npz"))
+
+
+def test_a_damaged_record_stops_the_pruning(store, capsys):
+    outputs, fit, attack = store
+    next(outputs.glob("runs/*/run.json")).write_bytes(b"{damaged")
+    assert prune(["--outputs", str(outputs), "--yes"]) == 2
+    assert "run.json is damaged" in capsys.readouterr().err
+    assert fit.is_dir()
+    assert attack.is_dir()
+
+
+def test_a_folder_that_no_run_wrote_to_is_refused(tmp_path, capsys):
+    (tmp_path / "fits" / "mine").mkdir(parents=True)
+    assert prune(["--outputs", str(tmp_path), "--yes"]) == 2
+    assert "has no runs/" in capsys.readouterr().err
+    assert (tmp_path / "fits" / "mine").is_dir()
+
+
+def test_links_are_not_followed(store, tmp_path, capsys):
+    outputs, _, _ = store
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    for name in (".votes.npz.x.tmp", "votes_00000-00000.npz"):
+        (elsewhere / name).write_bytes(b"mine")
+    for kind in ("fits", "attacks", "runs", "sweeps"):
+        (outputs / kind).mkdir(exist_ok=True)
+        (outputs / kind / "link").symlink_to(elsewhere)
+    assert prune(["--outputs", str(outputs), "--yes"]) == 0
+    assert len(list(elsewhere.iterdir())) == 2
+    assert "link" not in capsys.readouterr().out
+
+
+def test_no_code_that_a_stored_config_names_is_run(store, tmp_path, monkeypatch):
+    outputs, _, attack = store
+    (tmp_path / "hostile.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\nclass Attack: method_version = 9\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    text = (attack / "config.yaml").read_text()
+    (attack / "config.yaml").write_text(text.replace("attacks.hopskipjump.HopSkipJump", "hostile.Attack"))
+    prune(["--outputs", str(outputs)])
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_reader_that_goes_away_is_no_error(store):
+    import subprocess
+    import sys
+
+    outputs, _, _ = store
+    command = [sys.executable, "-u", "-m", "scripts.status", "--outputs", str(outputs)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.stdout.close()
+    said = process.stderr.read().decode()
+    assert process.wait() == 0, said
+    assert "Traceback" not in said

@@ -94,7 +94,7 @@ def test_a_search_that_had_not_converged_is_marked(results):
 
 
 def test_a_cell_says_how_many_of_its_points_are_not_in_the_mean(results):
-    """Ten points of which two were wrong anyway are a mean over eight."""
+    """Ten points of which two are already misclassified are a mean over eight."""
     attacks = results.attacks.assign(already_wrong=2)
     _, cells, _ = table2(replace(results, attacks=attacks, all_attacks=attacks))
     cell = cells[(cells["row"] == "HopSkipJump") & (cells["model"] == "scd01")].iloc[0]
