@@ -15,7 +15,8 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 
-from pipeline.store import key_of, locked, read_json, write_json
+from pipeline.store import key_of, locked, read_json
+from scd.files import write_json
 
 RECORD, BEGUN, FAILED = "run.json", "begun.json", "failed.json"
 _NOT_OF_A_JOB = ("cluster", "hydra")

@@ -17,7 +17,8 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.store import read_json, write_bytes
+from pipeline.store import read_json
+from scd.files import write_bytes
 from scripts.records.command import run_command
 from scripts.records.publication import (
     FILES,
