@@ -5,8 +5,10 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-import hydra
-from hydra.errors import HydraException
+try:
+    import hydra
+except ModuleNotFoundError as missing:
+    sys.exit(f"run.py needs more than the core, {missing.name} is not installed; run: pip install '.[run]'")
 
 from pipeline.command_line import explained, prepare
 from pipeline.config.resolvers import register_resolvers

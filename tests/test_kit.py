@@ -66,6 +66,13 @@ print(HopSkipJump(max_iter=1, restarts=1)(model.predict, x[:1], model.predict(x[
     assert (done.returncode, done.stdout) == (0, "[ True]\n"), done.stderr
 
 
+def test_run_py_on_the_core_alone_says_what_to_install():
+    program = "import runpy, sys; sys.modules['hydra'] = None; runpy.run_path('run.py', run_name='__main__')"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert done.stderr == "run.py needs more than the core, hydra is not installed; run: pip install '.[run]'\n"
+
+
 def test_both_constraints_pin_the_same_versions_but_numpy():
     old, new = pins("constraints.txt"), pins("constraints-numpy2.txt")
     assert {name for name in new if old.get(name) != new[name]} == {"numpy"}

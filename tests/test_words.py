@@ -13,6 +13,8 @@ ROOMS = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", ".github", "docs", "con
 """Files and folders that are scanned."""
 NOT_SCANNED = ["docs/results", "docs/data.md", "docs/text.md", "docs/words.txt"]
 """Tables are written by programs; the list itself names the words."""
+WRAPPED = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", ".github", "docs"]
+"""Their Markdown has lines of at most 100 characters."""
 SUFFIXES = {".md", ".py", ".yaml", ".toml", ".cff", ".yml"}
 
 
@@ -51,6 +53,14 @@ def test_the_list_is_read_and_files_are_found():
 def test_no_word_of_the_list_is_used(path):
     found = [f"line {line}: {words!r}, write {instead}" for line, words, instead in matches(path.read_text("utf-8"))]
     assert not found, f"{path.relative_to(ROOT)}: " + "; ".join(found)
+
+
+def test_pages_have_lines_of_at_most_100_characters():
+    pages = [p for p in files() if p.suffix == ".md" and p.relative_to(ROOT).parts[0] in WRAPPED]
+    assert len(pages) > 10
+    for page in pages:
+        for number, line in enumerate(page.read_text("utf-8").splitlines(), 1):
+            assert len(line) <= 100, f"{page.relative_to(ROOT)}:{number}"
 
 
 @pytest.mark.parametrize(
