@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 try:
     import hydra
+    from hydra.errors import HydraException
 except ModuleNotFoundError as missing:
     sys.exit(f"run.py needs more than the core, {missing.name} is not installed; run: pip install '.[run]'")
 
