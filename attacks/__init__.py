@@ -4,6 +4,8 @@
 >>> result = HopSkipJump(max_iter=20, restarts=2)(model.predict, X_test[:10], y_test[:10])  # doctest: +SKIP
 """
 
+from __future__ import annotations
+
 from typing import TYPE_CHECKING, Any
 
 from attacks.oracle import LabelOracle, QueryBudgetExceeded

@@ -1,5 +1,7 @@
 """What the attacks that see nothing but labels have in common: the call, the starts, the rounds, the end."""
 
+from __future__ import annotations
+
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from pathlib import Path

@@ -1,5 +1,7 @@
 """The Boundary Attack of the Adversarial Robustness Toolbox (ART 1.20.1), kept to compare with the paper's tool."""
 
+from __future__ import annotations
+
 from typing import Any
 
 from attacks.boundary import BoundaryAttack

@@ -1,5 +1,7 @@
 """CGBA: along half circles from the boundary towards the original, in the plane of an estimated normal."""
 
+from __future__ import annotations
+
 import math
 
 import numpy as np

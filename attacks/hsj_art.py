@@ -1,5 +1,7 @@
 """HopSkipJump of the Adversarial Robustness Toolbox (ART 1.20.1), kept to compare with the paper's tool."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import numpy as np

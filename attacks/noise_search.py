@@ -1,5 +1,7 @@
 """Noise of growing norm: the control of every attack. What chance finds, a search must beat."""
 
+from __future__ import annotations
+
 import math
 from dataclasses import replace
 

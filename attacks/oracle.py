@@ -1,5 +1,7 @@
 """What an attack may ask of a model: the label oracle, which counts every question."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Union
 

@@ -1,18 +1,24 @@
 """RayS, batched: every model call serves all examples at once."""
 
+from __future__ import annotations
+
 import math
+from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from attacks.base import DecisionAttack, mean_best, project_and_collect
+from attacks.engine import numba_kernels
 from attacks.engine.bisection import BoundarySearch
 from attacks.engine.checkpoint import Journal
 from attacks.engine.initial_points import Candidates, begin_runs
-from attacks.engine.ray_search import Rays, RaySearch
-from attacks.engine.run_state import Runs
+from attacks.engine.run_state import Arrays, Runs, Selection
 from attacks.engine.validation import Task, check_number
 from attacks.result import AttackResult
+from scd.numba_cache import njit
 
 _RESERVE = 16  # queries kept back from the search for the last projection
 _ROUND = 200  # questions between two rows of the trace and two snapshots
@@ -115,3 +121,173 @@ class RayS(DecisionAttack):
             ray_search.step(who)
             runs.iteration = runs.iteration + 1
         runs.write_trace(np.flatnonzero(runs.started & ~runs.stopped))
+
+
+_PREFIX = "ray."
+
+
+@njit(nogil=True)
+def ray_rows(
+    x: Any, example: Any, sign: Any, runs: Any, first: Any, last: Any, radius: Any,
+    low: float, high: float, out: Any, out_rows: Any, begin: int, end: int,
+) -> None:  # fmt: skip
+    """Fill out[out_rows[k]] with clip(x + radius[k] * sign), the signs of the columns first[k]..last[k]-1 turned.
+
+    Parameters
+    ----------
+    x : ndarray of float32, shape (n_examples, d)
+    example : ndarray of int64, shape (n_runs,)
+    sign : ndarray of int8, shape (n_runs, d)
+    runs, first, last : ndarray of int64, shape (n_rows,)
+    radius : ndarray of float64, shape (n_rows,)
+        May be infinite: then the row is a corner of the box.
+    low, high : float
+    out : ndarray of float32, shape (any, d)
+    out_rows : ndarray of int64, shape (n_rows,)
+    begin, end : int
+        The rows to fill.
+    """
+    for k in range(begin, end):
+        original, direction, target = x[example[runs[k]]], sign[runs[k]], out[out_rows[k]]
+        for c in range(out.shape[1]):
+            by = -radius[k] if first[k] <= c < last[k] else radius[k]
+            target[c] = min(max(np.float64(original[c]) + (by if direction[c] > 0 else -by), low), high)
+
+
+@dataclass
+class Rays:
+    """The state of R searches in d dimensions, one for each run; with the runs it is a whole checkpoint.
+
+    Attributes
+    ----------
+    sign : ndarray of int8, shape (R, d)
+        The best direction so far.
+    radius : ndarray of float64, shape (R,)
+        The least L-infinity radius at which it is known to be adversarial; infinite before the first.
+    level, block : ndarray of int64, shape (R,)
+        The candidate under trial: the best direction with this block of this level turned.
+    bisecting : ndarray of bool, shape (R,)
+        Whether the candidate passed the fast check, so that its boundary is being bisected.
+    lower, upper : ndarray of float64, shape (R,)
+        The bracket of that bisection.
+    idle : ndarray of int64, shape (R,)
+        Blocks of a single feature in a row that gave no better radius.
+    """
+
+    sign: NDArray[np.int8]
+    radius: NDArray[np.float64]
+    level: NDArray[np.int64]
+    block: NDArray[np.int64]
+    bisecting: NDArray[np.bool_]
+    lower: NDArray[np.float64]
+    upper: NDArray[np.float64]
+    idle: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, runs: int, d: int) -> Rays:
+        """All directions of plus ones, of infinite radius."""
+        return cls(
+            sign=np.ones((runs, d), dtype=np.int8),
+            radius=np.full(runs, np.inf),
+            level=np.zeros(runs, dtype=np.int64),
+            block=np.zeros(runs, dtype=np.int64),
+            bisecting=np.zeros(runs, dtype=bool),
+            lower=np.zeros(runs),
+            upper=np.full(runs, np.inf),
+            idle=np.zeros(runs, dtype=np.int64),
+        )
+
+    def to_arrays(self) -> Arrays:
+        """Return all fields by name, with a prefix."""
+        return {_PREFIX + column.name: getattr(self, column.name) for column in fields(self)}
+
+    @classmethod
+    def from_arrays(cls, arrays: Arrays) -> Rays:
+        """Rebuild the rays from a checkpoint (which may hold other arrays too)."""
+        return cls(**{column.name: arrays[_PREFIX + column.name].copy() for column in fields(cls)})
+
+
+class RaySearch:
+    """All searches in lock-step: one question for each at a time, whether a fast check or a step of a bisection.
+
+    Parameters
+    ----------
+    search : BoundarySearch
+    rays : Rays
+    tolerance : float
+        A bisection ends when its bracket is this wide, in L-infinity.
+    """
+
+    def __init__(self, search: BoundarySearch, rays: Rays, tolerance: float) -> None:
+        self.search, self.rays, self.tolerance = search, rays, tolerance
+        self.width = search.task.high - search.task.low
+
+    def step(self, who: Selection) -> None:
+        """Ask the next question of each of the runs `who`, and draw the conclusions."""
+        rays = self.rays
+        bisecting = rays.bisecting[who]
+        middle = (rays.lower[who] + rays.upper[who]) / 2.0
+        radius = np.where(bisecting, middle, rays.radius[who])
+        adversarial = self.search.ask(
+            who, lambda out, begin, end: self._place(who[begin:end], radius[begin:end], out, np.arange(end - begin))
+        )
+        nearer, farther = who[bisecting & adversarial], who[bisecting & ~adversarial]
+        rays.upper[nearer], rays.lower[farther] = middle[bisecting & adversarial], middle[bisecting & ~adversarial]
+        passed, refused = who[~bisecting & adversarial], who[~bisecting & ~adversarial]
+        rays.bisecting[passed], rays.lower[passed] = True, 0.0
+        rays.upper[passed] = np.minimum(rays.radius[passed], self.width)
+        closed = who[bisecting & (rays.upper[who] - rays.lower[who] <= self.tolerance)]
+        self._turn(closed)
+        self._advance(refused)
+
+    def settle(self, who: Selection) -> None:
+        """End the bisections of the runs `who` where they stand: their queries are spent."""
+        self._turn(who[self.rays.bisecting[who]])
+
+    def _turn(self, who: Selection) -> None:
+        """Take the candidates whose bisections have ended, where they are better; go on to the next."""
+        rays, runs = self.rays, self.search.runs
+        better = who[rays.upper[who] < rays.radius[who]]
+        if len(better):
+            self._place(better, rays.upper[better], runs.point, better)
+            first, last = self._columns(better)
+            for run, begin, end in zip(better, first, last, strict=True):
+                rays.sign[run, begin:end] *= -1
+            rays.radius[better], rays.idle[better] = rays.upper[better], -1
+            runs.started[better] = True
+            self.search.keep_best(better, rays.lower[better] / rays.upper[better])
+        rays.bisecting[who] = False
+        self._advance(who)
+
+    def _advance(self, who: Selection) -> None:
+        """Go on to the next block; a run stops when a whole round of single features gave nothing."""
+        rays, runs, d = self.rays, self.search.runs, self.rays.sign.shape[1]
+        first, last = self._columns(who)
+        rays.idle[who] = np.where(last - first == 1, rays.idle[who] + 1, 0)
+        runs.stopped[who] = rays.idle[who] >= d
+        runs.steps[who] += 1
+        over = last == d
+        rays.block[who] = np.where(over, 0, rays.block[who] + 1)
+        # beyond the level of single features the levels are all alike
+        rays.level[who] = np.minimum(rays.level[who] + over, int(d - 1).bit_length())
+
+    def _columns(self, who: Selection) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """First and last (excluded) column of the runs' blocks."""
+        d = self.rays.sign.shape[1]
+        size = -(-d // (1 << self.rays.level[who]))
+        first = self.rays.block[who] * size
+        return first, np.minimum(first + size, d)
+
+    def _place(
+        self, who: Selection, radius: NDArray[np.float64], out: NDArray[np.float32], out_rows: Selection
+    ) -> None:
+        task, runs = self.search.task, self.search.runs
+        first, last = self._columns(who)
+        numba_kernels.in_threads(
+            lambda begin, end: ray_rows(
+                task.x, runs.example, self.rays.sign, who, first, last, radius,
+                task.low, task.high, out, out_rows, begin, end,
+            ),
+            len(who),
+            len(who) * out.shape[1],
+        )  # fmt: skip

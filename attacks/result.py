@@ -1,5 +1,7 @@
 """What an attack returns: one record for all attacked examples."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -72,7 +74,7 @@ class AttackResult:
         return flat
 
     @classmethod
-    def from_arrays(cls, flat: dict[str, NDArray[Any]]) -> "AttackResult":
+    def from_arrays(cls, flat: dict[str, NDArray[Any]]) -> AttackResult:
         """Rebuild the record from what `to_arrays` returned."""
         columns: dict[str, Any] = {name: flat[name] for name in _COLUMNS}
         for group in ("trace", "extra"):

@@ -1,5 +1,7 @@
 """TextFooler: replaces the words of a document by synonyms until the model errs (Jin et al. 2020, arXiv:1907.11932)."""
 
+from __future__ import annotations
+
 import hashlib
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
@@ -14,12 +16,11 @@ from attacks.engine.validation import check_bool, check_choice, check_int, check
 from attacks.oracle import SCORE
 from attacks.text.checkpoint import ENDED, Progress, collect
 from attacks.text.constraints import SpacyTagger, WordClasses, spacy_version
-from attacks.text.documents import called, described, read_documents, read_part
-from attacks.text.oracle import ScoreFunction, ScoreOracle
+from attacks.text.constraints import stop_words as words_of
+from attacks.text.oracle import ScoreFunction, ScoreOracle, called, described, read_documents, read_part
 from attacks.text.result import TextResult, pack
 from attacks.text.similarity import Similarity, encoder_version, universal_sentence_encoder
-from attacks.text.stop_words import stop_words as words_of
-from attacks.text.synonyms import Synonyms, find_synonyms, load_synonyms
+from attacks.text.synonyms import Synonyms, checksum, find_synonyms, load_synonyms
 from attacks.text.word_search import Rules, TextSearch
 from scd.files import file_sha256
 

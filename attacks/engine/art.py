@@ -1,5 +1,7 @@
 """Attacks of the Adversarial Robustness Toolbox (ART 1.20.1) behind the call and the record of our own."""
 
+from __future__ import annotations
+
 from abc import abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,5 +1,7 @@
 """Questions about many runs at once, and the search for the decision boundary that all of them share."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -57,13 +59,13 @@ class BoundarySearch:
             self.runs.spent[who[begin:end]] += 1
         return np.concatenate(answers)
 
-    def ask_on_card(self, who: Selection, rows: "torch.Tensor") -> NDArray[np.bool_]:
+    def ask_on_card(self, who: Selection, rows: torch.Tensor) -> NDArray[np.bool_]:
         """Ask one row, made on the card, for each of the runs `who`."""
         adversarial = self.journal.ask(rows, self.runs.example[who])
         self.runs.spent[who] += 1
         return adversarial
 
-    def few_enough(self, who: Selection) -> "Card | None":
+    def few_enough(self, who: Selection) -> Card | None:
         """The card, if it can hold a row of each of the runs `who` at a time."""
         return self.card if self.card is not None and len(who) <= self.card.block_rows else None
 
@@ -151,7 +153,7 @@ class BoundarySearch:
             upper[active] = np.where(adversarial, middle, upper[active])
             lower[active] = np.where(adversarial, lower[active], middle)
 
-    def _line(self, who: Selection, far: NDArray[np.float32]) -> "Line | None":
+    def _line(self, who: Selection, far: NDArray[np.float32]) -> Line | None:
         card = self.few_enough(who)
         if card is None:
             return None
@@ -198,7 +200,7 @@ class BoundarySearch:
         runs.l2[better], runs.linf[better], runs.lower[better] = l2[closer], linf[closer], lower[closer]
 
 
-def _card_of(journal: Journal, task: Task) -> "Card | None":
+def _card_of(journal: Journal, task: Task) -> Card | None:
     device = getattr(journal.oracle.labels, "device", None)
     if device is None:
         return None

@@ -6,6 +6,8 @@ the same code, and answer its first questions from the file. This works in the m
 matter where. The format is npz without pickle; a checksum finds damage, a fingerprint finds other arguments.
 """
 
+from __future__ import annotations
+
 import hashlib
 import time
 import warnings

@@ -1,5 +1,7 @@
 """The direction estimate of HopSkipJump: many small random moves from a boundary point, and which of them cross it."""
 
+from __future__ import annotations
+
 import numpy as np
 from numpy.typing import NDArray
 

@@ -1,5 +1,7 @@
 """Where the runs of an attack begin: noise, the nearest row of another class, or a given image."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from typing import Any
 

@@ -5,6 +5,8 @@ once. Every kernel works on a range of rows (or columns) and releases the interp
 the work anywhere without changing a bit of the result.
 """
 
+from __future__ import annotations
+
 import math
 import os
 from collections.abc import Callable

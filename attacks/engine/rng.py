@@ -9,6 +9,10 @@ from the Box-Muller transform in float32. Logarithm, sine and cosine are polynom
 Cephes library, error below 2e-7) because these vectorise, and because a C library's would differ between machines.
 """
 
+from __future__ import annotations
+
+import hashlib
+
 import numpy as np
 
 from scd.numba_cache import njit

@@ -1,5 +1,7 @@
 """The runs of an attack (every example times every restart) as arrays, and the record they end in."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -61,7 +63,7 @@ class Runs:
     reason: NDArray[np.str_]
 
     @classmethod
-    def of(cls, task: Task, reason: NDArray[np.str_], restarts: int, remaining: NDArray[np.int64]) -> "Runs":
+    def of(cls, task: Task, reason: NDArray[np.str_], restarts: int, remaining: NDArray[np.int64]) -> Runs:
         """Lay out the runs of all examples without a reason to fail, each with its share of the remaining queries."""
         active = np.flatnonzero(reason == "")
         example = np.repeat(active, restarts)
@@ -95,7 +97,7 @@ class Runs:
         return {column.name: getattr(self, column.name) for column in fields(self)}
 
     @classmethod
-    def from_arrays(cls, arrays: Arrays) -> "Runs":
+    def from_arrays(cls, arrays: Arrays) -> Runs:
         """Rebuild the runs from a checkpoint (which may hold other arrays too)."""
         return cls(**{column.name: arrays[column.name].copy() for column in fields(cls)})
 

@@ -6,6 +6,8 @@ the segment from x to p as a diameter: a = 0 is p, both ends are x, and the dist
 boundary is a plane through p, the nearest of its points in the plane of u and v lies on this circle (Thales).
 """
 
+from __future__ import annotations
+
 import math
 from typing import Any
 

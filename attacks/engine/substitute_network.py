@@ -1,5 +1,7 @@
 """The substitute of a black-box target: a small ReLU network whose gradients are known."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import pairwise

@@ -1,5 +1,8 @@
 """Checks of what a user gives to an attack: every refusal is one sentence with what, where, allowed, got."""
 
+from __future__ import annotations
+
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any

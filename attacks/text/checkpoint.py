@@ -1,5 +1,7 @@
 """How far an attack on documents has come: what is saved between its steps."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -50,7 +52,7 @@ class Progress:
     reasons: list[str]
 
     @classmethod
-    def new(cls, documents: list[Document]) -> "Progress":
+    def new(cls, documents: list[Document]) -> Progress:
         """Nothing has been asked."""
         n = len(documents)
         return cls(
@@ -86,7 +88,7 @@ class Progress:
         return {**{k: getattr(self, k) for k in _ARRAYS}, **{k: pack(getattr(self, k)) for k in _LISTS}}
 
     @classmethod
-    def from_arrays(cls, flat: dict[str, NDArray[Any]]) -> "Progress":
+    def from_arrays(cls, flat: dict[str, NDArray[Any]]) -> Progress:
         """Rebuild it from what `to_arrays` returned."""
         columns: dict[str, Any] = {k: flat[k].copy() for k in _ARRAYS}
         columns |= {k: unpack(flat[k]) for k in _LISTS}

@@ -1,8 +1,11 @@
 """Parts of speech of tokenised texts, in the 12 universal classes of Petrov, Das and McDonald (2012)."""
 
-from collections.abc import Callable, Sequence
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
 from importlib.metadata import PackageNotFoundError, version
 
+from attacks.engine.validation import refuse
 from attacks.text.result import Document
 
 TagFunction = Callable[[list[Document]], Sequence[Sequence[str]]]
@@ -107,3 +110,39 @@ def _window(text: Document, position: int) -> tuple[Document, int]:
     if len(text) <= 10:
         return text, position
     return text[max(position - 4, 0) : position + 5], min(4, position)
+
+
+def stop_words(owner: str, chosen: str | Collection[str]) -> frozenset[str]:
+    """The words of a list of stop words, in lower case.
+
+    Parameters
+    ----------
+    owner : str
+        Who asks, for the error.
+    chosen : str or collection of str
+        "spacy": spaCy's English list; "sklearn": scikit-learn's; "none"; or the words themselves.
+
+    Raises
+    ------
+    ImportError
+        Where spaCy is asked for and not installed.
+    ValueError
+        For anything else.
+    """
+    if chosen == "none":
+        return frozenset()
+    if chosen == "spacy":
+        try:
+            from spacy.lang.en.stop_words import STOP_WORDS
+        except ImportError as error:
+            raise ImportError("stop_words=spacy needs spaCy: pip install '.[text]', or give stop_words=sklearn.") from (
+                error
+            )
+        return frozenset(STOP_WORDS)
+    if chosen == "sklearn":
+        from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
+
+        return frozenset(ENGLISH_STOP_WORDS)
+    if isinstance(chosen, str) or not all(isinstance(word, str) for word in chosen):
+        raise refuse(owner, "stop_words", "'spacy', 'sklearn', 'none' or a list of words", chosen)
+    return frozenset(word.lower() for word in chosen)

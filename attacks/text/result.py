@@ -1,5 +1,7 @@
 """What an attack on texts returns: one record for all attacked documents."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -99,7 +101,7 @@ class TextResult:
         return {**flat, "original": pack(self.original), "adversarial": pack(self.adversarial)}
 
     @classmethod
-    def from_arrays(cls, flat: dict[str, NDArray[Any]]) -> "TextResult":
+    def from_arrays(cls, flat: dict[str, NDArray[Any]]) -> TextResult:
         """Rebuild the record from what `to_arrays` returned."""
         columns: dict[str, Any] = {name: flat[name] for name in _COLUMNS}
         return cls(**columns, original=unpack(flat["original"]), adversarial=unpack(flat["adversarial"]))

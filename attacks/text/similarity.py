@@ -1,5 +1,7 @@
 """Similarity of two texts by the angle between their sentence encodings."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 

@@ -1,5 +1,7 @@
 """The search of TextFooler on many documents at once: rank the words of each, then replace one word after another."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 import tests.attacks.attack_laws as laws
-from attacks.boundary import BoundaryAttack
+from attacks.boundary import BoundaryAttack, Mover, Moves
 from attacks.engine.bisection import FINAL_TOLERANCE
-from attacks.engine.boundary_moves import Mover, Moves
 from tests.attacks.half_space import HalfSpace, best_of_each_run
 from tests.attacks.sign_network_2d import SignNetwork2D, points_in
 

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 import tests.attacks.attack_laws as laws
-from attacks.boundary import BoundaryAttack
+from attacks.boundary import BoundaryAttack, Mover
 from attacks.boundary_art import BoundaryAttackART
-from attacks.engine.boundary_moves import Mover
 from attacks.engine.rng import fill_noise
 from tests.attacks.half_space import HalfSpace, best_of_each_run, same_result
 

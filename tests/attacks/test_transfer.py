@@ -7,10 +7,9 @@ import pandas as pd
 import pytest
 
 from attacks import HopSkipJump
-from attacks.engine.transfer_counts import mean_interval
 from attacks.oracle import rows_within
 from attacks.result import AttackResult
-from attacks.transfer import Transfer
+from attacks.transfer import Transfer, mean_interval
 from tests.attacks.half_space import same_result
 
 QUICK = {"max_iter": 4, "init_eval": 20}

@@ -8,9 +8,8 @@ import torch
 
 import tests.attacks.attack_laws as laws
 from attacks import HopSkipJump
-from attacks.engine.whitebox_walk import paces
 from attacks.oracle import GradientOracle
-from attacks.whitebox import WhiteBox
+from attacks.whitebox import WhiteBox, paces
 from scd.forward import StackedVotes
 from scd.smooth import smooth_share
 from tests.attacks.half_space import HalfSpace

@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 
 from attacks import QueryBudgetExceeded, TextFooler
-from attacks.text.constraints import SpacyTagger, WordClasses, same_class, spacy_version
+from attacks.text.constraints import SpacyTagger, WordClasses, same_class, spacy_version, stop_words
 from attacks.text.oracle import ScoreOracle
 from attacks.text.similarity import Similarity, encoder_version, universal_sentence_encoder, window
-from attacks.text.stop_words import stop_words
 
 needs_encoder = pytest.mark.skipif(not encoder_version(), reason="similarity=use needs an extra")
 needs_spacy = pytest.mark.skipif(not spacy_version(), reason="part_of_speech=spacy needs an extra")

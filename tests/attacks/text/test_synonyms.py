@@ -6,10 +6,8 @@ import json
 import numpy as np
 import pytest
 
-from attacks.text import neighbours as neighbours_module
 from attacks.text import synonyms as synonyms_module
-from attacks.text.neighbours import nearest_neighbours, read_vectors
-from attacks.text.synonyms import LISTS, VECTORS, find_synonyms, load_synonyms
+from attacks.text.synonyms import LISTS, VECTORS, find_synonyms, load_synonyms, nearest_neighbours, read_vectors
 
 
 def vectors_file(folder, n=30, d=5, seed=0):
@@ -22,7 +20,7 @@ def vectors_file(folder, n=30, d=5, seed=0):
 
 @pytest.mark.parametrize("most", [1, 4, 29, 50])
 def test_neighbours_are_those_of_all_pairs(most, monkeypatch):
-    monkeypatch.setattr(neighbours_module, "_ROWS", 7)
+    monkeypatch.setattr(synonyms_module, "_ROWS", 7)
     vectors = np.random.default_rng(1).normal(size=(30, 5)).astype(np.float32)
     ids, cosines = nearest_neighbours(vectors, most)
     unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
