@@ -1,70 +1,54 @@
-"""Attacks on a classifier of which only the answers are seen. Each works on any callable, without Hydra.
+"""Black-box attacks on classifiers, and their white-box control. Each works on any callable, without Hydra.
 
 >>> from attacks import HopSkipJump
 >>> result = HopSkipJump(max_iter=20, restarts=2)(model.predict, X_test[:10], y_test[:10])  # doctest: +SKIP
 """
 
-from __future__ import annotations
-
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from attacks.oracle import LabelOracle, QueryBudgetExceeded
-from attacks.result import AttackResult
-from attacks.text.result import TextResult
+if TYPE_CHECKING:  # the types of `_MODULES` for mypy and editors
+    from attacks.boundary import BoundaryAttack as BoundaryAttack
+    from attacks.boundary_art import BoundaryAttackART as BoundaryAttackART
+    from attacks.cgba import CGBA as CGBA
+    from attacks.hopskipjump import HopSkipJump as HopSkipJump
+    from attacks.hsj_art import HopSkipJumpART as HopSkipJumpART
+    from attacks.noise_search import NoiseSearch as NoiseSearch
+    from attacks.oracle import LabelOracle as LabelOracle
+    from attacks.oracle import QueryBudgetExceeded as QueryBudgetExceeded
+    from attacks.rays import RayS as RayS
+    from attacks.result import AttackResult as AttackResult
+    from attacks.substitute import Substitute as Substitute
+    from attacks.surfree import SurFree as SurFree
+    from attacks.text.result import TextResult as TextResult
+    from attacks.textfooler import TextFooler as TextFooler
+    from attacks.transfer import Transfer as Transfer
+    from attacks.whitebox import WhiteBox as WhiteBox
 
-if TYPE_CHECKING:
-    from attacks.boundary import BoundaryAttack
-    from attacks.boundary_art import BoundaryAttackART
-    from attacks.cgba import CGBA
-    from attacks.hopskipjump import HopSkipJump
-    from attacks.hsj_art import HopSkipJumpART
-    from attacks.noise_search import NoiseSearch
-    from attacks.rays import RayS
-    from attacks.substitute import Substitute
-    from attacks.surfree import SurFree
-    from attacks.textfooler import TextFooler
-    from attacks.transfer import Transfer
-    from attacks.whitebox import WhiteBox
-
-__all__ = [
-    "AttackResult",
-    "BoundaryAttack",
-    "BoundaryAttackART",
-    "CGBA",
-    "HopSkipJump",
-    "HopSkipJumpART",
-    "NoiseSearch",
-    "RayS",
-    "Substitute",
-    "SurFree",
-    "TextFooler",
-    "TextResult",
-    "Transfer",
-    "WhiteBox",
-    "LabelOracle",
-    "QueryBudgetExceeded",
-]
-
-_HOMES = {
+_MODULES = {
+    "AttackResult": "attacks.result",
     "BoundaryAttack": "attacks.boundary",
     "BoundaryAttackART": "attacks.boundary_art",
     "CGBA": "attacks.cgba",
     "HopSkipJump": "attacks.hopskipjump",
     "HopSkipJumpART": "attacks.hsj_art",
+    "LabelOracle": "attacks.oracle",
     "NoiseSearch": "attacks.noise_search",
+    "QueryBudgetExceeded": "attacks.oracle",
     "RayS": "attacks.rays",
     "Substitute": "attacks.substitute",
     "SurFree": "attacks.surfree",
     "TextFooler": "attacks.textfooler",
+    "TextResult": "attacks.text.result",
     "Transfer": "attacks.transfer",
     "WhiteBox": "attacks.whitebox",
 }
 
+__all__ = list(_MODULES)
+
 
 def __getattr__(name: str) -> Any:
-    # the attacks load Numba, half a second that whoever needs only the record types should not wait for
-    if name in _HOMES:
-        from importlib import import_module
-
-        return getattr(import_module(_HOMES[name]), name)
+    # a module is loaded when its class is used: the attacks load Numba, which takes half a second
+    if name in _MODULES:
+        return getattr(import_module(_MODULES[name]), name)
     raise AttributeError(f"module 'attacks' has no attribute {name!r}")

@@ -1,20 +1,20 @@
-"""What the attacks that see nothing but labels have in common: the call, the starts, the rounds, the end."""
+"""The shared parts of the attacks on arrays: the call, the checkpoint, the starts, the iterations, the result."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from tqdm import tqdm
 
 from attacks.engine.bisection import BoundarySearch
-from attacks.engine.checkpoint import Journal, fingerprint
-from attacks.engine.initial_points import Candidates, begin_runs, nearest_rows, noise_starts
-from attacks.engine.run_state import Runs, collect
+from attacks.engine.checkpoint import Journal, RecordedQueries, fingerprint
+from attacks.engine.initial_points import Candidates, begin_runs, nearest_samples, noise_starts
+from attacks.engine.run_state import RunState
 from attacks.engine.validation import (
     Task,
     check_bool,
@@ -26,65 +26,78 @@ from attacks.engine.validation import (
     read_task,
 )
 from attacks.oracle import LABEL, LabelFunction, LabelOracle, rows_within
-from attacks.result import AttackResult
+from attacks.result import BUDGET_SPENT, NO_START, AttackResult
 
 
-class Attack:
-    """What every attack declares of itself; an attack overrides what differs from these defaults.
+class ArrayAttack(ABC):
+    """An attack on samples given as an array.
 
-    Attributes
-    ----------
-    requires : {"label", "score", "members", "gradient", "weights"}
-        Access to the model that the attack needs.
-    takes : {"rows", "documents"}
-        What it changes: rows of numbers, or documents of tokens.
-    method_version : int
-        Raised when a change alters the numbers: state files and stored attacks of another version do not count.
-    """
-
-    requires: str = LABEL
-    takes: str = "rows"
-    method_version: int = 1
-
-    def check_ready(self) -> None:
-        """Raise FileNotFoundError, ImportError or ValueError for a file or package that is missing, before any work."""
-
-    def inputs(self) -> dict[str, str]:
-        """Checksums and versions of files and packages that decide the numbers; they belong to the key of a result."""
-        return {}
-
-    def notes(self) -> list[str]:
-        """Sentences about the files in use that a reader of the results should see."""
-        return []
-
-    def starts_from(self) -> frozenset[str]:
-        """Training data that the call needs: "nearest" (`pool` and `pool_labels`), "given" (`starts`), or neither."""
-        return frozenset()
-
-
-class DecisionAttack(Attack, ABC):
-    """An attack on labels. A subclass checks its own parameters, keeps them as attributes and writes `_attack`.
-
-    Every attribute of the instance that is a parameter belongs to the identity of a state file, except
-    `memory_budget` and `verbose`, which change no number.
+    A subclass validates its own parameters and stores them as attributes. All attributes of an instance are part of
+    the identity of its state files, except those that change no number (`_CANNOT_CHANGE_RESULT`).
 
     Parameters
     ----------
-    query_budget : int or None
-        Most queries per example over everything: its own label, starts and all restarts. Never exceeded.
     memory_budget : int or str
-        Bytes for the rows of one model call and their copies, e.g. 268435456 or "256MiB".
+        Bytes for the inputs of one model call and their copies, e.g. 268435456 or "256MiB".
     verbose : bool
         Show a progress bar.
     """
 
+    method_version: int
+    """Increased if a change alters the results: old state files and stored attacks are then invalid."""
+
+    _CANNOT_CHANGE_RESULT: ClassVar[tuple[str, ...]] = ("memory_budget", "verbose")
+
+    def __init__(self, *, memory_budget: int | str, verbose: bool) -> None:
+        class_name = type(self).__name__
+        self.memory_budget = check_memory(class_name, "memory_budget", memory_budget)
+        self.verbose = check_bool(class_name, "verbose", verbose)
+
+    def _identity(self, task: Task, arrays: Mapping[str, Any] | None = None, **more: Any) -> str:
+        """Return the fingerprint of everything that determines the result; `arrays` and `more` come on top."""
+        parameters = {name: value for name, value in vars(self).items() if name not in self._CANNOT_CHANGE_RESULT}
+        parameters |= {"low": task.low, "high": task.high, "attack": type(self).__name__}
+        parameters |= {"version": self.method_version, **more}
+        return fingerprint(parameters, {"x": task.x, "y": task.y, "index": task.index, **(arrays or {})})
+
+    def _label_oracle(self, labels: LabelFunction, task: Task, budget: int | None = None) -> LabelOracle:
+        d = task.x.shape[1]
+        return LabelOracle(labels, len(task.x), d, budget=budget, batch_rows=rows_within(self.memory_budget, d))
+
+    def _bar(self, total: int | None, initial: int, unit: str) -> Any:
+        """Return the progress bar, a context manager."""
+        return tqdm(total=total, initial=initial, desc=type(self).__name__, unit=unit, disable=not self.verbose)
+
+
+def run_or_resume(journal: RecordedQueries, attack: Callable[[], AttackResult]) -> AttackResult:
+    """Return the record of a finished attack from its state file; else attack, and store the record there."""
+    with journal:
+        if journal.finished:
+            return AttackResult.from_arrays(journal.snapshot)
+        result = attack()
+        journal.finish(result.to_arrays())
+    return result
+
+
+class DecisionAttack(ArrayAttack):
+    """A decision-based attack: it queries predicted labels only. A subclass implements `_attack`.
+
+    Parameters
+    ----------
+    query_budget : int or None
+        Maximum number of queries per example in total: its own label, the starts and all restarts. Never exceeded.
+        The restarts of an example split it equally, so a run then depends on the number of restarts.
+    **common
+        Parameters of :class:`ArrayAttack`.
+    """
+
+    requires = LABEL
     norm: str = "l2"
 
-    def __init__(self, *, query_budget: int | None, memory_budget: int | str, verbose: bool) -> None:
-        own = type(self).__name__
-        self.query_budget = None if query_budget is None else check_int(own, "query_budget", query_budget, 1)
-        self.memory_budget = check_memory(own, "memory_budget", memory_budget)
-        self.verbose = check_bool(own, "verbose", verbose)
+    def __init__(self, *, query_budget: int | None, **common: Any) -> None:
+        super().__init__(**common)
+        class_name = type(self).__name__
+        self.query_budget = None if query_budget is None else check_int(class_name, "query_budget", query_budget, 1)
 
     def __call__(
         self,
@@ -99,29 +112,30 @@ class DecisionAttack(Attack, ABC):
         starts: Any = None,
         state: str | Path | None = None,
     ) -> AttackResult:
-        """Attack the model behind `labels` at the points `x`.
+        """Attack the model behind `labels` at the examples `x`.
 
         Parameters
         ----------
         labels : callable
-            Takes float32 rows (n, d) within the clip box, returns n integer labels. The rows are only lent: their
-            memory is used again after the call. With an attribute `device`, a torch device, it takes tensors there,
-            too: then HopSkipJump and the boundary searches of all make their rows on it (:mod:`attacks.engine.cuda`).
+            Takes float32 inputs (n, d) within the clip box, returns n integer labels. The array is a reused buffer:
+            copy it to keep it. If the callable has an attribute `device` (a torch device), it must also accept
+            tensors on that device. HopSkipJump and all bisections then generate their inputs there
+            (:mod:`attacks.engine.cuda`).
         x : array of shape (n, d)
             Originals, finite and within `clip`.
         y : array of int, shape (n,)
-            True labels; a row is adversarial when the model gives it another one.
+            True labels; an input is adversarial if the model predicts another label.
         clip : (low, high)
-            Bounds of every feature; nothing outside is asked or returned.
+            Bounds of every feature; nothing outside is queried or returned.
         index : array of int, shape (n,), optional
-            Numbers of the points: they appear in the result and name the random streams. Default 0..n-1.
+            Numbers of the examples: they appear in the result and name the random streams. Default 0..n-1.
         pool, pool_labels : array (m, d) and array of int (m,), optional
-            For start="nearest": rows tried in order of L2 distance, those of the point's own label left out.
+            For start="nearest": samples to try in order of L2 distance, without those of the example's own label.
         starts : dict of label to array (d,), or array (n, d), optional
-            For start="given": the image for the points of that true label, or one for each point.
+            For start="given": the image for the examples of that true label, or one for each example.
         state : path, optional
-            File that keeps the progress; the same call continues from it. It is not removed at the end: with the
-            file of a finished attack the call returns at once and asks nothing.
+            File that stores the progress; the same call continues from it. It is not removed at the end: with the
+            file of a finished attack the call returns its record at once, without queries.
 
         Returns
         -------
@@ -130,49 +144,30 @@ class DecisionAttack(Attack, ABC):
         Raises
         ------
         ValueError
-            Bad points, or a state file of another attack.
+            Invalid examples, or a state file of another attack.
         """
-        own = type(self).__name__
-        task = read_task(own, x, y, clip, index)
-        shared = self._candidates(own, task, pool, pool_labels, starts)
-        oracle = LabelOracle(
-            labels,
-            len(task.x),
-            task.x.shape[1],
-            budget=self.query_budget,
-            batch_rows=rows_within(self.memory_budget, task.x.shape[1]),
-        )
-        identity = fingerprint(self._identity(task), {"x": task.x, "y": task.y, "index": task.index, **_arrays(shared)})
-        with Journal(oracle, task.y, None if state is None else Path(state), identity) as journal:
-            if journal.finished:
-                return AttackResult.from_arrays(journal.snapshot)
-            result = self._attack(task, journal, shared)
-            journal.finish(result.to_arrays())
-        return result
+        class_name = type(self).__name__
+        task = read_task(class_name, x, y, clip, index)
+        shared = self._candidates(class_name, task, pool, pool_labels, starts)
+        arrays = {} if shared is None else {"images": shared.images, "order": np.concatenate(shared.order)}
+        oracle = self._label_oracle(labels, task, self.query_budget)
+        journal = Journal(oracle, task.y, None if state is None else Path(state), self._identity(task, arrays))
+        return run_or_resume(journal, lambda: self._attack(task, journal, shared))
 
     @abstractmethod
     def _attack(self, task: Task, journal: Journal, shared: Candidates | None) -> AttackResult:
-        """Attack checked points; continue from `journal.snapshot` if it holds anything."""
+        """Attack validated examples; continue from `journal.snapshot` if it is not empty."""
 
-    def _candidates(self, own: str, task: Task, pool: Any, pool_labels: Any, starts: Any) -> Candidates | None:
-        """Starts that the caller gave; None where an attack finds its own."""
+    def _candidates(self, class_name: str, task: Task, pool: Any, pool_labels: Any, starts: Any) -> Candidates | None:
+        """Return the starts that the caller gave; None if the attack finds its own."""
         return None
-
-    def _identity(self, task: Task) -> dict[str, Any]:
-        """Everything that decides the numbers, besides the arrays."""
-        passing = ("memory_budget", "verbose")
-        names = {name: value for name, value in vars(self).items() if name not in passing}
-        return {
-            **names,
-            "low": task.low,
-            "high": task.high,
-            "attack": type(self).__name__,
-            "version": self.method_version,
-        }
 
 
 class RestartedAttack(DecisionAttack):
-    """A decision attack whose runs, several for each example, walk from adversarial points towards the original.
+    """A decision-based attack whose runs, several per example, move from adversarial points towards the original.
+
+    Every run (example, restart) draws from its own random streams. So its result does not depend on the other
+    examples, on `memory_budget`, on the number of threads, or on being interrupted and resumed.
 
     Parameters
     ----------
@@ -181,54 +176,63 @@ class RestartedAttack(DecisionAttack):
     restarts : int
         Independent runs per example; the closest adversarial of all is returned.
     init_size : int
-        Most start candidates to ask for a run.
+        Maximum number of start candidates to query for a run.
     start : {"noise", "nearest", "given"}
-        Uniform noise in the clip box; the nearest row of `pool` that the model labels differently; or `starts`.
+        Uniform noise in the clip box; the nearest sample of `pool` that the model labels differently; or `starts`.
     seed : int
     **common
-        Parameters of :class:`DecisionAttack`.
+        Parameters of :class:`DecisionAttack`: `query_budget`, `memory_budget`, `verbose`.
     """
 
     def __init__(self, *, max_iter: int, restarts: int, init_size: int, start: str, seed: int, **common: Any) -> None:
         super().__init__(**common)
-        own = type(self).__name__
-        self.max_iter = check_int(own, "max_iter", max_iter, 0)
-        self.restarts = check_int(own, "restarts", restarts, 1)
-        self.init_size = check_int(own, "init_size", init_size, 1)
-        self.start = check_choice(own, "start", start, ("noise", "nearest", "given"))
-        self.seed = check_int(own, "seed", seed, None)
+        class_name = type(self).__name__
+        self.max_iter = check_int(class_name, "max_iter", max_iter, 0)
+        self.restarts = check_int(class_name, "restarts", restarts, 1)
+        self.init_size = check_int(class_name, "init_size", init_size, 1)
+        self.start = check_choice(class_name, "start", start, ("noise", "nearest", "given"))
+        self.seed = check_int(class_name, "seed", seed, None)
 
-    def starts_from(self) -> frozenset[str]:
-        """What `start` needs."""
-        return frozenset({self.start}) & {"nearest", "given"}
-
-    def _candidates(self, own: str, task: Task, pool: Any, pool_labels: Any, starts: Any) -> Candidates | None:
+    def _candidates(self, class_name: str, task: Task, pool: Any, pool_labels: Any, starts: Any) -> Candidates | None:
         if self.start == "nearest":
-            return nearest_rows(task, *read_pool(own, pool, pool_labels, task), self.init_size)
+            return nearest_samples(task, *read_pool(class_name, pool, pool_labels, task), self.init_size)
         if self.start == "given":
-            return Candidates(read_starts(own, starts, task), [np.array([e]) for e in range(len(task.x))])
+            return Candidates(read_starts(class_name, starts, task), [np.array([e]) for e in range(len(task.x))])
         return None
 
     def _start(
         self, task: Task, journal: Journal, shared: Candidates | None, to_boundary: bool = True
     ) -> BoundarySearch:
-        """Settle the starts of all runs; starts from noise go to the boundary at once unless told otherwise."""
+        """Find the starts of all runs; with `to_boundary`, noise starts are bisected along the straight line."""
         runs = begin_runs(task, journal, self.restarts, self.init_size, shared)
         search = BoundarySearch(task, journal, runs, self.norm == "linf")
         if shared is None:
             noise_starts(search, self.init_size, self.seed, to_boundary)
         return search
 
+    def _start_at_boundary(
+        self, task: Task, journal: Journal, shared: Candidates | None, tolerance: float
+    ) -> BoundarySearch:
+        """Continue from the snapshot, or find the starts and bisect them to `tolerance` in the attack's norm."""
+        linf = self.norm == "linf"
+        if journal.snapshot:
+            return BoundarySearch(task, journal, RunState.from_arrays(journal.snapshot), linf)
+        search = self._start(task, journal, shared)
+        started = np.flatnonzero(search.runs.started)
+        search.search(started, linf, tolerance)
+        search.runs.write_trace(started)
+        journal.mark(search.runs.to_arrays())
+        return search
+
     def _iterate_all(
         self, search: BoundarySearch, iterate: Callable[[], None], state: Mapping[str, NDArray[Any]] | None = None
     ) -> None:
-        """Call `iterate` until `max_iter` or until all runs have stopped, with a snapshot and a bar after each.
+        """Call `iterate` until `max_iter` or until all runs have stopped; after each call, take a snapshot.
 
-        `state` are arrays beside the runs' own that a snapshot needs; `iterate` changes them in place.
+        `state` contains the arrays that a snapshot needs besides those of the runs; `iterate` changes them in place.
         """
         runs, journal = search.runs, search.journal
-        with tqdm(total=self.max_iter, initial=int(runs.iteration), desc=type(self).__name__, unit="iteration",
-                  disable=not self.verbose) as bar:  # fmt: skip
+        with self._bar(self.max_iter, int(runs.iteration), "iteration") as bar:
             while int(runs.iteration) < self.max_iter and not runs.stopped.all():
                 iterate()
                 journal.mark({**runs.to_arrays(), **(state or {})})
@@ -237,24 +241,68 @@ class RestartedAttack(DecisionAttack):
 
 
 def project_and_collect(search: BoundarySearch, **extra: NDArray[Any]) -> AttackResult:
-    """Project every run's best point to the boundary, end the traces and take the best run of each example."""
+    """Project the best point of every run to the boundary, end the traces and return the best run of each example."""
     started = np.flatnonzero(search.runs.started)
     search.finish(started)
     search.runs.write_trace(started)
-    return collect(search.task, search.runs, search.journal.oracle.queries, search.linf, **extra)
+    return collect(search, **extra)
+
+
+def collect(search: BoundarySearch, **extra: NDArray[Any]) -> AttackResult:
+    """Return the run with the minimum distance of each example, ties to the lower restart.
+
+    Parameters
+    ----------
+    search : BoundarySearch
+        Its runs are finished.
+    **extra : ndarray, shape (R,)
+        Columns of the runs to copy from the chosen one; NaN where the attack failed.
+    """
+    task, runs = search.task, search.runs
+    n, d = task.x.shape
+    chosen, reason = np.full(n, -1), runs.reason.copy()
+    distance = np.where(runs.started, runs.linf if search.linf else runs.l2, np.inf)
+    for e in np.flatnonzero(runs.reason == ""):
+        runs_of_e = np.flatnonzero(runs.example == e)
+        best = runs_of_e[np.argmin(distance[runs_of_e])]
+        if np.isfinite(distance[best]):
+            chosen[e] = best
+        else:
+            reason[e] = BUDGET_SPENT if runs.starved[runs_of_e].any() else NO_START
+    success = chosen >= 0
+
+    def column(values: NDArray[Any], failed: Any, shape: tuple[int, ...] = ()) -> NDArray[Any]:
+        out = np.full((n, *shape), failed, dtype=values.dtype)
+        out[success] = values[chosen[success]]
+        return out
+
+    run_of_row = runs.rows[:, 0].astype(np.int64)
+    return AttackResult(
+        index=task.index,
+        label=task.y,
+        success=success,
+        adversarials=column(runs.best, np.nan, (d,)),
+        l2=column(runs.l2, np.nan),
+        linf=column(runs.linf, np.nan),
+        queries=search.journal.oracle.queries.copy(),
+        restart=column(runs.restart, -1),
+        reason=reason,
+        trace={
+            "index": task.index[runs.example[run_of_row]],
+            "restart": runs.restart[run_of_row],
+            "iteration": runs.rows[:, 1].astype(np.int64),
+            "queries": runs.rows[:, 2].astype(np.int64),
+            "l2": runs.rows[:, 3],
+            "linf": runs.rows[:, 4],
+        },
+        extra={name: column(values, np.nan) for name, values in extra.items()},
+    )
 
 
 def mean_best(search: BoundarySearch) -> str:
-    """Mean over the examples of the best distance of their started runs, for the bar; NaN if there are none."""
-    runs: Runs = search.runs
+    """Return, for the progress bar, the mean over the examples of the best distance; NaN if no run has started."""
+    runs = search.runs
     best = np.full(len(search.task.x), np.inf)
     np.minimum.at(best, runs.example, runs.linf if search.linf else runs.l2)
     mean = float(best[np.isfinite(best)].mean()) if np.isfinite(best).any() else float("nan")
     return f"mean best {'linf' if search.linf else 'l2'} {mean:.4g}"
-
-
-def _arrays(shared: Candidates | None) -> dict[str, NDArray[Any]]:
-    """What of the starts decides the numbers: the candidates and their order."""
-    if shared is None:
-        return {}
-    return {"images": shared.images, "order": np.concatenate(shared.order)}

@@ -1,4 +1,4 @@
-"""HopSkipJump of the Adversarial Robustness Toolbox (ART 1.20.1), kept to compare with the paper's tool."""
+"""HopSkipJump of the Adversarial Robustness Toolbox (ART 1.20.1), for comparison with the paper's tool."""
 
 from __future__ import annotations
 
@@ -12,16 +12,9 @@ from attacks.hopskipjump import HopSkipJump
 
 
 class HopSkipJumpART(ARTRuns, HopSkipJump):
-    """ART's HopSkipJump behind the call and the record of our own, one run after the other.
+    """ART's HopSkipJump with the interface and the record of :class:`HopSkipJump`; see :class:`ARTRuns`.
 
-    ART does the iterations. Around them: the starts are those of `HopSkipJump` with the same seed (ART draws its own
-    from an unseeded generator, and returns the original image when it finds none); NumPy's global generator, which
-    ART uses, is seeded for every run and restored; every query is counted; the returned point is projected to the
-    boundary, which ART leaves out. The record's `l2` and `linf` are after the projection, the extra column
-    `l2_returned` is the distance of the same run as ART returned it.
-
-    Parameters are those of `HopSkipJump`; `query_budget` must be None, for ART cannot keep one. ART is imported by
-    the call only (`pip install .[art]`).
+    The parameters are those of `HopSkipJump`. `query_budget` must be None, and `delta` 0.01, which ART has fixed.
     """
 
     def __init__(self, **parameters: Any) -> None:

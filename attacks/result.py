@@ -1,4 +1,4 @@
-"""What an attack returns: one record for all attacked examples."""
+"""The result of an attack: one record for all attacked examples."""
 
 from __future__ import annotations
 
@@ -9,14 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 NO_START = "no adversarial start"
-ALREADY_WRONG = "already misclassified"
+ALREADY_MISCLASSIFIED = "already misclassified"
 BUDGET_SPENT = "query budget spent"
 NOT_FOOLED = "still classified correctly"
 TRAINED_ON = "used to train the substitute"
 
-_COLUMNS = (
-    "index", "label", "success", "adversarials", "l2", "linf", "queries", "restart", "reason",
-)  # fmt: skip
+_COLUMNS = ("index", "label", "success", "adversarials", "l2", "linf", "queries", "restart", "reason")
 
 
 @dataclass(frozen=True)
@@ -36,19 +34,19 @@ class AttackResult:
     l2, linf : ndarray of float64, shape (n,)
         Its distances to the original in feature units, computed in float64; NaN where the attack failed.
     queries : ndarray of int64, shape (n,)
-        All queries spent on the example: its own label, starts and every restart.
+        All queries for the example: its own label, the starts and every restart.
     restart : ndarray of int64, shape (n,)
-        The restart that gave the minimum, -1 where the attack failed.
+        The restart with the minimum distance, -1 where the attack failed.
     reason : ndarray of str, shape (n,)
-        Empty, or why it failed: one of the constants of this module, for example "already misclassified".
+        Empty, or why the attack failed: one of the constants of this module, for example "already misclassified".
     trace : dict of ndarray, all of one length
-        A row per example, restart and iteration: `index`, `restart`, `iteration` (0 is the first boundary point; the
-        last row of a run, after the final projection, repeats its iteration), `queries` spent by that run so far,
+        One row per example, restart and iteration: `index`, `restart`, `iteration` (0 is the first boundary point;
+        the last row of a run is after the final projection and repeats its iteration), `queries` of that run so far,
         `l2` and `linf` of its best point so far.
     extra : dict of ndarray, each of length n
-        Columns of one attack only, for example `l2_returned`.
+        Columns that only one attack has, for example `l2_returned`.
     tables : dict of dict of ndarray
-        Further tables of one attack only, by name (a word without a dot): columns of one length each.
+        Tables that only one attack has, by name (without a dot): columns of equal length.
     """
 
     index: NDArray[np.int64]
@@ -65,7 +63,7 @@ class AttackResult:
     tables: dict[str, dict[str, NDArray[Any]]] = field(default_factory=dict)
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
-        """Return the record as a flat dict of arrays, for a file without pickle."""
+        """Return the record as a flat dict of arrays, which a file stores without pickle."""
         flat: dict[str, NDArray[Any]] = {name: getattr(self, name) for name in _COLUMNS}
         flat.update({f"trace.{name}": column for name, column in self.trace.items()})
         flat.update({f"extra.{name}": column for name, column in self.extra.items()})
@@ -75,12 +73,12 @@ class AttackResult:
 
     @classmethod
     def from_arrays(cls, flat: dict[str, NDArray[Any]]) -> AttackResult:
-        """Rebuild the record from what `to_arrays` returned."""
+        """Rebuild the record from the arrays of `to_arrays`."""
         columns: dict[str, Any] = {name: flat[name] for name in _COLUMNS}
         for group in ("trace", "extra"):
             columns[group] = {n.removeprefix(f"{group}."): a for n, a in flat.items() if n.startswith(f"{group}.")}
         columns["tables"] = {}
         for name in (n for n in flat if n.startswith("tables.")):
-            _, table, column = name.split(".", 2)  # the name of a column may hold dots
+            _, table, column = name.split(".", 2)  # the name of a column may contain dots
             columns["tables"].setdefault(table, {})[column] = flat[name]
         return cls(**columns)

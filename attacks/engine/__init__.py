@@ -1,1 +1,1 @@
-"""What attacks share: run state, initial points, bisection, gradient estimate, checkpoint, random streams, kernels."""
+"""Parts shared by attacks: run state, initial points, bisection, gradient estimate, checkpoint, streams, kernels."""

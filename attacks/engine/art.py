@@ -1,4 +1,4 @@
-"""Attacks of the Adversarial Robustness Toolbox (ART 1.20.1) behind the call and the record of our own."""
+"""Attacks of the Adversarial Robustness Toolbox (ART 1.20.1) with the interface and the record of this package."""
 
 from __future__ import annotations
 
@@ -10,27 +10,32 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
-from attacks.base import RestartedAttack
+from attacks.base import RestartedAttack, collect
 from attacks.engine.bisection import BoundarySearch
 from attacks.engine.checkpoint import Journal
 from attacks.engine.initial_points import Candidates
-from attacks.engine.run_state import Runs, collect
+from attacks.engine.rng import stream_key
+from attacks.engine.run_state import RunState
 from attacks.engine.validation import Task, refuse
 from attacks.result import AttackResult
 from scd.seeds import stream_key
 
 
 class ARTRuns(RestartedAttack):
-    """One run after the other by ART; put it before one of our attacks, whose parameters and starts it takes.
+    """Runs ART's attack, one run after the other. A mixin: the next base is the attack with the same parameters.
 
-    Starts are ours (ART draws its own from an unseeded generator, and returns the original image when it finds none);
-    NumPy's global generator, which ART uses, is seeded for every run and restored; every query is counted; the
-    returned point is projected to the boundary, which ART leaves out. The record's `l2` and `linf` are after the
-    projection, the extra column `l2_returned` is the distance of the same run as ART returned it.
+    ART does the iterations. The differences to calling ART directly:
 
-    A subclass writes `_build`. `query_budget` must be None, for ART cannot keep one.
+    - The starts are those of this package, from `seed`. (ART draws its own from an unseeded generator, and returns
+      the original image if it finds none.)
+    - NumPy's global generator, which ART uses, is seeded for every run and restored.
+    - Every query is counted.
+    - The returned point is projected to the boundary. `l2` and `linf` of the record are after this projection; the
+      extra column `l2_returned` is the distance of the same run as returned by ART.
+
+    A subclass implements `_build`. `query_budget` must be None, because ART cannot enforce one. ART is imported by the
+    call only (`pip install .[art]`).
     """
 
     max_iter: int
@@ -43,20 +48,19 @@ class ARTRuns(RestartedAttack):
 
     @abstractmethod
     def _build(self, art: Any, model: Any, batch_size: int) -> Any:
-        """ART's attack with our parameters; `art` holds ART's attack classes by their names."""
+        """Return ART's attack with the parameters of this one; `art` has ART's attack classes as attributes."""
 
     def _attack(self, task: Task, journal: Journal, shared: Candidates | None) -> AttackResult:
         art = _import_art(type(self).__name__)
         if journal.snapshot:
-            runs, returned = Runs.from_arrays(journal.snapshot), journal.snapshot["l2_returned"].copy()
+            runs, returned = RunState.from_arrays(journal.snapshot), journal.snapshot["l2_returned"].copy()
             search = BoundarySearch(task, journal, runs, self.norm == "linf")
         else:
             search = self._start(task, journal, shared, self.starts_at_boundary)
             runs = search.runs
             runs.l2[:], runs.linf[:], returned = np.inf, np.inf, np.full(len(runs), np.nan)
             journal.mark({**runs.to_arrays(), "l2_returned": returned})
-        with tqdm(total=len(runs), initial=int(runs.iteration), desc=type(self).__name__, unit="run",
-                  disable=not self.verbose) as bar:  # fmt: skip
+        with self._bar(len(runs), int(runs.iteration), "run") as bar:
             while int(runs.iteration) < len(runs):
                 r = int(runs.iteration)
                 if runs.started[r]:
@@ -65,24 +69,24 @@ class ARTRuns(RestartedAttack):
                 runs.iteration = np.array(r + 1)
                 journal.mark({**runs.to_arrays(), "l2_returned": returned})
                 bar.update()
-        return collect(task, runs, journal.oracle.queries, search.linf, l2_returned=returned)
+        return collect(search, l2_returned=returned)
 
     def _perturb(self, art: Any, search: BoundarySearch, r: int) -> NDArray[np.float32]:
-        """Let ART do the iterations of run r from its start; returns ART's point, shape (d,)."""
+        """Run ART's iterations from the start of run r; return ART's point, shape (d,)."""
         task, runs = search.task, search.runs
         e = int(runs.example[r])
 
         def predict(rows: Any) -> NDArray[np.float32]:
-            # two classes are all that the attack looks at: 0 the true label, 1 any other
+            # the attack distinguishes two classes only: 0 is the true label, 1 any other
             rows = np.clip(np.ascontiguousarray(rows, dtype=np.float32), np.float32(task.low), np.float32(task.high))
             runs.spent[r] += len(rows)
-            adversarial = search.journal.ask(rows, np.full(len(rows), e))
+            adversarial = search.journal.query(rows, np.full(len(rows), e))
             return np.eye(2, dtype=np.float32)[adversarial.astype(np.int64)]
 
         model = art.BlackBoxClassifier(
             predict, input_shape=task.x.shape[1:], nb_classes=2, clip_values=(task.low, task.high)
         )
-        attack = self._build(art, model, search.block_rows)
+        attack = self._build(art, model, search.host.block_rows)
         with _global_seed(stream_key(self.seed, task.index[e], runs.restart[r], "art")):
             point = attack.generate(
                 task.x[e : e + 1].copy(), y=np.array([[1.0, 0.0]]), x_adv_init=runs.point[r : r + 1].copy()
@@ -91,22 +95,22 @@ class ARTRuns(RestartedAttack):
         return inside
 
     def _project(self, search: BoundarySearch, r: int) -> float:
-        """Project ART's point of run r to the boundary; returns the L2 distance it had before."""
-        runs, who = search.runs, np.array([r])
+        """Project ART's point of run r to the boundary; return its L2 distance before."""
+        runs, run_ids = search.runs, np.array([r])
         runs.steps[r] = self.max_iter
-        l2, _ = search.measure(who, runs.point)
-        if not search.ask(who, lambda out, begin, end: np.copyto(out, runs.point[who[begin:end]]))[0]:
-            runs.started[r] = False  # the original image, or a point that the model no longer gets wrong
+        l2, _ = search.measure(run_ids, runs.point)
+        if not search.host.query(run_ids, lambda out, begin, end: np.copyto(out, runs.point[run_ids[begin:end]]))[0]:
+            runs.started[r] = False  # the original image, or a point that the model now classifies correctly
             return float("nan")
-        search.search(who, search.linf, 1e-3)
-        search.finish(who)
-        runs.write_trace(who)
+        search.search(run_ids, search.linf, 1e-3)
+        search.finish(run_ids)
+        runs.write_trace(run_ids)
         return float(l2[0])
 
 
 @contextmanager
 def _global_seed(key: NDArray[np.uint64]) -> Iterator[None]:
-    """Seed NumPy's global generator, and leave it as it was."""
+    """Seed NumPy's global generator, and restore its state at the end."""
     before = np.random.get_state()
     try:
         np.random.seed((key & np.uint64(0xFFFFFFFF)).astype(np.uint32))
@@ -116,7 +120,7 @@ def _global_seed(key: NDArray[np.uint64]) -> Iterator[None]:
 
 
 def _import_art(owner: str) -> Any:
-    """Import what is needed of ART, or say how to get it."""
+    """Import the needed classes of ART; the error says how to install it."""
     try:
         from art.attacks.evasion import BoundaryAttack, HopSkipJump
         from art.estimators.classification import BlackBoxClassifier

@@ -1,9 +1,9 @@
 """The state of a long attack on disk, so that a killed run continues and ends with the same numbers.
 
-The file holds a snapshot of the attack's arrays (taken wherever the attack calls `Journal.mark`) and every answer of
-the model since. An attack is a deterministic function of the answers, so resuming means: restore the snapshot, run
-the same code, and answer its first questions from the file. This works in the middle of anything, and it does not
-matter where. The format is npz without pickle; a checksum finds damage, a fingerprint finds other arguments.
+The file contains a snapshot of the attack's arrays (taken where the attack calls `Journal.mark`) and every label of the
+model since then. An attack is a deterministic function of these labels. So resuming means: restore the snapshot, run
+the same code, and answer its first queries from the file. This works at any point of the attack. The format is npz
+without pickle. A checksum detects damage, a fingerprint detects other arguments.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import time
 import warnings
+from abc import abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -19,16 +20,15 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from attacks.oracle import LabelOracle, QueryCount, Rows
-from scd.files import atomic_file
+from attacks.oracle import Batch, LabelOracle, Oracle
 
 Arrays = dict[str, NDArray[Any]]
 SAVE_SECONDS = 10.0
-"""Seconds between two saves; longer where a save takes more than a twentieth of it."""
+"""Seconds between two saves; longer if a save takes more than a twentieth of it."""
 
 
 def fingerprint(parameters: Mapping[str, Any], arrays: Mapping[str, Any]) -> str:
-    """Digest of everything that decides an attack's numbers: its parameters and its input arrays."""
+    """Return a digest of everything that determines an attack's result: its parameters and its input arrays."""
     digest = hashlib.sha256(repr(sorted(parameters.items())).encode())
     for name in sorted(arrays):
         value = arrays[name]
@@ -54,13 +54,24 @@ def _checksum(arrays: Arrays) -> str:
 
 
 def save_state(path: Path, arrays: Arrays) -> None:
-    """Write `arrays` to `path` with a checksum; the file is either the old one or the whole new one."""
-    with atomic_file(path) as file:
-        np.savez(file, checksum=np.array(_checksum(arrays)), **arrays)
+    """Write `arrays` to `path` with a checksum; at any time the file is either the old one or the complete new one."""
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            np.savez(file, checksum=np.array(_checksum(arrays)), **arrays)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
 
 
-def load_state(path: Path, what: str = "The attack state", then: str = "the attack starts again") -> Arrays | None:
-    """Read what `save_state` wrote; None if there is no file, and None with a warning if it is damaged."""
+def load_state(
+    path: Path, what: str = "The attack state", consequence: str = "the attack starts again"
+) -> Arrays | None:
+    """Read a file of `save_state`; None if there is no file, and None with a warning if it is damaged."""
     if not path.exists():
         return None
     try:
@@ -69,9 +80,9 @@ def load_state(path: Path, what: str = "The attack state", then: str = "the atta
             arrays: Arrays = {name: file[name] for name in file.files}
         if str(arrays.pop("checksum")) != _checksum(arrays):
             raise ValueError("checksum differs")
-    except Exception as damage:  # np.load raises nearly anything on a damaged file
+    except Exception as damage:  # np.load raises almost anything on a damaged file
         warnings.warn(
-            f"{what} {path} is damaged ({type(damage).__name__}: {damage}); {then}.",
+            f"{what} {path} is damaged ({type(damage).__name__}: {damage}); {consequence}.",
             RuntimeWarning,
             stacklevel=2,
         )
@@ -80,16 +91,16 @@ def load_state(path: Path, what: str = "The attack state", then: str = "the atta
 
 
 class Snapshots:
-    """Snapshots of an attack's arrays in a file, from the latest of which a killed attack goes on.
+    """Snapshots of an attack's arrays in a file; a killed attack continues from the latest one.
 
-    Use it as a context manager: an exception that ends the attack saves the state on the way out.
+    Use it as a context manager: if an exception ends the attack, the state is saved.
 
     Parameters
     ----------
-    oracle : QueryCount
-        Its count of queries is part of every snapshot.
+    oracle : Oracle
+        Its query counts are part of every snapshot.
     path : Path or None
-        State file; None keeps no state.
+        State file; None stores no state.
     identity : str
         The `fingerprint` of the attack's arguments.
 
@@ -99,7 +110,7 @@ class Snapshots:
         If the file at `path` belongs to an attack with other arguments.
     """
 
-    def __init__(self, oracle: QueryCount, path: Path | None, identity: str) -> None:
+    def __init__(self, oracle: Oracle, path: Path | None, identity: str) -> None:
         if path is not None and not path.parent.is_dir():
             raise FileNotFoundError(f"The folder of the attack state {path} does not exist; create it first.")
         self.counts = oracle
@@ -120,13 +131,13 @@ class Snapshots:
         self._save_if_due()
 
     def finish(self, arrays: Arrays) -> None:
-        """Store the finished attack's record: a repeated call returns it at once."""
+        """Store the record of the finished attack: a repeated call returns it at once."""
         self.finished = True
         self.mark(arrays)
         self.save()
 
     def save(self) -> None:
-        """Write the state file; a disk that refuses is a warning, for the attack itself can still end well."""
+        """Write the state file; a write error is only a warning, because the attack itself can still finish."""
         if self.path is None:
             return
         began = time.monotonic()
@@ -140,7 +151,7 @@ class Snapshots:
         self._save_cost = self._saved_at - began
 
     def _since(self) -> Arrays:
-        """What a file keeps beside the snapshot."""
+        """Return the arrays of the file besides the snapshot."""
         return {}
 
     def _save_if_due(self) -> None:
@@ -172,49 +183,51 @@ class Snapshots:
             self.save()
 
 
-class Journal(Snapshots):
-    """The only door between an attack and its oracle: it asks, records the answers, saves and replays.
+class RecordedQueries(Snapshots):
+    """Queries of an attack through its oracle, recorded so that a resumed attack replays them.
+
+    A subclass defines what is recorded of a label: one bit.
 
     Parameters
     ----------
     oracle : LabelOracle
-    true_labels : ndarray of int64, shape (n_examples,)
-        A row is adversarial for an example when its label differs from this.
     path, identity
-        As of `Snapshots`.
+        See `Snapshots`.
     """
 
-    def __init__(self, oracle: LabelOracle, true_labels: NDArray[np.int64], path: Path | None, identity: str) -> None:
+    def __init__(self, oracle: LabelOracle, path: Path | None, identity: str) -> None:
         self.oracle = oracle
-        self.true_labels = true_labels
         self._answers: list[NDArray[np.bool_]] = []
         self._replay = np.zeros(0, dtype=bool)
         super().__init__(oracle, path, identity)
 
-    def ask(self, rows: Rows, examples: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Return whether each row is adversarial for its example; (n, d) and (n,) to (n,)."""
+    @abstractmethod
+    def _fresh(self, inputs: Batch, examples: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Query the model and return one bit per input."""
+
+    def query(self, inputs: Batch, examples: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Return one bit per input, from the file or from the model; (n, d) and (n,) to (n,)."""
         if self.path is None:
-            return np.not_equal(self.oracle(rows, examples), self.true_labels[examples])
-        known = min(len(self._replay), len(rows))
+            return self._fresh(inputs, examples)
+        known = min(len(self._replay), len(inputs))
         answer, self._replay = self._replay[:known], self._replay[known:]
         self.oracle.count(examples[:known])
         if known:
             self._answers.append(answer)
-        if known < len(rows):
-            rest = examples[known:]
-            fresh = self.oracle(rows[known:], rest) != self.true_labels[rest]
+        if known < len(inputs):
+            fresh = self._fresh(inputs[known:], examples[known:])
             self._answers.append(fresh)
             answer = np.concatenate([answer, fresh])
             self._save_if_due()
         return answer
 
     def mark(self, arrays: Arrays) -> None:
-        """Take a snapshot: a resumed attack starts from `arrays` and replays only what is asked from here on."""
+        """Take a snapshot: a resumed attack starts from `arrays` and replays only the queries after it."""
         self._answers = []
         super().mark(arrays)
 
     def _save_if_due(self) -> None:
-        if not len(self._replay):  # what is being replayed is in the file already
+        if not len(self._replay):  # the answers being replayed are in the file already
             super()._save_if_due()
 
     def _since(self) -> Arrays:
@@ -226,3 +239,30 @@ class Journal(Snapshots):
         if flat is not None and "answers" in flat:
             self._replay = np.unpackbits(flat["answers"], count=int(flat["n_answers"])).astype(bool)
         return flat
+
+
+class Journal(RecordedQueries):
+    """Recorded queries of adversarial attacks: `query` returns whether each input is adversarial for its example.
+
+    Parameters
+    ----------
+    oracle : LabelOracle
+    true_labels : ndarray of int64, shape (n_examples,)
+        An input is adversarial for an example if its label differs from this.
+    path, identity
+        See `Snapshots`.
+    """
+
+    def __init__(self, oracle: LabelOracle, true_labels: NDArray[np.int64], path: Path | None, identity: str) -> None:
+        self.true_labels = true_labels
+        super().__init__(oracle, path, identity)
+
+    def _fresh(self, inputs: Batch, examples: NDArray[np.int64]) -> NDArray[np.bool_]:
+        return np.not_equal(self.oracle(inputs, examples), self.true_labels[examples])
+
+
+class LabelJournal(RecordedQueries):
+    """Recorded queries of a model with labels 0 and 1: `query` returns whether the label of each input is 1."""
+
+    def _fresh(self, inputs: Batch, examples: NDArray[np.int64]) -> NDArray[np.bool_]:
+        return np.equal(self.oracle(inputs, examples), 1)

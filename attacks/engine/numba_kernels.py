@@ -1,8 +1,11 @@
-"""The arithmetic on rows that an attack does between two questions, in one pass each and without temporaries.
+"""Arithmetic on model inputs between two queries: one pass each, without temporary arrays.
 
-Points are float32 because that is what the model sees; everything between them is computed in float64 and rounded
-once. Every kernel works on a range of rows (or columns) and releases the interpreter lock, so `in_threads` can cut
-the work anywhere without changing a bit of the result.
+Points are float32, as the model sees them. Everything between them is computed in float64 and rounded once. Every
+kernel works on a range of rows (or columns) and releases the interpreter lock, so `in_threads` can cut the work
+anywhere without changing a bit of the result.
+
+Kernels take flat arguments. Bundling them in a NamedTuple costs 3 to 10 microseconds per call, which is more than
+the arithmetic of a small call.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ import numpy as np
 
 from scd.numba_cache import njit
 
-_SMALL_WORK = 100_000  # numbers; below this, handing work to a thread costs more than doing it
+_SMALL_WORK = 100_000  # array elements; below this, handing work to a thread costs more than doing it
 
 
 @cache
@@ -30,34 +33,34 @@ def _workers() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def in_threads(work: Callable[[int, int], None], length: int, numbers: int) -> None:
-    """Run `work(begin, end)` over 0..length-1, cut among the threads.
+def in_threads(work: Callable[[int, int], None], length: int, elements: int) -> None:
+    """Run `work(begin, end)` over 0..length-1, split among the threads.
 
     Parameters
     ----------
     work : callable
-        Does the items begin..end-1; it must not depend on where the cuts are.
+        Processes the items begin..end-1; its results must not depend on where the cuts are.
     length : int
         Number of items.
-    numbers : int
-        Size of the whole work in array elements; little work is done at once.
+    elements : int
+        Size of the whole work in array elements; small work is done in this thread.
     """
     workers = min(_workers(), length)
-    if workers < 2 or numbers < _SMALL_WORK:
+    if workers < 2 or elements < _SMALL_WORK:
         work(0, length)
         return
     cuts = [length * k // workers for k in range(workers + 1)]
-    # a forked child inherits the pool's object without its threads, hence the process number in the key
+    # a forked child inherits the pool object without its threads, hence the process number in the key
     pool = _pool(os.getpid(), _workers())
     for done in [pool.submit(work, begin, end) for begin, end in pairwise(cuts)]:
         done.result()
 
 
 @njit(nogil=True)
-def interpolate(x, example, far, rows, alpha, linf, low, high, out, out_rows, begin, end):
-    """Move far points towards their originals: out[out_rows[k]] from far[rows[k]] for k in begin..end-1.
+def interpolate(x, example, far, run_ids, alpha, linf, low, high, out, out_rows, begin, end):
+    """Move far points towards their originals: out[out_rows[k]] from far[run_ids[k]] for k in begin..end-1.
 
-    L2: the point at the share `alpha` of the way from the original to the far point (above 1: beyond it).
+    L2: the point at the fraction `alpha` of the line from the original to the far point (above 1: beyond it).
     L-infinity: the far point with every feature brought within `alpha` of the original.
 
     Parameters
@@ -65,16 +68,16 @@ def interpolate(x, example, far, rows, alpha, linf, low, high, out, out_rows, be
     x : ndarray of float32, shape (n_examples, d)
     example : ndarray of int64, shape (n_runs,)
     far : ndarray of float32, shape (n_runs, d)
-    rows : ndarray of int64, shape (n_rows,)
+    run_ids : ndarray of int64, shape (n_rows,)
         The runs to move.
     alpha : ndarray of float64, shape (n_rows,)
     linf : bool
     low, high : float
-    out : ndarray of float32, shape (any, d); may be `far` itself when out_rows equals rows.
+    out : ndarray of float32, shape (any, d); may be `far` itself if out_rows equals run_ids.
     out_rows : ndarray of int64, shape (n_rows,)
     """
     for k in range(begin, end):
-        original, source, target, a = x[example[rows[k]]], far[rows[k]], out[out_rows[k]], alpha[k]
+        original, source, target, a = x[example[run_ids[k]]], far[run_ids[k]], out[out_rows[k]], alpha[k]
         if linf:
             for c in range(out.shape[1]):
                 near = np.float64(original[c])
@@ -86,25 +89,25 @@ def interpolate(x, example, far, rows, alpha, linf, low, high, out, out_rows, be
 
 
 @njit(nogil=True)
-def step_rows(points, rows, direction, length, low, high, out, begin, end):
-    """Fill out[k] with points[rows[k]] moved by length[k] along direction[k], clipped to the box."""
+def step_rows(points, run_ids, direction, length, low, high, out, begin, end):
+    """Fill out[k] with points[run_ids[k]] moved by length[k] along direction[k], clipped to the box."""
     for k in range(begin, end):
-        source, along, by = points[rows[k]], direction[k], length[k]
+        source, along, by = points[run_ids[k]], direction[k], length[k]
         for c in range(out.shape[1]):
             out[k, c] = min(max(np.float64(source[c]) + by * np.float64(along[c]), low), high)
 
 
 @njit(nogil=True)
-def distances(x, example, points, rows, l2, linf, begin, end):
-    """Fill l2[k] and linf[k] with the distances, in float64, of points[rows[k]] to their originals."""
+def distances(x, example, points, run_ids, l2, linf, begin, end):
+    """Fill l2[k] and linf[k] with the distances, in float64, of points[run_ids[k]] to their originals."""
     for k in range(begin, end):
-        original, point = x[example[rows[k]]], points[rows[k]]
-        total, most = np.float64(0.0), np.float64(0.0)
+        original, point = x[example[run_ids[k]]], points[run_ids[k]]
+        total, maximum = np.float64(0.0), np.float64(0.0)
         for c in range(points.shape[1]):
             difference = np.float64(point[c]) - np.float64(original[c])  # float() would stay float32 in Numba
             total += difference * difference
-            most = max(most, abs(difference))
-        l2[k], linf[k] = math.sqrt(total), most
+            maximum = max(maximum, abs(difference))
+        l2[k], linf[k] = math.sqrt(total), maximum
 
 
 @njit(nogil=True)
@@ -116,9 +119,9 @@ def perturb(noise, centres, run, scale, low, high, begin, end):
     noise : ndarray of float32, shape (n_rows, d)
     centres : ndarray of float32, shape (n_runs, d)
     run : ndarray of int64, shape (n_rows,)
-        The run that a row belongs to.
+        The run of each row.
     scale : ndarray of float32, shape (n_rows,)
-        Length of the perturbation over the norm of the noise.
+        Length of the perturbation divided by the norm of the noise.
     low, high : float32
     """
     for r in range(begin, end):
@@ -128,23 +131,23 @@ def perturb(noise, centres, run, scale, low, high, begin, end):
 
 
 @njit(nogil=True)
-def add_moves(samples, centres, run, segment, adversarial, sums, begin, end):
-    """Add every sample's move away from its centre to its segment's sum, for the columns begin..end-1.
+def add_probes(probes, centres, run, segment, adversarial, sums, begin, end):
+    """Add the perturbation of every probe to the sum of its segment, for the columns begin..end-1.
 
-    Rows are added one after the other in their order, so the sums do not depend on how rows were cut into blocks.
+    Probes are added in their order, so the sums do not depend on how the probes were cut into blocks.
 
     Parameters
     ----------
-    samples : ndarray of float32, shape (n_rows, d)
+    probes : ndarray of float32, shape (n_rows, d)
     centres : ndarray of float32, shape (n_runs, d)
     run, segment : ndarray of int64, shape (n_rows,)
     adversarial : ndarray of bool, shape (n_rows,)
     sums : ndarray of float64, shape (n_segments, 2, d)
-        Sum of the moves that stayed on the original's side [0] and of those that crossed [1].
+        Sums of the perturbations that stayed on the original's side [0] and that crossed the boundary [1].
     """
-    for first in range(begin, end, 512):  # both sums of these columns stay in the nearest cache
+    for first in range(begin, end, 512):  # both sums of these columns stay in the first-level cache
         last = min(first + 512, end)
-        for r in range(len(samples)):
-            total, row, centre = sums[segment[r], 1 if adversarial[r] else 0], samples[r], centres[run[r]]
+        for r in range(len(probes)):
+            total, row, centre = sums[segment[r], 1 if adversarial[r] else 0], probes[r], centres[run[r]]
             for c in range(first, last):
                 total[c] += np.float64(row[c] - centre[c])

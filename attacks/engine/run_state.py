@@ -1,4 +1,4 @@
-"""The runs of an attack (every example times every restart) as arrays, and the record they end in."""
+"""The state of all runs of an attack (every example times every restart) as arrays."""
 
 from __future__ import annotations
 
@@ -9,40 +9,40 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attacks.engine.validation import Task
-from attacks.result import BUDGET_SPENT, NO_START, AttackResult
 
 Arrays = dict[str, NDArray[Any]]
 Selection = NDArray[np.int64]
+"""Indices, mostly of runs."""
 
 
 @dataclass
-class Runs:
-    """The state of R runs on n examples with d features; all of it, so a copy of it is a checkpoint.
+class RunState:
+    """The state of R runs on n examples with d features. It is complete: a copy of it is a checkpoint.
 
     Attributes
     ----------
     example, restart : ndarray of int64, shape (R,)
         Position of the run's example in the task, and number of the restart.
     point : ndarray of float32, shape (R, d)
-        Where the run is: adversarial as soon as the run has started.
+        Current point of the run: adversarial as soon as the run has started.
     best : ndarray of float32, shape (R, d)
-        The closest adversarial it has seen.
+        The closest adversarial so far.
     l2, linf : ndarray of float64, shape (R,)
         Distances of `best`; infinite before the start.
     lower : ndarray of float64, shape (R,)
-        Share of the way from the original to `best` up to which the model is known to be right.
+        Fraction of the line from the original to `best` up to which the model is known to be correct.
     spent, share : ndarray of int64, shape (R,)
-        Queries of this run so far, and the most it may spend.
+        Queries of this run so far, and the maximum that it may spend.
     started, starved, stopped : ndarray of bool, shape (R,)
-        Whether a start was found; whether the queries ended before; whether the run is over.
+        Whether a start was found; whether the queries ended before that; whether the run is over.
     rows : ndarray of float64, shape (n_rows, 5)
         The trace: run, iteration, queries, l2, linf.
     steps : ndarray of int64, shape (R,)
-        Iterations that the run has done.
+        Iterations of the run so far.
     iteration : ndarray of int64, shape ()
-        How far the attack is, in its own rounds.
+        Rounds of the whole attack so far.
     reason : ndarray of str, shape (n,)
-        Why an example has no runs; empty where it has.
+        Why an example has no runs; empty if it has.
     """
 
     example: NDArray[np.int64]
@@ -63,8 +63,8 @@ class Runs:
     reason: NDArray[np.str_]
 
     @classmethod
-    def of(cls, task: Task, reason: NDArray[np.str_], restarts: int, remaining: NDArray[np.int64]) -> Runs:
-        """Lay out the runs of all examples without a reason to fail, each with its share of the remaining queries."""
+    def of(cls, task: Task, reason: NDArray[np.str_], restarts: int, remaining: NDArray[np.int64]) -> RunState:
+        """Create the runs of all examples without a reason to fail; restarts split the remaining queries equally."""
         active = np.flatnonzero(reason == "")
         example = np.repeat(active, restarts)
         restart = np.tile(np.arange(restarts), len(active))
@@ -97,69 +97,15 @@ class Runs:
         return {column.name: getattr(self, column.name) for column in fields(self)}
 
     @classmethod
-    def from_arrays(cls, arrays: Arrays) -> Runs:
-        """Rebuild the runs from a checkpoint (which may hold other arrays too)."""
+    def from_arrays(cls, arrays: Arrays) -> RunState:
+        """Rebuild the runs from a checkpoint, which may contain other arrays too."""
         return cls(**{column.name: arrays[column.name].copy() for column in fields(cls)})
 
-    def trace_rows(self, who: Selection) -> NDArray[np.float64]:
-        """Rows of the trace for the runs `who` as they are now, shape (k, 5)."""
-        columns = [who, self.steps[who], self.spent[who], self.l2[who], self.linf[who]]
+    def trace_rows(self, run_ids: Selection) -> NDArray[np.float64]:
+        """Return the trace rows of the runs in their current state, shape (k, 5)."""
+        columns = [run_ids, self.steps[run_ids], self.spent[run_ids], self.l2[run_ids], self.linf[run_ids]]
         return np.stack([np.asarray(c, dtype=np.float64) for c in columns], axis=1)
 
-    def write_trace(self, who: Selection) -> None:
-        """Append a row of the trace for each of the runs `who`."""
-        self.rows = np.concatenate([self.rows, self.trace_rows(who)])
-
-
-def collect(task: Task, runs: Runs, queries: NDArray[np.int64], linf: bool, **extra: NDArray[Any]) -> AttackResult:
-    """Take the minimum over each example's restarts, ties to the lower restart.
-
-    Parameters
-    ----------
-    task : Task
-    runs : Runs
-        Finished runs.
-    queries : ndarray of int64, shape (n,)
-    linf : bool
-        Which distance is minimised.
-    **extra : ndarray, shape (R,)
-        Columns of the runs to carry over from the chosen one; NaN where the attack failed.
-    """
-    n, d = task.x.shape
-    chosen, reason = np.full(n, -1), runs.reason.copy()
-    distance = np.where(runs.started, runs.linf if linf else runs.l2, np.inf)
-    for e in np.flatnonzero(runs.reason == ""):
-        mine = np.flatnonzero(runs.example == e)
-        best = mine[np.argmin(distance[mine])]
-        if np.isfinite(distance[best]):
-            chosen[e] = best
-        else:
-            reason[e] = BUDGET_SPENT if runs.starved[mine].any() else NO_START
-    success = chosen >= 0
-
-    def column(values: NDArray[Any], failed: Any, shape: tuple[int, ...] = ()) -> NDArray[Any]:
-        out = np.full((n, *shape), failed, dtype=values.dtype)
-        out[success] = values[chosen[success]]
-        return out
-
-    who = runs.rows[:, 0].astype(np.int64)
-    return AttackResult(
-        index=task.index,
-        label=task.y,
-        success=success,
-        adversarials=column(runs.best, np.nan, (d,)),
-        l2=column(runs.l2, np.nan),
-        linf=column(runs.linf, np.nan),
-        queries=queries.copy(),
-        restart=column(runs.restart, -1),
-        reason=reason,
-        trace={
-            "index": task.index[runs.example[who]],
-            "restart": runs.restart[who],
-            "iteration": runs.rows[:, 1].astype(np.int64),
-            "queries": runs.rows[:, 2].astype(np.int64),
-            "l2": runs.rows[:, 3],
-            "linf": runs.rows[:, 4],
-        },
-        extra={name: column(values, np.nan) for name, values in extra.items()},
-    )
+    def write_trace(self, run_ids: Selection) -> None:
+        """Append one trace row for each of the runs."""
+        self.rows = np.concatenate([self.rows, self.trace_rows(run_ids)])

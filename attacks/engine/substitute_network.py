@@ -1,4 +1,4 @@
-"""The substitute of a black-box target: a small ReLU network whose gradients are known."""
+"""The substitute of a black-box target: a small ReLU network with known gradients."""
 
 from __future__ import annotations
 
@@ -24,16 +24,45 @@ OPTIMIZERS: dict[str, tuple[int, Callable[..., torch.optim.Optimizer]]] = {
 
 
 def torch_generator(seed: int, *names: int | str) -> torch.Generator:
-    """Return a generator on the CPU whose draws depend on `seed` and `names` alone, whatever the device of the work."""
+    """Return a CPU generator whose draws depend on `seed` and `names` only, whatever the device of the network."""
     key = stream_key(seed, "substitute", *names)
     return torch.Generator().manual_seed(int(key[0] >> np.uint64(1)))
+
+
+def resolve_device(owner: str, device: str) -> torch.device:
+    """Return the torch device for "auto", "cpu" or "cuda".
+
+    Raises
+    ------
+    ValueError
+        If it is none of these, or "cuda" without a CUDA device.
+    """
+    present = torch.cuda.is_available()
+    allowed = "one of 'auto', 'cpu', 'cuda'" if present else "'auto' or 'cpu', as torch finds no CUDA device"
+    if device not in (("auto", "cpu", "cuda") if present else ("auto", "cpu")):
+        raise ValueError(f"The 'device' parameter of {owner} must be {allowed}. Got {device!r} instead.")
+    return torch.device("cuda" if present and device != "cpu" else "cpu")
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Limit torch to one thread: more threads gain little for small products, and cost 30 times if the cores are busy.
+
+    The order of its sums, and so every digit, then does not depend on the number of threads.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 class SubstituteNetwork:
     """Two hidden layers of ReLU units and two linear outputs, one for each label.
 
-    Weights and biases begin uniform in +-1/sqrt(inputs of the layer), torch's own start of a linear layer, drawn from
-    a generator of this network.
+    Weights and biases are initialised uniform in +-1/sqrt(inputs of the layer), torch's default for a linear layer,
+    drawn from a generator of this network.
 
     Parameters
     ----------
@@ -57,19 +86,19 @@ class SubstituteNetwork:
         first, second, out = layers
         self.network = nn.Sequential(first, nn.ReLU(), second, nn.ReLU(), out).to(device)
         self.seed, self.optimizer, self.device = seed, optimizer, device
-        # not of the memory budget: in blocks of another size the gradients would be rounded in another way
+        # not from the memory budget: gradients in blocks of another size round differently
         self._block_rows = rows_within(DEFAULT_MEMORY, n_features)
 
     @one_torch_thread()
     def train(self, rows: NDArray[np.float32], labels: NDArray[Any], epochs: int, turn: int) -> None:
-        """Train further with a fresh optimiser; number `turn` names the order of the batches.
+        """Train further with a new optimiser; the number `turn` names the order of the batches.
 
         Parameters
         ----------
         rows : ndarray of float32, shape (n, d)
         labels : ndarray of 0 and 1, shape (n,)
         epochs : int
-            Passes over the rows, each in a new random order.
+            Passes over the samples, each in a new random order.
         turn : int
         """
         size, make = OPTIMIZERS[self.optimizer]
@@ -85,17 +114,17 @@ class SubstituteNetwork:
 
     @one_torch_thread()
     def labels(self, rows: NDArray[np.float32]) -> NDArray[np.int64]:
-        """(n,) label of the larger output for (n, d) rows."""
+        """Return the label of the larger output; (n, d) to (n,)."""
         with torch.no_grad():
             parts = [self.network(x).argmax(dim=1).cpu().numpy() for x, _ in self._blocks(rows, np.zeros(len(rows)))]
         return np.concatenate(parts)
 
     def logit_signs(self, rows: NDArray[np.float32], labels: NDArray[Any]) -> NDArray[np.float32]:
-        """Sign (-1, 0, 1) of the gradient of the output of each row's label; shapes (n, d), (n,) to (n, d)."""
+        """Return the sign (-1, 0, 1) of the gradient of the output of each label; (n, d), (n,) to (n, d)."""
         return self._signs(rows, labels, loss=False)
 
     def loss_signs(self, rows: NDArray[np.float32], labels: NDArray[Any]) -> NDArray[np.float32]:
-        """Sign (-1, 0, 1) of the gradient of each row's cross-entropy; shapes (n, d), (n,) to (n, d)."""
+        """Return the sign (-1, 0, 1) of the gradient of each cross-entropy; (n, d), (n,) to (n, d)."""
         return self._signs(rows, labels, loss=True)
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
@@ -103,7 +132,7 @@ class SubstituteNetwork:
         return {f"network.{name}": value.cpu().numpy() for name, value in self.network.state_dict().items()}
 
     def restore(self, arrays: dict[str, NDArray[Any]]) -> None:
-        """Take over weights and biases that `to_arrays` gave (the dict may hold other arrays too)."""
+        """Set weights and biases from `to_arrays`; the dict may contain other arrays too."""
         names = self.network.state_dict()
         self.network.load_state_dict({name: torch.from_numpy(arrays[f"network.{name}"].copy()) for name in names})
 

@@ -1,1 +1,1 @@
-"""What attacks on documents are made of."""
+"""Parts of attacks on documents: search, constraints, synonyms, similarity, oracle, checkpoint, result."""

@@ -1,4 +1,4 @@
-"""How far an attack on documents has come: what is saved between its steps."""
+"""The state of an attack on documents, saved between its steps, and the record it ends in."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from numpy.typing import NDArray
 from attacks.text.result import Document, TextResult, changed_positions, pack, unpack
 from attacks.text.similarity import Similarity
 
-NEW, RIGHT, RANKED, ENDED = range(4)
-"""Stages of a document: nothing asked; classified correctly; its words ranked and being replaced; done."""
+NEW, CORRECT, RANKED, ENDED = range(4)
+"""Stages of a document: not queried; classified correctly; its words ranked and being replaced; done."""
 
 _ARRAYS = ("stage", "cursor", "fooled", "before", "after")
 _LISTS = ("texts", "orders", "classes", "reasons")
 
 
 @dataclass
-class Progress:
+class TextProgress:
     """The state of n documents under attack.
 
     Attributes
     ----------
     stage : ndarray of int64, shape (n,)
     cursor : ndarray of int64, shape (n,)
-        Words already tried of `orders`.
+        Number of words of `orders` already tried.
     fooled : ndarray of bool, shape (n,)
     before, after : ndarray of float64, shape (n,)
-        Score of class 1 for the original and for the text as it stands; NaN before it is asked.
+        Score of class 1 for the original and for the current text; NaN before it is queried.
     texts : list of list of str
-        The texts as they stand.
+        The current texts.
     orders : list of list of int
         Positions of the words to replace, the most important first; empty before they are ranked.
     classes : list of sequences of str
@@ -52,8 +52,8 @@ class Progress:
     reasons: list[str]
 
     @classmethod
-    def new(cls, documents: list[Document]) -> Progress:
-        """Nothing has been asked."""
+    def new(cls, documents: list[Document]) -> TextProgress:
+        """Return the state before the first query."""
         n = len(documents)
         return cls(
             stage=np.full(n, NEW),
@@ -72,51 +72,51 @@ class Progress:
         self.orders[document], self.classes[document], self.stage[document] = order, list(classes), RANKED
 
     def position(self, document: int) -> int:
-        """The word that is tried next."""
+        """Return the position of the next word to try."""
         return self.orders[document][self.cursor[document]]
 
     def change(self, document: int, text: Document, score: float) -> None:
-        """Set the text as it stands and its score of class 1."""
+        """Set the current text and its score of class 1."""
         self.texts[document], self.after[document] = text, score
 
     def end(self, document: int, reason: str) -> None:
-        """The document is done; no reason means that the model was fooled."""
+        """End the attack on a document; an empty reason means that the model was fooled."""
         self.stage[document], self.reasons[document], self.fooled[document] = ENDED, reason, not reason
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
-        """As a flat dict of arrays, for a file without pickle."""
+        """Return the state as a flat dict of arrays, which a file stores without pickle."""
         return {**{k: getattr(self, k) for k in _ARRAYS}, **{k: pack(getattr(self, k)) for k in _LISTS}}
 
     @classmethod
-    def from_arrays(cls, flat: dict[str, NDArray[Any]]) -> Progress:
-        """Rebuild it from what `to_arrays` returned."""
+    def from_arrays(cls, flat: dict[str, NDArray[Any]]) -> TextProgress:
+        """Rebuild the state from the arrays of `to_arrays`."""
         columns: dict[str, Any] = {k: flat[k].copy() for k in _ARRAYS}
         columns |= {k: unpack(flat[k]) for k in _LISTS}
         return cls(**columns)
 
 
-def collect(
-    progress: Progress,
+def collect_texts(
+    progress: TextProgress,
     original: list[Document],
     labels: NDArray[np.int64],
     numbers: NDArray[np.int64],
     queries: NDArray[np.int64],
     similarity: Similarity,
 ) -> TextResult:
-    """The record of documents whose attack has ended; the similarity of whole documents is taken here.
+    """Return the record of the attacked documents, with the similarities of whole documents.
 
     Parameters
     ----------
     labels, numbers, queries : ndarray of int64, shape (n,)
-        Of the documents, as the record has them.
+        Of the documents, as in the record.
     """
-    found = np.flatnonzero(progress.fooled)
-    adversarial = [progress.texts[d] if fooled else None for d, fooled in enumerate(progress.fooled)]
+    fooled = np.flatnonzero(progress.fooled)
+    adversarial = [progress.texts[d] if success else None for d, success in enumerate(progress.fooled)]
     similar = np.full(len(original), np.nan)
     if similarity.encode is not None:
-        similar[found] = similarity(*([" ".join(texts[d]) for d in found] for texts in (original, progress.texts)))
+        similar[fooled] = similarity(*([" ".join(texts[d]) for d in fooled] for texts in (original, progress.texts)))
     words_changed = np.zeros(len(original), dtype=np.int64)
-    words_changed[found] = [len(changed_positions(original[d], progress.texts[d])) for d in found]
+    words_changed[fooled] = [len(changed_positions(original[d], progress.texts[d])) for d in fooled]
     return TextResult(
         index=numbers,
         label=labels,

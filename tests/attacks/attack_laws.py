@@ -1,4 +1,4 @@
-"""Laws that every attack on labels obeys, as checks of one attack; and the models they are checked on."""
+"""Laws of every decision-based attack, as checks of one attack; and the models that they are checked on."""
 
 import numpy as np
 import pytest
@@ -12,12 +12,12 @@ def outside_ball(rows):
 
 
 def points(n, d=12, seed=0):
-    """Rows near the middle of the unit box."""
+    """Points near the middle of the unit box."""
     return np.random.default_rng(seed).uniform(0.45, 0.55, (n, d)).astype(np.float32)
 
 
 class Counting:
-    """A model that counts its rows, and raises KeyboardInterrupt instead of the answer number `after` (in calls)."""
+    """A model that counts its calls and inputs; every call after the first `after` raises KeyboardInterrupt."""
 
     def __init__(self, model, after=10**9):
         self.model, self.after, self.calls, self.rows = model, after, 0, 0
@@ -76,15 +76,15 @@ def records_what_it_returns(attack, norm):
     np.testing.assert_allclose(result.l2, np.linalg.norm(difference, axis=1), rtol=1e-12)
     np.testing.assert_allclose(result.linf, np.abs(difference).max(axis=1), rtol=1e-12)
     for e in range(3):
-        mine = result.trace["index"] == e
-        last = [result.trace[norm][mine & (result.trace["restart"] == r)] for r in set(result.trace["restart"])]
+        rows = result.trace["index"] == e
+        last = [result.trace[norm][rows & (result.trace["restart"] == r)] for r in set(result.trace["restart"])]
         assert getattr(result, norm)[e] == min(run[-1] for run in last)
         assert all((np.diff(run) <= 0).all() for run in last)
 
 
-def never_exceeds_its_budget(attack):
+def never_exceeds_its_budget(attack, **call):
     labels = Counting(outside_ball)
-    result = attack(labels, points(3), [0, 0, 1])
+    result = attack(labels, points(3), [0, 0, 1], **call)
     assert result.queries.max() <= attack.query_budget
     assert labels.rows == result.queries.sum()
     assert set(result.reason[~result.success]) <= {"query budget spent", "already misclassified"}
@@ -97,7 +97,7 @@ def never_exceeds_its_budget(attack):
 
 
 def does_not_depend_on_company(attack, small):
-    """`small` is the same attack with a memory budget of a few rows."""
+    """`small` is the same attack with a memory budget of a few inputs."""
     x, y = points(5), np.zeros(5, int)
     whole = attack(outside_ball, x, y)
     part = small(outside_ball, x[[3, 1]], y[:2], index=[3, 1])
@@ -113,6 +113,6 @@ def resumes(attack, path, after):
         attack(first, model.x, [0], state=path)
     resumed = attack(rest, model.x, [0], state=path)
     assert same_result(whole, resumed)
-    assert first.rows + rest.rows == whole.queries.sum()  # nothing is asked twice
+    assert first.rows + rest.rows == whole.queries.sum()  # no query is repeated
     nothing = Counting(model, 0)
     assert same_result(whole, attack(nothing, model.x, [0], state=path))

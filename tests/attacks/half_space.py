@@ -1,4 +1,4 @@
-"""A model whose distances are known exactly: a random half-space, its boundary well inside the box."""
+"""A model whose distances are known exactly: a random half-space, its boundary far inside the box."""
 
 import numpy as np
 
@@ -20,7 +20,7 @@ class HalfSpace:
         return (rows.astype(np.float64) @ self.normal > self.bound).astype(np.int64)
 
     def beyond(self, rows):
-        """How far rows lie beyond the hyperplane."""
+        """Return the distances of rows beyond the hyperplane."""
         return rows.astype(np.float64) @ self.normal - self.bound
 
 
@@ -34,6 +34,6 @@ def best_of_each_run(result):
 
 
 def same_result(first, second):
-    """Whether two records agree bit for bit."""
+    """Return whether two records are bit-identical."""
     one, two = first.to_arrays(), second.to_arrays()
     return one.keys() == two.keys() and all(one[k].tobytes() == two[k].tobytes() for k in one)

@@ -1,4 +1,4 @@
-"""The Boundary Attack: distances known analytically, the geometry of its moves, and the laws of every attack."""
+"""The Boundary Attack: distances known analytically, the geometry of its moves, and its parameters."""
 
 import re
 
@@ -58,31 +58,31 @@ def test_distance_to_a_ball_is_its_radius():
 
 
 class Watched(BoundaryAttack):
-    """Keeps the search of its last iteration."""
+    """Stores the search of its last iteration."""
 
     def _iterate(self, search, delta, epsilon):
         super()._iterate(search, delta, epsilon)
         self.search = search
 
 
-def test_moves_keep_the_distance_and_steps_shorten_it_by_their_share():
+def test_moves_keep_the_distance_and_steps_shorten_it_by_their_fraction():
     model = HalfSpace(2000, 0.2, seed=1, spread=0.01)
     attack = Watched(max_iter=3, restarts=1)
     attack(model, model.x, [0])
     mover = Mover(attack.search, np.array([[1, 2]], dtype=np.uint64))
     moves = Moves.of(np.array([0]), np.array([50]), 0, np.array([0.02]))
     rows = np.empty((50, 2000), dtype=np.float32)
-    mover.make(moves, None, rows)
+    mover.generate(moves, None, rows)
     x, point = (a.astype(np.float64) for a in (model.x[0], attack.search.runs.point[0]))
     u, moved = point - x, rows.astype(np.float64) - x
     distance = np.linalg.norm(u)
     np.testing.assert_allclose(np.linalg.norm(moved, axis=1), distance, rtol=1e-4)
-    # drawn back by 1 / sqrt(1 + delta^2), the plane of the noise is this far from the original
+    # contracted by 1 / sqrt(1 + delta^2), the plane of the noise is this far from the original
     np.testing.assert_allclose(moved @ u / distance, distance / np.sqrt(1 + 0.02**2), rtol=5e-5)
-    np.testing.assert_allclose(np.linalg.norm(moved - np.outer(moved @ u, u) / distance**2, axis=1),
-                               0.02 * distance, rtol=5e-3)  # fmt: skip
+    aside = np.linalg.norm(moved - np.outer(moved @ u, u) / distance**2, axis=1)
+    np.testing.assert_allclose(aside, 0.02 * distance, rtol=5e-3)
     nearer = np.empty_like(rows)
-    mover.make(moves, np.array([0.3]), nearer)
+    mover.generate(moves, np.array([0.3]), nearer)
     np.testing.assert_allclose(nearer - x, 0.7 * moved, atol=2e-7)
 
 

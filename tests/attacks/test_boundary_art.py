@@ -1,4 +1,4 @@
-"""Our Boundary Attack beside that of ART 1.20.1: given the same noise the same walk, and its faults not passed on."""
+"""The Boundary Attack compared with that of ART 1.20.1: the same path for the same noise, its faults absent."""
 
 import random
 
@@ -8,7 +8,7 @@ import pytest
 import tests.attacks.attack_laws as laws
 from attacks.boundary import BoundaryAttack, Mover
 from attacks.boundary_art import BoundaryAttackART
-from attacks.engine.rng import fill_noise
+from attacks.engine.rng import NORMAL, fill_noise
 from tests.attacks.half_space import HalfSpace, best_of_each_run, same_result
 
 
@@ -18,21 +18,21 @@ def art():
 
 
 class Recording(Mover):
-    """Keeps the noise of every move around the original, in the order in which it is asked."""
+    """Keeps the noise of every move around the original, in the order of the queries."""
 
     noise: list
 
-    def ask(self, moves, epsilon=None):
+    def query(self, moves, epsilon=None):
         if epsilon is None:
             rows = np.empty((len(moves), self.search.task.x.shape[1]), dtype=np.float32)
             norm = np.empty(len(moves))
-            fill_noise(self.keys, moves.run, moves.number, 2, 0, len(moves), rows, norm)
+            fill_noise(self.keys, moves.run, moves.number, NORMAL, 0, len(moves), rows, norm)
             self.noise.extend(rows)
-        return super().ask(moves, epsilon)
+        return super().query(moves, epsilon)
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_the_same_noise_gives_the_walk_of_art(art, monkeypatch, seed):
+def test_the_same_noise_gives_the_search_path_of_art(art, monkeypatch, seed):
     model, settings = HalfSpace(30, 0.2, seed), {"max_iter": 25, "restarts": 1, "seed": seed}
     monkeypatch.setattr("attacks.boundary.Mover", Recording)
     monkeypatch.setattr(Recording, "noise", [], raising=False)
@@ -84,7 +84,7 @@ def test_global_generators_are_left_as_they_were_and_do_not_matter(art):
 
 
 @pytest.mark.parametrize("clip", [(0.0, 1.0), (-1.0 / 3.0, 0.9)])
-def test_nothing_outside_the_box_is_asked_or_returned(art, clip):
+def test_nothing_outside_the_box_is_queried_or_returned(art, clip):
     laws.stays_in_the_box(BoundaryAttackART(max_iter=3, restarts=1), clip)
 
 
@@ -93,7 +93,7 @@ def test_resumed_equals_uninterrupted(art, tmp_path, after):
     laws.resumes(BoundaryAttackART(max_iter=3, restarts=3), tmp_path / "state.npz", after)
 
 
-def test_a_budget_is_refused():
+def test_a_query_budget_is_refused():
     with pytest.raises(
         ValueError, match=r"'query_budget' parameter of BoundaryAttackART must be None\. Got 5 instead\."
     ):

@@ -1,4 +1,4 @@
-"""CGBA: distances known analytically, its schedule of queries, and the laws of every attack."""
+"""CGBA: distances known analytically, its schedule of queries, and its parameters."""
 
 import math
 import re
@@ -37,7 +37,7 @@ def test_distance_to_a_ball_from_off_its_centre():
     assert best_of_each_run(result).mean() <= 1.10 * true
 
 
-def test_distance_where_the_nearest_point_lies_behind_a_wall_of_the_box():
+def test_distance_if_the_nearest_point_is_outside_the_box():
     x = np.full((1, 50), 0.5) + 0.2 * np.eye(1, 50)
     true = math.sqrt(0.3**2 + 0.3 - 0.5**2)  # 0.3 to the wall, then along it
     result = CGBA(query_budget=16000, restarts=4)(laws.outside_ball, x, [0])
@@ -65,12 +65,12 @@ def test_distance_to_the_cells_of_a_sign_network(seed):
 
 
 @pytest.mark.parametrize("model", [HalfSpace(100, 0.3, seed=2), laws.outside_ball], ids=["half-space", "ball"])
-def test_not_farther_than_hopskipjump_at_the_same_queries(model):
+def test_distance_is_not_larger_than_that_of_hopskipjump_at_the_same_queries(model):
     x = model.x if isinstance(model, HalfSpace) else off_centre(100)[0]
     settings = {"query_budget": 4 * 2000, "restarts": 4}
-    ours, theirs = (best_of_each_run(a(**settings)(model, x, [0])).mean() for a in (CGBA, HopSkipJump))
-    # made for boundaries of little curvature, on a sphere it falls a little behind
-    assert ours <= (1.0 if isinstance(model, HalfSpace) else 1.1) * theirs
+    cgba, hopskipjump = (best_of_each_run(a(**settings)(model, x, [0])).mean() for a in (CGBA, HopSkipJump))
+    # designed for boundaries of low curvature, slightly worse on a sphere
+    assert cgba <= (1.0 if isinstance(model, HalfSpace) else 1.1) * hopskipjump
 
 
 def test_an_iteration_finds_the_nearest_point_of_a_plane_in_the_plane_of_its_normal():
@@ -93,7 +93,7 @@ def test_queries_of_an_estimate_grow_with_the_root_of_the_iteration():
     assert [size for size in sizes if size > 1] == [30, 42, 51, 60, 60]
 
 
-def test_moves_of_an_estimate_have_the_length_that_was_asked_for():
+def test_probes_have_the_radius_delta():
     estimates = []
     model = HalfSpace(500, 0.2, seed=1)
 
@@ -104,7 +104,7 @@ def test_moves_of_an_estimate_have_the_length_that_was_asked_for():
 
     trace = CGBA(max_iter=3, delta=0.03)(labels, model.x, [0]).trace
     for rows, distance in zip(estimates, trace["l2"], strict=False):
-        # two moves from one point in independent directions are the root of 2 times their length apart
+        # two probes of one point in independent directions are sqrt(2) times the radius apart
         apart = np.linalg.norm(rows[:15] - rows[15:30], axis=1).mean()
         assert apart == pytest.approx(math.sqrt(2) * 0.03 * distance, rel=0.05)
 
@@ -116,7 +116,7 @@ def test_few_dimensions_are_no_special_case(d):
     assert 0.2 * (1 - 1e-6) <= result.l2[0] <= 0.205
 
 
-def test_best_so_far_never_rises_and_every_iteration_has_its_row():
+def test_best_so_far_never_rises_and_every_iteration_has_its_trace_row():
     model = HalfSpace(40, 0.2, seed=2)
     trace = CGBA(max_iter=12, restarts=3)(model, model.x, [0]).trace
     for restart in range(3):
@@ -127,7 +127,7 @@ def test_best_so_far_never_rises_and_every_iteration_has_its_row():
 
 
 @pytest.mark.parametrize("start", ["nearest", "given"])
-def test_other_starts(start):
+def test_starts_from_a_pool_or_given_reach_the_distance(start):
     model = HalfSpace(20, 0.2, seed=4)
     pool = np.random.default_rng(0).uniform(0, 1, (50, 20))
     far = pool[np.argmax(model.beyond(pool))]

@@ -1,4 +1,4 @@
-"""What every attack on labels keeps, whatever it does: box, budget, independence, resumption, a true record."""
+"""Laws of every decision-based attack: box, query budget, independence, resumption, a true record."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,57 +14,105 @@ from tests.attacks.half_space import same_result
 
 @dataclass(frozen=True)
 class Case:
-    """An attack in miniature, and what its laws need to know of it."""
+    """A small setting of an attack, and its numbers that the laws need."""
 
     attack: type
     quick: dict[str, Any]
-    constant: dict[str, Any]  # settings for a constant model
-    constant_queries: int  # that an example then costs
-    after: tuple[int, ...]  # calls after which it is interrupted
+    constant_queries: int  # of an example with a constant model
+    interrupts: tuple[int, ...]  # calls after which the attack is interrupted
+    constant: dict[str, Any] = field(default_factory=dict)  # in addition to `quick`, for a constant model
     norm: str = "l2"
-    budget: dict[str, Any] = field(default_factory=dict)  # instead of `quick` where a query budget ends the attack
-    resumed: dict[str, Any] = field(default_factory=dict)  # on top of `quick` where it is interrupted
-    rows: int = 7  # of a block, where blocks are to be small
+    budget: dict[str, Any] = field(default_factory=dict)  # instead of `quick`, if a query budget ends the attack
+    resumed: dict[str, Any] = field(default_factory=dict)  # in addition to `quick`, if the attack is interrupted
+    small_block: int = 7  # inputs per block, for small blocks
 
     def __call__(self, **settings: Any) -> Any:
         return self.attack(**{**self.quick, **settings})
 
 
 NO_START = {"init_size": 7}
-SMALL_BLOCKS = 16 * 40  # bytes of a row of `laws.resumes`, in blocks
+FAILED_STARTS = 1 + 2 * 7  # the own label, then 7 candidates of 2 runs
+INPUT_BYTES = 16 * 40  # of an input of `laws.resumes` in a block
 HSJ = {"max_iter": 4, "restarts": 2, "init_eval": 20}
 CASES = {
-    "hsj": Case(HopSkipJump, HSJ, NO_START, 1 + 2 * 7, (0, 2, 15, 40), budget=HSJ),
-    "hsj-linf": Case(HopSkipJump, {**HSJ, "norm": "linf"}, NO_START, 1 + 2 * 7, (0, 2, 15, 40), "linf", budget=HSJ),
+    "hsj": Case(
+        attack=HopSkipJump,
+        quick=HSJ,
+        constant=NO_START,
+        constant_queries=FAILED_STARTS,
+        budget=HSJ,
+        interrupts=(0, 1, 3, 10, 22, 40, 77, 90),
+        resumed={"restarts": 3, "memory_budget": 16 * INPUT_BYTES},
+    ),
+    "hsj-linf": Case(
+        attack=HopSkipJump,
+        quick={**HSJ, "norm": "linf"},
+        norm="linf",
+        constant=NO_START,
+        constant_queries=FAILED_STARTS,
+        budget=HSJ,
+        interrupts=(0, 1, 3, 10, 22, 40, 77, 90),
+        resumed={"restarts": 3, "memory_budget": 16 * INPUT_BYTES},
+    ),
     "boundary": Case(
-        BoundaryAttack, {"max_iter": 4, "restarts": 2, "sample_size": 5, "num_trial": 3}, NO_START, 1 + 2 * 7,
-        (0, 2, 5, 12, 17), budget={"max_iter": 100, "restarts": 2}, resumed={"memory_budget": 16 * SMALL_BLOCKS},
+        attack=BoundaryAttack,
+        quick={"max_iter": 4, "restarts": 2, "sample_size": 5, "num_trial": 3},
+        constant=NO_START,
+        constant_queries=FAILED_STARTS,
+        budget={"max_iter": 100, "restarts": 2},
+        interrupts=(0, 2, 5, 12, 17),
+        resumed={"memory_budget": 16 * INPUT_BYTES},
     ),
     "cgba": Case(
-        CGBA, {"max_iter": 4, "restarts": 2, "init_eval": 20}, NO_START, 1 + 2 * 7, (0, 2, 15, 40, 70),
-        budget={"restarts": 2}, resumed={"memory_budget": 16 * SMALL_BLOCKS},
+        attack=CGBA,
+        quick={"max_iter": 4, "restarts": 2, "init_eval": 20},
+        constant=NO_START,
+        constant_queries=FAILED_STARTS,
+        budget={"restarts": 2},
+        interrupts=(0, 2, 15, 40, 70),
+        resumed={"memory_budget": 16 * INPUT_BYTES},
     ),
     "surfree": Case(
-        SurFree, {"max_iter": 12, "restarts": 2}, NO_START, 1 + 2 * 7, (0, 2, 15, 40, 90), budget={"restarts": 2},
-        resumed={"restarts": 3}, rows=3,
+        attack=SurFree,
+        quick={"max_iter": 12, "restarts": 2},
+        constant=NO_START,
+        constant_queries=FAILED_STARTS,
+        budget={"restarts": 2},
+        interrupts=(0, 2, 15, 40, 90),
+        resumed={"restarts": 3},
+        small_block=3,
     ),
     "noise": Case(
-        NoiseSearch, {"levels": 8, "draws": 20}, {}, 1 + 8 * 20, (0, 2, 9, 20, 30),
-        resumed={"memory_budget": 8 * SMALL_BLOCKS},
+        attack=NoiseSearch,
+        quick={"levels": 8, "draws": 20},
+        constant_queries=1 + 8 * 20,
+        interrupts=(0, 2, 9, 20, 30),
+        resumed={"memory_budget": 8 * INPUT_BYTES},
     ),
-    "noise-uniform": Case(NoiseSearch, {"levels": 8, "draws": 20, "kind": "uniform"}, {}, 1 + 8 * 20, (0, 2)),
-    # a constant model: blocks of 12 features, 1 + 2 + 4 + 6 + 12, of sizes 12, 6, 3, 2 and 1, after the own label
+    "noise-uniform": Case(
+        attack=NoiseSearch,
+        quick={"levels": 8, "draws": 20, "kind": "uniform"},
+        constant_queries=1 + 8 * 20,
+        interrupts=(0, 2),
+    ),
     "rays": Case(
-        RayS, {"query_budget": 300}, {"query_budget": None}, 1 + 1 + 2 + 4 + 6 + 12, (0, 1, 2, 40, 230, 250), "linf",
-        resumed={"query_budget": 500}, rows=2,
+        attack=RayS,
+        quick={"query_budget": 300},
+        norm="linf",
+        constant={"query_budget": None},
+        # after the own label, blocks of the 12 features: 1 + 2 + 4 + 6 + 12, of sizes 12, 6, 3, 2 and 1
+        constant_queries=1 + 1 + 2 + 4 + 6 + 12,
+        interrupts=(0, 1, 2, 40, 230, 250),
+        resumed={"query_budget": 500},
+        small_block=2,
     ),
-}  # fmt: skip
+}
 every_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 
 
 @pytest.mark.parametrize("clip", [(0.0, 1.0), (0.1, 0.7), (-1.0 / 3.0, 0.9)])
 @every_case
-def test_nothing_outside_the_box_is_asked_or_returned(case, clip):
+def test_nothing_outside_the_box_is_queried_or_returned(case, clip):
     laws.stays_in_the_box(case(), clip)
 
 
@@ -79,7 +127,7 @@ def test_an_already_misclassified_example_costs_one_query_and_is_not_a_success(c
 
 
 @every_case
-def test_the_record_is_the_least_of_the_runs_and_their_traces_never_rise(case):
+def test_the_record_is_the_minimum_of_the_runs_and_their_traces_never_rise(case):
     laws.records_what_it_returns(case(), case.norm)
 
 
@@ -91,7 +139,7 @@ def test_the_query_budget_is_never_exceeded(case, budget):
 
 @every_case
 def test_a_run_does_not_depend_on_the_other_points_or_on_the_block_size(case):
-    laws.does_not_depend_on_company(case(), case(memory_budget=16 * 12 * case.rows))
+    laws.does_not_depend_on_company(case(), case(memory_budget=16 * 12 * case.small_block))
 
 
 @every_case
@@ -106,7 +154,7 @@ def test_a_run_does_not_depend_on_the_threads(case, monkeypatch):
 
 
 @pytest.mark.parametrize("case", [case for case in CASES.values() if case.attack is not RayS])
-def test_the_seed_and_only_the_seed_decides(case):
+def test_the_seed_alone_determines_the_result(case):
     before = np.random.get_state()[1].tobytes()
     first, again, other, large = (case(seed=s)(laws.outside_ball, laws.points(2), [0, 0]) for s in (1, 1, -1, 2**80))
     assert same_result(first, again)
@@ -115,7 +163,7 @@ def test_the_seed_and_only_the_seed_decides(case):
 
 
 @pytest.mark.parametrize(
-    ("case", "after"), [pytest.param(c, n, id=f"{name}-{n}") for name, c in CASES.items() for n in c.after]
+    ("case", "after"), [pytest.param(c, n, id=f"{name}-{n}") for name, c in CASES.items() for n in c.interrupts]
 )
 def test_resumed_after_an_interrupt_equals_uninterrupted(case, after, tmp_path, monkeypatch):
     monkeypatch.setattr("attacks.surfree._ROUNDS", 16)  # so that there are snapshots

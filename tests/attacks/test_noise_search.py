@@ -1,4 +1,4 @@
-"""The noise search: what it counts and finds where the answer is known, and the laws of every attack."""
+"""The noise search: known counts and distances, and its parameters."""
 
 import re
 
@@ -20,7 +20,7 @@ def outside_small_ball(rows):
 
 
 @pytest.mark.parametrize("kind", ["gaussian", "uniform"])
-def test_all_rows_of_a_norm_are_counted_on_the_side_where_they_are(kind):
+def test_all_draws_of_a_norm_are_counted_on_their_side(kind):
     result = NoiseSearch(kind=kind, levels=40, draws=10)(outside_small_ball, CENTRE, [0])
     levels = result.tables["levels"]
     assert levels["index"].tolist() == [0] * 40
@@ -33,7 +33,7 @@ def test_all_rows_of_a_norm_are_counted_on_the_side_where_they_are(kind):
     assert result.l2[0] == pytest.approx(0.3, rel=FINAL_TOLERANCE)
 
 
-def test_without_refinement_the_row_is_returned_as_drawn():
+def test_without_refinement_the_draw_is_returned():
     result = NoiseSearch(refine=False, levels=40, draws=10)(outside_small_ball, CENTRE, [0])
     assert result.l2[0] == pytest.approx(result.extra["norm_first_hit"][0], rel=1e-6)
     assert result.queries[0] == 1 + 40 * 10
@@ -48,7 +48,7 @@ def test_refinement_only_moves_along_the_ray_to_the_boundary():
     assert 0 < model.beyond(refined.adversarials)[0] <= FINAL_TOLERANCE * refined.l2[0]
 
 
-def test_distance_is_that_of_the_clipped_row():
+def test_distance_is_that_of_the_clipped_draw():
     """From a corner nearly half of the features of any noise are clipped away."""
     x = np.zeros((1, 200))
     result = NoiseSearch(refine=False, draws=50)(lambda rows: (rows.sum(axis=1) > 10).astype(int), x, [0])
@@ -56,10 +56,10 @@ def test_distance_is_that_of_the_clipped_row():
     assert 0.6 < result.l2[0] / result.extra["norm_first_hit"][0] < 0.8
 
 
-def test_half_of_large_noise_lies_beyond_a_near_plane_through_the_box():
+def test_half_of_large_noise_is_beyond_a_near_plane_through_the_box():
     model = HalfSpace(500, 1e-3, seed=1)
     levels = NoiseSearch(smallest=0.05, levels=3, draws=1000)(model, model.x, [0]).tables["levels"]
-    # standard deviation of a share of 1000 fair coins: 1.6 %
+    # standard deviation of the fraction of 1000 fair coins: 1.6 %
     assert (np.abs(levels["adversarial"] / 1000 - 0.5) < 0.06).all()
 
 

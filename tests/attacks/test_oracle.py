@@ -1,4 +1,4 @@
-"""The label oracle counts every row per example, refuses before asking, and hands out blocks."""
+"""The label oracle counts every query per example, refuses before it calls the model, and calls it in blocks."""
 
 import numpy as np
 import pytest
@@ -22,12 +22,12 @@ def test_queries_are_counted_per_example_and_calls_are_cut_into_blocks():
     assert answer.dtype == np.int64
 
 
-def test_a_question_over_the_budget_is_refused_before_it_is_asked():
+def test_a_query_over_the_budget_is_refused_before_the_model_is_called():
     def never(rows):
-        raise AssertionError("asked")
+        raise AssertionError("queried")
 
     oracle = LabelOracle(never, 2, 1, budget=2)
-    with pytest.raises(QueryBudgetExceeded, match="Example 1 has used 0 of its 2 queries and 3 more were asked"):
+    with pytest.raises(QueryBudgetExceeded, match="Example 1 has used 0 of its 2 queries and 3 more were requested"):
         oracle(np.zeros((3, 1), np.float32), np.array([1, 1, 1]))
     assert oracle.queries.tolist() == [0, 0]
     assert oracle.remaining(np.array([0, 1])).tolist() == [2, 2]
@@ -41,7 +41,7 @@ def test_a_question_over_the_budget_is_refused_before_it_is_asked():
         (np.array(["a", "b"]), "integer labels"),
     ],
 )
-def test_an_answer_that_is_no_label_per_row_is_refused(answer, sentence):
+def test_an_output_other_than_one_label_per_input_is_refused(answer, sentence):
     with pytest.raises(ValueError, match=sentence):
         LabelOracle(lambda rows: answer, 1, 1)(np.zeros((2, 1), np.float32), np.array([0, 0]))
 

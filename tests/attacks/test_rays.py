@@ -1,4 +1,4 @@
-"""RayS: equality with a plain reading of the algorithm, distances known analytically, and the laws of every attack."""
+"""RayS: equality with a plain version of the algorithm, distances known analytically, and its parameters."""
 
 import math
 import re
@@ -13,16 +13,16 @@ from tests.attacks.half_space import HalfSpace
 from tests.attacks.sign_network_2d import SignNetwork2D, points_in
 
 
-def one_after_the_other(labels, x, y, questions, tolerance=1e-3):
-    """RayS for one point in the box [0, 1], a candidate at a time; returns the rows asked, at most `questions`."""
+def one_after_the_other(labels, x, y, max_queries, tolerance=1e-3):
+    """RayS for one point in the box [0, 1], a candidate at a time; returns at most `max_queries` inputs."""
     d, asked = len(x), []
 
     def adversarial(direction, radius):
         asked.append(np.clip(x.astype(np.float64) + radius * direction, 0, 1).astype(np.float32))
-        return len(asked) <= questions and labels(asked[-1][None])[0] != y
+        return len(asked) <= max_queries and labels(asked[-1][None])[0] != y
 
     best, least, level, since = np.ones(d), np.inf, 0, 0
-    while len(asked) < questions and since < d:
+    while len(asked) < max_queries and since < d:
         size = math.ceil(d / 2**level)
         for start in range(0, d, size):
             attempt = best.copy()
@@ -44,12 +44,12 @@ def one_after_the_other(labels, x, y, questions, tolerance=1e-3):
             if since >= d:
                 break
         level += 1
-    return np.array(asked[:questions])
+    return np.array(asked[:max_queries])
 
 
-@pytest.mark.parametrize(("d", "questions"), [(1, 50), (2, 60), (5, 300), (13, 700), (64, 900)])
+@pytest.mark.parametrize(("d", "max_queries"), [(1, 50), (2, 60), (5, 300), (13, 700), (64, 900)])
 @pytest.mark.parametrize("kind", ["half-space", "ball", "corner"])
-def test_the_rows_asked_are_those_of_the_plain_algorithm(d, questions, kind):
+def test_the_inputs_queried_are_those_of_the_plain_algorithm(d, max_queries, kind):
     model = {
         "half-space": HalfSpace(d, 0.1, seed=d),
         "ball": lambda rows: (((rows.astype(np.float64) - 0.4) ** 2).sum(axis=1) > 0.05 * d).astype(int),
@@ -64,13 +64,13 @@ def test_the_rows_asked_are_those_of_the_plain_algorithm(d, questions, kind):
         seen.append(rows.copy())
         return model(rows)
 
-    result = RayS(query_budget=questions + 100)(labels, x, [label])
+    result = RayS(query_budget=max_queries + 100)(labels, x, [label])
     seen = np.concatenate(seen)
-    plain = one_after_the_other(model, x[0], label, questions)
+    plain = one_after_the_other(model, x[0], label, max_queries)
     assert len(seen) == result.queries[0]
     common = min(len(plain), len(seen) - 1)
-    # the questions after the search are those of the last projection
-    assert common == len(plain) or len(seen) > questions
+    # the queries after the search are those of the final projection
+    assert common == len(plain) or len(seen) > max_queries
     np.testing.assert_array_equal(seen[1 : 1 + common], plain[:common])
     assert 0 <= len(seen) - 1 - len(plain) <= 100
 
@@ -123,14 +123,14 @@ def test_the_returned_point_is_adversarial_and_close_to_the_boundary_on_its_ray(
     assert model.beyond(result.adversarials)[0] > 0 > model.beyond(inside)[0]
 
 
-def test_a_point_of_the_box_s_corner_can_be_attacked():
+def test_a_point_in_a_corner_of_the_box_can_be_attacked():
     x = np.array([[0.0, 1.0, 0.0, 1.0]])
     result = RayS()(lambda rows: (np.abs(rows - x).sum(axis=1) > 1.0).astype(int), x, [0])
     assert result.linf[0] == pytest.approx(0.25, rel=1e-3)
     np.testing.assert_allclose(np.abs(result.adversarials - x), 0.25, rtol=1e-3)
 
 
-def test_more_queries_find_a_lesser_distance():
+def test_more_queries_find_a_smaller_distance():
     model = HalfSpace(200, 0.2, seed=3)
     linf = [RayS(query_budget=b)(model, model.x, [0]).linf[0] for b in (20, 100, 500, 2000)]
     assert linf == sorted(set(linf), reverse=True)

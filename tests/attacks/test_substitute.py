@@ -1,4 +1,4 @@
-"""Laws of the substitute attack: what it asks, how its training set grows, and what it does to a half-space."""
+"""Laws of the substitute attack: its queries, the growth of its training set, and its success on a half-space."""
 
 import math
 import re
@@ -19,7 +19,7 @@ D = 12
 
 
 class HalfSpace:
-    """Label 1 beyond a hyperplane through the middle of the box; keeps what it was asked."""
+    """Label 1 beyond a hyperplane through the middle of the box; records its inputs."""
 
     def __init__(self, d=D, seed=0):
         normal = np.random.default_rng(seed).standard_normal(d)
@@ -35,7 +35,7 @@ class HalfSpace:
 
 
 def points(model, n=100, wrong=0, seed=1):
-    """Points off the walls of the box with the model's labels, of which the first `wrong` are turned."""
+    """Points off the walls of the box with the model's labels, the first `wrong` of them flipped."""
     x = np.random.default_rng(seed).uniform(0.3, 0.7, (n, len(model.normal))).astype(np.float32)
     y = (model.depth(x) > 0).astype(np.int64)
     y[:wrong] = 1 - y[:wrong]
@@ -155,7 +155,7 @@ def test_the_adversarials_are_one_step_in_the_box_and_a_fresh_label_confirms_the
     assert set(result.reason[~found & ~wrong & ~trained]) == {"still classified correctly"}
     last = curve(result).query("round == 2 and epsilon == 0.125")["accuracy"].item()
     came_right = (~trained).sum() * last - (result.reason == "still classified correctly").sum()
-    assert 0 <= round(came_right) <= wrong.sum()  # accuracy counts the points that were wrong, too
+    assert 0 <= round(came_right) <= wrong.sum()  # accuracy includes the points already misclassified
 
 
 def test_the_same_seed_gives_the_same_numbers_and_touches_no_global_generator():
@@ -190,7 +190,7 @@ def test_resumed_after_an_interrupt_equals_uninterrupted(tmp_path, share):
     with pytest.raises(KeyboardInterrupt):
         Substitute(**options)(first, x, y, state=tmp_path / "state.npz")
     assert same_result(whole, Substitute(**options)(rest, x, y, state=tmp_path / "state.npz"))
-    # nothing is asked twice, and the same rows are asked
+    # no query is repeated, and the inputs are the same
     np.testing.assert_array_equal(np.concatenate([*first.asked, *rest.asked]), np.concatenate(model.asked))
     none = HalfSpace()
     assert same_result(whole, Substitute(**options)(none, x, y, state=tmp_path / "state.npz"))
@@ -208,7 +208,7 @@ def test_resumed_after_an_interrupt_equals_uninterrupted(tmp_path, share):
         ("most_rows", 1.5, "an int >= 1"),
         ("hidden_nodes", 0, "an int >= 1"),
         ("optimizer", "lbfgs", "one of 'sgd', 'adam'"),
-        ("epsilons", [-0.1, 0.0625], "a list of different numbers >= 0, at least one"),
+        ("epsilons", [-0.1, 0.0625], "a list of distinct numbers >= 0, at least one"),
         ("epsilon", 0.1, "one of epsilons, [0.0, 0.015625, 0.03125, 0.0625, 0.09375, 0.125, 0.1875, 0.25]"),
         ("epsilon", 0, "a number > 0"),
         ("noise_draws", 0, "an int >= 1"),
@@ -217,7 +217,7 @@ def test_resumed_after_an_interrupt_equals_uninterrupted(tmp_path, share):
         ("verbose", 1, "True or False"),
     ],
 )
-def test_a_bad_parameter_is_refused_in_one_sentence(name, value, allowed):
+def test_a_bad_parameter_is_refused_by_the_constructor(name, value, allowed):
     sentence = f"The '{name}' parameter of Substitute must be {allowed}. Got {value!r} instead."
     with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
         Substitute(**{name: value})
@@ -231,7 +231,7 @@ def test_an_unknown_device_is_refused(device):
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="CUDA is there")
 def test_cuda_is_refused_where_it_is_absent():
-    with pytest.raises(ValueError, match=r"'auto' or 'cpu', for torch finds no CUDA device\. Got 'cuda' instead"):
+    with pytest.raises(ValueError, match=r"'auto' or 'cpu', as torch finds no CUDA device\. Got 'cuda' instead"):
         Substitute(device="cuda")
 
 
@@ -243,9 +243,9 @@ def test_cuda_is_refused_where_it_is_absent():
         (np.full((2, 3), 1.5), [0, 1], r"'x' .* within the clip bounds \[0, 1\]"),
     ],
 )
-def test_bad_points_are_refused_before_anything_is_asked(x, y, sentence):
+def test_bad_points_are_refused_before_any_query(x, y, sentence):
     def never(rows):
-        raise AssertionError("asked")
+        raise AssertionError("queried")
 
     with pytest.raises(ValueError, match=sentence):
         Substitute(**QUICK)(never, x, y)

@@ -1,4 +1,4 @@
-"""SurFree: distances known analytically, the order of its questions, and the laws of every attack."""
+"""SurFree: distances known analytically, the order of its queries, and its parameters."""
 
 import math
 import re
@@ -37,7 +37,7 @@ def test_distance_to_a_ball_from_off_its_centre():
     assert best_of_each_run(result).mean() <= 1.05 * true
 
 
-def test_distance_where_the_nearest_point_lies_behind_a_wall_of_the_box():
+def test_distance_if_the_nearest_point_is_outside_the_box():
     x = np.full((1, 50), 0.5) + 0.2 * np.eye(1, 50)
     result = SurFree(query_budget=8000, restarts=4)(laws.outside_ball, x, [0])
     assert result.l2[0] == pytest.approx(math.sqrt(0.3**2 + 0.3 - 0.5**2), rel=1e-3)  # 0.3 to the wall, then along it
@@ -64,15 +64,15 @@ def test_distance_to_the_cells_of_a_sign_network(seed):
 
 
 @pytest.mark.parametrize("model", [HalfSpace(100, 0.3, seed=2), laws.outside_ball], ids=["half-space", "ball"])
-def test_not_farther_than_hopskipjump_at_the_same_queries(model):
+def test_distance_is_not_larger_than_that_of_hopskipjump_at_the_same_queries(model):
     x = model.x if isinstance(model, HalfSpace) else off_centre(100)[0]
     settings = {"query_budget": 4 * 2000, "restarts": 4}
-    ours, theirs = (best_of_each_run(a(**settings)(model, x, [0])).mean() for a in (SurFree, HopSkipJump))
-    assert ours <= 1.02 * theirs
+    surfree, hopskipjump = (best_of_each_run(a(**settings)(model, x, [0])).mean() for a in (SurFree, HopSkipJump))
+    assert surfree <= 1.02 * hopskipjump
 
 
 class OnlyTheStart:
-    """Only one point is adversarial, so every sign search fails; keeps what it is asked."""
+    """Only one point is adversarial, so every sign search fails; records its inputs."""
 
     def __init__(self, d=40):
         self.x = np.full((1, d), 0.5, dtype=np.float32)
@@ -83,8 +83,8 @@ class OnlyTheStart:
         self.rows.append(rows.astype(np.float64))
         return (rows == self.start).all(axis=1).astype(int)
 
-    def asked_on_arcs(self, attack):
-        """Angles in degrees and directions aside of the rows asked by the iterations."""
+    def queried_on_arcs(self, attack):
+        """Return the angles in degrees and the moves of the inputs queried by the iterations."""
         result = attack(self, self.x, [0], starts=self.start)
         np.testing.assert_array_equal(result.adversarials, self.start)
         moves = np.concatenate(self.rows) - self.x
@@ -92,9 +92,9 @@ class OnlyTheStart:
         return np.degrees(np.arccos(np.linalg.norm(moves, axis=1) / 0.3)), moves
 
 
-def test_a_sign_search_asks_both_signs_of_less_and_less_and_its_reach_shrinks():
+def test_a_sign_search_queries_both_signs_of_decreasing_angles_and_its_reach_shrinks():
     model = OnlyTheStart()
-    angles, moves = model.asked_on_arcs(SurFree(max_iter=3, start="given", theta_max=30, tries=3, rho=0.9))
+    angles, moves = model.queried_on_arcs(SurFree(max_iter=3, start="given", theta_max=30, tries=3, rho=0.9))
     one = np.array([30, 30, 20, 20, 10, 10])
     np.testing.assert_allclose(angles, np.concatenate([one, 0.9 * one, 0.81 * one]), rtol=1e-4)
     aside = moves[:, 1:]
@@ -102,9 +102,9 @@ def test_a_sign_search_asks_both_signs_of_less_and_less_and_its_reach_shrinks():
     np.testing.assert_allclose(cosines, -1, atol=1e-5)
 
 
-def test_directions_are_orthogonal_to_the_way_and_to_the_last_ones():
+def test_directions_are_orthogonal_to_the_line_and_to_the_last_ones():
     model = OnlyTheStart()
-    _, moves = model.asked_on_arcs(SurFree(max_iter=15, start="given", n_ortho=10))
+    _, moves = model.queried_on_arcs(SurFree(max_iter=15, start="given", n_ortho=10))
     aside = moves[::6]
     np.testing.assert_allclose(aside[:, 0] / 0.3, np.cos(np.radians(30 * 0.98 ** np.arange(15))) ** 2, rtol=1e-5)
     v = aside[:, 1:] / np.linalg.norm(aside[:, 1:], axis=1, keepdims=True)
@@ -114,7 +114,7 @@ def test_directions_are_orthogonal_to_the_way_and_to_the_last_ones():
     assert products[12, 0] > 1e-5
 
 
-def test_the_reach_grows_after_an_iteration_that_found_something():
+def test_the_reach_grows_after_a_successful_iteration():
     model, rows = HalfSpace(40, 0.2, seed=1), []
 
     def labels(asked):
@@ -137,7 +137,7 @@ def test_few_dimensions_are_no_special_case(d):
     assert 0.2 * (1 - 1e-6) <= result.l2[0] <= 0.205
 
 
-def test_best_so_far_never_rises_and_every_iteration_has_its_row():
+def test_best_so_far_never_rises_and_every_iteration_has_its_trace_row():
     model = HalfSpace(40, 0.2, seed=2)
     trace = SurFree(max_iter=30, restarts=3)(model, model.x, [0]).trace
     for restart in range(3):
@@ -148,7 +148,7 @@ def test_best_so_far_never_rises_and_every_iteration_has_its_row():
 
 
 @pytest.mark.parametrize("start", ["nearest", "given"])
-def test_other_starts(start):
+def test_starts_from_a_pool_or_given_reach_the_distance(start):
     model = HalfSpace(20, 0.2, seed=4)
     pool = np.random.default_rng(0).uniform(0, 1, (50, 20))
     far = pool[np.argmax(model.beyond(pool))]
@@ -158,7 +158,7 @@ def test_other_starts(start):
     assert 0.2 <= result.l2[0] <= 0.21
 
 
-def test_a_run_cut_short_on_its_arc_keeps_what_it_has_found_there():
+def test_a_run_cut_short_on_its_arc_keeps_its_best_angle():
     model = HalfSpace(60, 0.2, seed=3)
     found = [SurFree(query_budget=b)(model, model.x, [0]) for b in range(60, 120)]
     assert all(result.l2[0] >= 0.2 for result in found)

@@ -19,7 +19,7 @@ D = 8
 class Planes:
     """Member j says 1 beyond a hyperplane of normal `normals[j]`, `distances[j]` from the middle of the box.
 
-    A negative distance makes the member wrong in the middle; an infinite one makes it right everywhere.
+    A member of negative distance misclassifies the middle; one of infinite distance classifies everything correctly.
     """
 
     def __init__(self, normals, distances):
@@ -71,7 +71,7 @@ def test_members_of_different_features_fool_no_other():
     assert figure(result) == {0.0: 0.0, 0.05: 0.0, 0.2: 0.0}
 
 
-def test_parallel_boundaries_give_the_share_of_pairs_that_the_overshoot_reaches():
+def test_parallel_boundaries_give_the_fraction_of_pairs_that_the_overshoot_reaches():
     """Scaled by 1 + s, the adversarial at depth t_i lies beyond exactly the boundaries t_j < (1 + s) t_i."""
     distances = np.array([0.10, 0.11, 0.13])
     result = run(parallel(*distances), middle(), overshoots=[0.0, 0.05, 0.2, 0.35])
@@ -85,7 +85,7 @@ def test_parallel_boundaries_give_the_share_of_pairs_that_the_overshoot_reaches(
     assert (result.tables["pairs"]["self_fooled_0.2"] == 1).all()
 
 
-def test_members_wrong_on_the_point_are_left_out_of_the_main_figure_and_swamp_the_literal_one():
+def test_members_that_misclassify_the_point_count_in_the_literal_figure_only():
     right, wrong = parallel(0.10, 0.11, 0.13), parallel(0.10, 0.11, 0.13, -0.3, -0.3)
     alone, both = run(right, middle()), run(wrong, middle())
     assert figure(both) == figure(alone)
@@ -99,7 +99,7 @@ def test_members_wrong_on_the_point_are_left_out_of_the_main_figure_and_swamp_th
 
 
 def test_counts_and_adversarials_are_those_of_one_attack_after_the_other():
-    """Brute force: HopSkipJump alone on each member, then every member is asked about every adversarial."""
+    """Brute force: HopSkipJump alone on each member, then every member is queried at every adversarial."""
     model, x, index = skewed(0.08, 0.1, -0.1, 0.12, np.inf), middle(3, spread=0.05), [7, 3, 11]
     m, overshoots = len(model.distances), (0.0, 0.2)
     result = run(model, x, index=index, overshoots=overshoots, init_size=20)
@@ -154,7 +154,7 @@ def test_a_point_is_a_success_by_the_member_that_is_fooled_nearest_to_it():
     assert set(result.trace["index"]) == {0, 1}
 
 
-def test_points_without_a_right_member_or_a_start_have_no_probability():
+def test_points_without_a_correct_member_or_a_start_have_no_probability():
     model = parallel(0.1, np.inf)
     result = run(model, middle(2), y=np.array([0, 1]), init_size=20)
     assert result.reason.tolist() == ["", "already misclassified"]
@@ -230,7 +230,7 @@ def test_the_interval_covers_the_mean_and_leaves_out_what_is_missing():
     np.testing.assert_equal(mean_interval(np.array([np.nan])), (np.nan, np.nan, np.nan))
 
 
-def test_in_the_pipeline_members_are_asked_and_the_tables_are_sealed(compose_config):
+def test_in_the_pipeline_members_are_queried_and_the_tables_are_stored(compose_config):
     from pipeline.errors import UserError
     from pipeline.experiment import run as run_experiment
 

@@ -9,7 +9,7 @@ import torch
 import tests.attacks.attack_laws as laws
 from attacks import HopSkipJump
 from attacks.oracle import GradientOracle
-from attacks.whitebox import WhiteBox, paces
+from attacks.whitebox import WhiteBox, plan_iterations
 from scd.forward import StackedVotes
 from scd.smooth import smooth_share
 from tests.attacks.half_space import HalfSpace
@@ -41,7 +41,7 @@ def half_space_smooth(model, kind):
 
 
 def ball_smooth(x, beta, gamma):
-    """Smooth stand-in of `laws.outside_ball`."""
+    """Smooth approximation of `laws.outside_ball`."""
     return torch.sigmoid(beta * (((x - 0.5) ** 2).sum(1) - 0.3))
 
 
@@ -101,7 +101,7 @@ def test_distances_of_a_sign_network_in_the_plane():
 
 
 @pytest.mark.parametrize("clip", [(0.0, 1.0), (0.1, 0.7), (-1.0 / 3.0, 0.9)])
-def test_nothing_outside_the_box_is_asked_or_returned(clip):
+def test_nothing_outside_the_box_is_queried_or_returned(clip):
     laws.stays_in_the_box(With(WhiteBox(**QUICK, starts=("original", "noise"))), clip)
 
 
@@ -109,7 +109,7 @@ def test_a_constant_model_fails_every_example_and_has_no_distance():
     laws.fails_on_a_constant_model(With(WhiteBox(**QUICK)), 1 + 2 * (40 + 20))
 
 
-def test_a_stand_in_without_any_gradient_still_leaves_a_search_along_the_noise():
+def test_an_approximation_without_gradient_leaves_a_search_along_the_noise():
     result = WhiteBox(**QUICK)(laws.outside_ball, laws.points(2), [0, 0], smooth=lambda x, b, g: 0 * x.sum(1))
     assert result.success.all()
 
@@ -120,7 +120,7 @@ def test_a_misclassified_example_costs_one_query_and_no_gradient():
     assert result.extra["gradients"].tolist() == [2 * (40 + 20), 0]
 
 
-def test_the_record_holds_together():
+def test_the_record_is_the_minimum_of_the_runs_and_their_traces_never_rise():
     laws.records_what_it_returns(With(WhiteBox(**QUICK)), "l2")
 
 
@@ -144,19 +144,19 @@ def test_more_restarts_begin_with_the_same_runs():
     assert (three.l2 <= one.l2).all()
 
 
-def test_a_start_at_the_nearest_row_of_another_class():
+def test_a_start_at_the_nearest_sample_of_another_class():
     pool = np.random.default_rng(5).uniform(0, 1, (50, 12))
     of = laws.outside_ball(pool)
     attack = WhiteBox(**QUICK, starts=["nearest"])
     result = attack(laws.outside_ball, laws.points(2), [0, 0], smooth=ball_smooth, pool=pool, pool_labels=of)
     assert result.success.all()
-    with pytest.raises(ValueError, match=r"'pool' .* rows of both classes\. Got rows of one class only"):
+    with pytest.raises(ValueError, match=r"'pool' .* samples of both classes\. Got samples of one class only"):
         attack(laws.outside_ball, laws.points(1), [0], smooth=ball_smooth, pool=pool, pool_labels=0 * of)
-    with pytest.raises(ValueError, match=r"'pool' .* when start='nearest'"):
+    with pytest.raises(ValueError, match=r"'pool' .* if start='nearest'"):
         attack(laws.outside_ball, laws.points(1), [0], smooth=ball_smooth)
 
 
-def test_it_finds_less_than_half_of_what_a_short_black_box_attack_finds():
+def test_distance_is_less_than_half_of_that_of_a_short_black_box_attack():
     rng = np.random.default_rng(0)  # an ensemble of 15 random sign networks of 200 features
     hidden, output = rng.standard_normal((15, 10, 200)), rng.standard_normal((15, 10))
     thresholds = hidden @ np.full(200, 0.5)
@@ -173,16 +173,15 @@ def test_it_finds_less_than_half_of_what_a_short_black_box_attack_finds():
     assert white.l2.mean() < black.l2.mean() / 2
 
 
-def test_paces_anneal_within_every_leg():
-    plan = paces(10, 2, (20.0, 3000.0), 0.1)
-    assert [pace.leg for pace in plan] == [0] * 10 + [1] * 5 + [2] * 5
-    assert [i for i, pace in enumerate(plan) if pace.begins] == [0, 10, 15]
+def test_planned_iterations_anneal_within_every_leg():
+    plan = plan_iterations(10, 2, (20.0, 3000.0), 0.1)
+    assert [iteration.leg for iteration in plan] == [0] * 10 + [1] * 5 + [2] * 5
+    assert [i for i, iteration in enumerate(plan) if iteration.begins] == [0, 10, 15]
     assert plan[0].beta == 20
     assert plan[0].step == pytest.approx(0.1)
     for leg in range(3):
-        betas, steps, changes = zip(
-            *[(pace.beta, pace.step, pace.change) for pace in plan if pace.leg == leg], strict=True
-        )
+        part = [iteration for iteration in plan if iteration.leg == leg]
+        betas, steps, changes = ([getattr(i, name) for i in part] for name in ("beta", "step", "change"))
         assert (np.diff(betas) >= 0).all()
         assert betas[-1] == pytest.approx(3000)
         assert (np.diff(steps) < 0).all()
@@ -227,7 +226,7 @@ def test_a_bad_smooth_function_is_refused(smooth, sentence):
         ("restarts", 0, "an int >= 1"),
         ("betas", [3.0], "two numbers > 0, the lower first"),
         ("betas", [3.0, 1.0], "two numbers > 0, the lower first"),
-        ("gammas", [], "a list of different numbers >= 0.001, at least one"),
+        ("gammas", [], "a list of distinct numbers >= 0.001, at least one"),
         ("step", 0, "a number > 0"),
         ("starts", ["far"], "a list of 'original', 'noise', 'nearest'"),
         ("starts", "noise", "a list of 'original', 'noise', 'nearest'"),

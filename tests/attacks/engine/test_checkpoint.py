@@ -6,39 +6,11 @@ import numpy as np
 import pytest
 
 from attacks import HopSkipJump
-from attacks.engine import checkpoint as state_module
+from attacks.engine import checkpoint
+from tests.attacks.attack_laws import Counting
 from tests.attacks.half_space import HalfSpace, same_result
 
 SETTINGS = {"max_iter": 4, "restarts": 3, "init_eval": 20, "memory_budget": 16 * 40 * 16}
-
-
-class Interrupting:
-    """Raises KeyboardInterrupt instead of the answer number `after` (in calls)."""
-
-    def __init__(self, model, after):
-        self.model, self.after, self.calls, self.rows = model, after, 0, 0
-
-    def __call__(self, rows):
-        self.calls += 1
-        if self.calls > self.after:
-            raise KeyboardInterrupt
-        self.rows += len(rows)
-        return self.model(rows)
-
-
-@pytest.mark.parametrize("after", [0, 1, 3, 10, 22, 40, 77, 90])
-@pytest.mark.parametrize("norm", ["l2", "linf"])
-def test_resumed_after_an_interrupt_equals_uninterrupted(tmp_path, after, norm):
-    model = HalfSpace(40, 0.2, seed=1)
-    attack = HopSkipJump(norm=norm, **SETTINGS)
-    whole = attack(model, model.x, [0])
-    first = Interrupting(model, after)
-    with pytest.raises(KeyboardInterrupt):
-        attack(first, model.x, [0], state=tmp_path / "state.npz")
-    rest = Interrupting(model, 10**9)
-    resumed = attack(rest, model.x, [0], state=tmp_path / "state.npz")
-    assert same_result(whole, resumed)
-    assert first.rows + rest.rows == whole.queries.sum()  # nothing is asked twice
 
 
 def test_interrupted_again_and_again_equals_uninterrupted(tmp_path):
@@ -47,15 +19,15 @@ def test_interrupted_again_and_again_equals_uninterrupted(tmp_path):
     whole = attack(model, model.x, [0])
     for _ in range(1000):
         try:
-            resumed = attack(Interrupting(model, 7), model.x, [0], state=tmp_path / "state.npz")
+            resumed = attack(Counting(model, 7), model.x, [0], state=tmp_path / "state.npz")
             break
         except KeyboardInterrupt:
             continue
     assert same_result(whole, resumed)
 
 
-def test_a_kill_without_warning_loses_only_what_was_asked_since_the_last_save(tmp_path, monkeypatch):
-    monkeypatch.setattr(state_module, "SAVE_SECONDS", 0.0)
+def test_a_kill_without_warning_loses_only_the_queries_since_the_last_save(tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoint, "SAVE_SECONDS", 0.0)
     model = HalfSpace(40, 0.2, seed=1)
     path, kept = tmp_path / "state.npz", tmp_path / "kept.npz"
     attack = HopSkipJump(**SETTINGS)
@@ -69,16 +41,16 @@ def test_a_kill_without_warning_loses_only_what_was_asked_since_the_last_save(tm
         return model(rows)
 
     whole = attack(labels, model.x, [0], state=path)
-    rest = Interrupting(model, 10**9)
+    rest = Counting(model)
     assert same_result(whole, attack(rest, model.x, [0], state=kept))
     assert 0 < rest.rows < whole.queries.sum()
 
 
-def test_a_finished_attack_returns_at_once_and_asks_nothing(tmp_path):
+def test_a_finished_attack_returns_its_record_without_queries(tmp_path):
     model = HalfSpace(40, 0.2, seed=1)
     attack = HopSkipJump(**SETTINGS)
     whole = attack(model, model.x, [0], state=tmp_path / "state.npz")
-    assert same_result(whole, attack(Interrupting(model, 0), model.x, [0], state=tmp_path / "state.npz"))
+    assert same_result(whole, attack(Counting(model, 0), model.x, [0], state=tmp_path / "state.npz"))
     assert [p.name for p in tmp_path.iterdir()] == ["state.npz"]
 
 
@@ -94,7 +66,7 @@ def test_a_state_of_another_attack_is_refused(tmp_path, change):
 
 
 @pytest.mark.parametrize("damage", ["cut", "flip", "empty", "text"])
-def test_a_damaged_state_is_a_warning_and_a_new_start(tmp_path, damage):
+def test_a_damaged_state_is_a_warning_and_the_attack_starts_again(tmp_path, damage):
     model = HalfSpace(40, 0.2, seed=1)
     path = tmp_path / "state.npz"
     attack = HopSkipJump(**SETTINGS)
@@ -108,7 +80,7 @@ def test_a_damaged_state_is_a_warning_and_a_new_start(tmp_path, damage):
     assert same_result(whole, again)
 
 
-def test_a_missing_folder_is_named(tmp_path):
+def test_an_error_names_the_missing_folder(tmp_path):
     model = HalfSpace(4, 0.2, seed=1)
     with pytest.raises(FileNotFoundError, match="nowhere"):
         HopSkipJump(**SETTINGS)(model, model.x, [0], state=tmp_path / "nowhere" / "state.npz")
@@ -118,7 +90,7 @@ def test_a_state_that_cannot_be_saved_is_a_warning_and_the_attack_goes_on(tmp_pa
     def full(path, arrays):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(state_module, "save_state", full)
+    monkeypatch.setattr(checkpoint, "save_state", full)
     model = HalfSpace(10, 0.2, seed=1)
     with pytest.warns(RuntimeWarning, match="No space left"):
         assert HopSkipJump(**SETTINGS)(model, model.x, [0], state=tmp_path / "state.npz").success[0]

@@ -1,4 +1,4 @@
-"""Rows made on a card are those of the host; the kernels in processes without TensorFlow."""
+"""Inputs generated on a device are those of the CPU; the kernels run in processes without TensorFlow."""
 
 from pathlib import Path
 
@@ -16,13 +16,13 @@ SCRIPT = Path(__file__).parent / "cuda_checks.py"
 
 
 @needs_triton
-def test_rows_and_results_are_those_of_the_host_in_the_interpreter(tmp_path):
+def test_inputs_and_results_are_those_of_the_cpu_in_the_interpreter(tmp_path):
     assert_passes(SCRIPT, "equal", tmp_path, TRITON_INTERPRET="1")
 
 
 @needs_triton
 @pytest.mark.slow
-def test_kernels_compile_for_a_card_without_fusing_float32(tmp_path):
+def test_kernels_compile_for_a_gpu_without_fusing_float32(tmp_path):
     assert_passes(SCRIPT, "compile", tmp_path)
 
 
@@ -36,7 +36,7 @@ def fitted():
     return SCDClassifier(n_votes=5, n_iter=30, random_state=0).fit(*made_up())
 
 
-def test_labels_of_tensors_are_those_of_rows(fitted):
+def test_labels_of_tensors_are_those_of_arrays(fitted):
     """The device's arithmetic, here with tensors in memory; majority and classes included."""
     labels = DeviceLabels(fitted.predict, fitted._forward, np.array([3, 8]))
     rows = made_up()[0]
@@ -61,10 +61,10 @@ def test_only_a_majority_of_sign_networks_on_a_device_takes_tensors(fitted, monk
 
 @needs_triton
 @needs_card
-def test_an_attack_on_a_card_finds_what_it_finds_from_the_host():
+def test_an_attack_with_inputs_from_the_gpu_has_the_same_result_as_from_the_cpu():
     model = SCDClassifier(n_votes=5, n_iter=200, random_state=0, device="cuda").fit(*made_up())
     x, attack = made_up()[0][:5], HopSkipJump(max_iter=5, restarts=2)
     y = model.predict(x)
-    on_card, on_host = attack(model.device_labels(), x, y), attack(model.predict, x, y)
-    assert (on_card.queries == on_host.queries).all()
-    assert np.allclose(on_card.l2, on_host.l2, rtol=1e-3)
+    on_gpu, on_cpu = attack(model.device_labels(), x, y), attack(model.predict, x, y)
+    assert (on_gpu.queries == on_cpu.queries).all()
+    assert np.allclose(on_gpu.l2, on_cpu.l2, rtol=1e-3)

@@ -5,8 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from attacks.engine.rng import fill_noise
-from scd.seeds import stream_key
+from attacks.engine.rng import NORMAL, UNIFORM, UNIT, fill_noise, stream_key
 
 
 def draw(kind, rows, d, key=("test",), first=0):
@@ -27,19 +26,19 @@ def kolmogorov(sample, cdf):
 @pytest.mark.parametrize(
     ("kind", "cdf"),
     [
-        (0, lambda v: v),
-        (1, lambda v: (v + 1) / 2),
-        (2, lambda v: 0.5 * (1 + np.vectorize(math.erf)(v / math.sqrt(2)))),
+        (UNIT, lambda v: v),
+        (UNIFORM, lambda v: (v + 1) / 2),
+        (NORMAL, lambda v: 0.5 * (1 + np.vectorize(math.erf)(v / math.sqrt(2)))),
     ],
     ids=["uniform", "symmetric", "normal"],
 )
 @pytest.mark.parametrize("d", [1, 3, 300])
-def test_distribution(kind, cdf, d):
+def test_noise_has_the_distribution_of_its_kind(kind, cdf, d):
     assert kolmogorov(draw(kind, 300_000 // d, d)[0], cdf) < 1.95
 
 
 def test_normal_moments_and_tail():
-    sample = draw(2, 2000, 1000)[0].astype(np.float64)
+    sample = draw(NORMAL, 2000, 1000)[0].astype(np.float64)
     n = sample.size
     # standard errors of the moments of n standard normal numbers: sqrt(1/n), sqrt(2/n), sqrt(15/n), sqrt(96/n)
     for power, expected, variance in ((1, 0, 1), (2, 1, 2), (3, 0, 15), (4, 3, 96)):
@@ -49,7 +48,7 @@ def test_normal_moments_and_tail():
 
 
 def test_columns_and_rows_are_uncorrelated():
-    sample = draw(2, 4000, 129)[0].astype(np.float64)  # 129: one column beyond a whole tile
+    sample = draw(NORMAL, 4000, 129)[0].astype(np.float64)  # 129: one column beyond a whole tile
     columns = np.corrcoef(sample.T) - np.eye(129)
     assert np.abs(columns).max() < 5.5 / math.sqrt(4000)
     rows = (sample[1:] * sample[:-1]).mean()
@@ -57,15 +56,15 @@ def test_columns_and_rows_are_uncorrelated():
 
 
 def test_a_row_depends_on_its_key_and_number_only():
-    whole, norm = draw(2, 50, 200)
-    part, part_norm = draw(2, 10, 200, first=20)
+    whole, norm = draw(NORMAL, 50, 200)
+    part, part_norm = draw(NORMAL, 10, 200, first=20)
     assert part.tobytes() == whole[20:30].tobytes()
     np.testing.assert_array_equal(part_norm, norm[20:30])
     np.testing.assert_allclose(norm, np.linalg.norm(whole.astype(np.float64), axis=1), rtol=1e-6)
-    assert draw(2, 1, 200, key=("other",))[0].tobytes() != whole[0].tobytes()
+    assert draw(NORMAL, 1, 200, key=("other",))[0].tobytes() != whole[0].tobytes()
 
 
-def test_keys_tell_every_name_apart():
+def test_different_names_have_different_keys():
     names = [(0, 1), (1, 0), (-1, 0), (0,), (0, 0), (2**64, 1), ("0", 1), (0, 1, "a"), (0, 1, "b")]
     assert len({stream_key(*name).tobytes() for name in names}) == len(names)
     assert stream_key(np.int64(3), "a").tobytes() == stream_key(3, "a").tobytes()

@@ -66,9 +66,9 @@ GOOD = np.full((2, 3), 0.5)
         (GOOD, [0, 0], {"clip": 3}, "'clip' .* two finite numbers"),
     ],
 )
-def test_bad_points_are_refused_before_anything_is_asked(x, y, options, sentence):
+def test_bad_points_are_refused_before_any_query(x, y, options, sentence):
     def never(rows):
-        raise AssertionError("asked")
+        raise AssertionError("queried")
 
     with pytest.raises(ValueError, match=sentence):
         HopSkipJump()(never, x, y, **options)
@@ -77,11 +77,11 @@ def test_bad_points_are_refused_before_anything_is_asked(x, y, options, sentence
 @pytest.mark.parametrize(
     ("start", "options", "sentence"),
     [
-        ("nearest", {}, "'pool' .* when start='nearest'"),
+        ("nearest", {}, "'pool' .* if start='nearest'"),
         ("nearest", {"pool": np.zeros((4, 2))}, "'pool' .* rows of 3 features like x"),
         ("nearest", {"pool": np.zeros((4, 3)), "pool_labels": [0]}, "'pool_labels' .* 4 integers"),
-        ("given", {}, "'starts' .* when start='given'"),
-        ("given", {"starts": {1: np.zeros(3)}}, r"'starts' .* every label in y, \[0\] too"),
+        ("given", {}, "'starts' .* if start='given'"),
+        ("given", {"starts": {1: np.zeros(3)}}, r"'starts' .* every label in y, also for \[0\]"),
         ("given", {"starts": {0: np.zeros(2)}}, "'starts' .* 3 features like x"),
         ("given", {"starts": np.zeros((1, 3))}, r"'starts' .* one row per point of x \(2\)"),
         ("given", {"starts": np.full((2, 3), 2.0)}, "'starts' .* within the clip bounds"),

@@ -6,27 +6,15 @@ import numpy as np
 import pytest
 
 from attacks import TextFooler, TextResult
-from attacks.engine import checkpoint as state_module
-from attacks.text import word_search as search_module
+from attacks.engine import checkpoint
+from attacks.text import word_search
+from tests.attacks.attack_laws import Counting
 from tests.attacks.text.text_models import PLAIN, World, same_texts, written
-
-
-class Interrupting:
-    """Raises KeyboardInterrupt instead of answer number `after` (in calls)."""
-
-    def __init__(self, model, after):
-        self.model, self.left = model, after
-
-    def __call__(self, documents):
-        self.left -= 1
-        if self.left < 0:
-            raise KeyboardInterrupt
-        return self.model(documents)
 
 
 @pytest.fixture
 def small_steps(monkeypatch):
-    monkeypatch.setattr(search_module, "_QUESTIONS", 40)
+    monkeypatch.setattr(word_search, "_STEP_QUERIES", 40)
 
 
 @pytest.mark.usefixtures("small_steps")
@@ -36,7 +24,7 @@ def test_killed_and_resumed_equals_uninterrupted(tmp_path, after):
     attack = world.attack(tmp_path)
     whole = attack(world.model, world.documents, world.y)
     with pytest.raises(KeyboardInterrupt):
-        attack(Interrupting(world.model, after), world.documents, world.y, state=tmp_path / "state.npz")
+        attack(Counting(world.model, after), world.documents, world.y, state=tmp_path / "state.npz")
     assert same_texts(whole, attack(world.model, world.documents, world.y, state=tmp_path / "state.npz"))
 
 
@@ -48,7 +36,7 @@ def test_killed_again_and_again_equals_uninterrupted(tmp_path):
     kills = 0
     while True:
         try:
-            resumed = attack(Interrupting(world.model, 2), world.documents, world.y, state=tmp_path / "state.npz")
+            resumed = attack(Counting(world.model, 2), world.documents, world.y, state=tmp_path / "state.npz")
             break
         except KeyboardInterrupt:
             kills += 1
@@ -58,8 +46,8 @@ def test_killed_again_and_again_equals_uninterrupted(tmp_path):
 
 
 @pytest.mark.usefixtures("small_steps")
-def test_a_kill_without_warning_loses_only_what_was_asked_since_the_last_save(tmp_path, monkeypatch):
-    monkeypatch.setattr(state_module, "SAVE_SECONDS", 0.0)
+def test_a_kill_without_warning_loses_only_the_queries_since_the_last_save(tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoint, "SAVE_SECONDS", 0.0)
     world, path, kept = World(6), tmp_path / "state.npz", tmp_path / "kept.npz"
     attack, calls = world.attack(tmp_path), 0
 
@@ -76,11 +64,11 @@ def test_a_kill_without_warning_loses_only_what_was_asked_since_the_last_save(tm
     assert 0 < len(world.model.asked) < whole.queries.sum()
 
 
-def test_a_finished_attack_asks_nothing_again(tmp_path):
+def test_a_finished_attack_returns_its_record_without_queries(tmp_path):
     world = World(2)
     attack = world.attack(tmp_path)
     whole = attack(world.model, world.documents, world.y, state=tmp_path / "state.npz")
-    again = attack(Interrupting(world.model, 0), world.documents, world.y, state=tmp_path / "state.npz")
+    again = attack(Counting(world.model, 0), world.documents, world.y, state=tmp_path / "state.npz")
     assert same_texts(whole, again)
 
 

@@ -1,4 +1,4 @@
-"""The parts of TextFooler that come from packages, and the oracle it asks through."""
+"""The parts of TextFooler from packages, and its oracle."""
 
 import sys
 
@@ -27,7 +27,7 @@ def test_the_encoder_finds_a_paraphrase_nearer_than_another_subject():
 
 
 @needs_encoder
-def test_encodings_are_made_once_and_forgetting_them_changes_nothing(monkeypatch):
+def test_encodings_are_cached_and_clearing_the_cache_changes_nothing(monkeypatch):
     from attacks.text import similarity as module
 
     encode, seen = universal_sentence_encoder(), []
@@ -37,12 +37,12 @@ def test_encodings_are_made_once_and_forgetting_them_changes_nothing(monkeypatch
     assert sorted(seen) == sorted(texts)
     assert np.array_equal(similarity(texts, texts[::-1]), first)
     assert len(seen) == 6
-    monkeypatch.setattr(module, "_MOST_KNOWN", 2)
+    monkeypatch.setattr(module, "_MAX_CACHED", 2)
     assert np.array_equal(Similarity(encode)(texts, texts[::-1]), first)
 
 
 @pytest.mark.parametrize("length", [1, 6, 7, 8, 14, 15, 16, 40])
-def test_the_window_holds_the_word_in_the_middle_where_it_can(length):
+def test_the_word_is_in_the_middle_of_the_window_except_at_the_ends(length):
     for position in range(length):
         part = window(length, position, 15)
         assert part.start <= position < part.stop
@@ -51,7 +51,7 @@ def test_the_window_holds_the_word_in_the_middle_where_it_can(length):
             assert (part.start, part.stop) == (position - 7, position + 8)
 
 
-def test_an_encoder_that_answers_badly_is_one_sentence():
+def test_an_invalid_encoding_is_refused_with_one_sentence():
     with pytest.raises(ValueError, match="a finite vector for each text"):
         Similarity(lambda texts: np.zeros(3))(["a"], ["b"])
 
@@ -110,7 +110,7 @@ def test_stop_words_come_from_a_package_or_are_given():
         ("spacy.lang.en.stop_words", {"stop_words": "spacy"}, "stop_words=spacy needs spaCy: pip install"),
     ],
 )
-def test_an_absent_package_is_named_before_any_work(tmp_path, monkeypatch, module, settings, sentence):
+def test_the_error_names_an_absent_package_before_any_work(tmp_path, monkeypatch, module, settings, sentence):
     monkeypatch.setitem(sys.modules, module, None)
     for name in ("encoder_version", "spacy_version"):
         monkeypatch.setattr(f"attacks.textfooler.{name}", lambda: "")
@@ -123,7 +123,7 @@ def test_an_absent_package_is_named_before_any_work(tmp_path, monkeypatch, modul
 
 
 @pytest.mark.parametrize("memory", [1, 512 * 7, 10**9])
-def test_the_score_oracle_asks_in_calls_of_bounded_size_and_keeps_the_order(memory):
+def test_the_score_oracle_calls_the_model_with_bounded_size_and_keeps_the_order(memory):
     sizes = []
 
     def scores(documents):
@@ -138,7 +138,7 @@ def test_the_score_oracle_asks_in_calls_of_bounded_size_and_keeps_the_order(memo
     assert max(sizes) <= max(4, memory // 512)
 
 
-def test_the_score_oracle_refuses_what_is_beyond_the_budget_before_asking():
+def test_the_score_oracle_refuses_queries_beyond_the_budget_before_calling_the_model():
     oracle = ScoreOracle(pytest.fail, 2, budget=2)
     with pytest.raises(QueryBudgetExceeded):
         oracle([["a"]] * 3, np.array([1, 1, 1]))

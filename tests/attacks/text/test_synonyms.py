@@ -1,4 +1,4 @@
-"""Synonyms from vectors and from given lists; what is wrong with a file is one sentence."""
+"""Synonyms from vectors and from given lists; a damaged file is one sentence."""
 
 import gzip
 import json
@@ -18,15 +18,15 @@ def vectors_file(folder, n=30, d=5, seed=0):
     return path, vectors
 
 
-@pytest.mark.parametrize("most", [1, 4, 29, 50])
-def test_neighbours_are_those_of_all_pairs(most, monkeypatch):
+@pytest.mark.parametrize("max_neighbours", [1, 4, 29, 50])
+def test_neighbours_are_those_of_all_pairs(max_neighbours, monkeypatch):
     monkeypatch.setattr(synonyms_module, "_ROWS", 7)
     vectors = np.random.default_rng(1).normal(size=(30, 5)).astype(np.float32)
-    ids, cosines = nearest_neighbours(vectors, most)
+    ids, cosines = nearest_neighbours(vectors, max_neighbours)
     unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     for k in range(30):
         cosine = unit @ unit[k]
-        order = [j for j in np.argsort(-cosine) if j != k][:most]
+        order = [j for j in np.argsort(-cosine) if j != k][:max_neighbours]
         assert ids[k].tolist() == order
         assert cosines[k] == pytest.approx(cosine[order], abs=1e-6)
 
@@ -60,18 +60,18 @@ def test_neighbours_are_searched_once_and_kept_for_any_threshold(tmp_path, monke
     assert all(words == first.neighbours[word][: len(words)] for word, words in stricter.items())
     monkeypatch.undo()
     kept.write_bytes(kept.read_bytes()[:-50])
-    with pytest.warns(RuntimeWarning, match=r"The prepared file .* is damaged .*; it is made again"):
+    with pytest.warns(RuntimeWarning, match=r"The prepared file .* is damaged .*; it is rebuilt"):
         assert load_synonyms(path, 5, 0.3, tmp_path).neighbours == first.neighbours
 
 
-def test_other_vectors_are_searched_anew(tmp_path):
+def test_other_vectors_are_searched_again(tmp_path):
     path, _ = vectors_file(tmp_path)
     first = load_synonyms(path, 5, 0.0, tmp_path)
     path, _ = vectors_file(tmp_path, seed=1)
     assert load_synonyms(path, 5, 0.0, tmp_path).neighbours != first.neighbours
 
 
-def test_given_lists_are_taken_as_they_are_up_to_the_number_asked_for(tmp_path):
+def test_given_lists_are_taken_as_they_are_up_to_the_maximum_number(tmp_path):
     path = tmp_path / LISTS
     path.write_bytes(gzip.compress(json.dumps({"good": ["fine", "good", "nice"], "lone": []}).encode()))
     found = load_synonyms(path, 1, 0.99, tmp_path)

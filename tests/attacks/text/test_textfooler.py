@@ -1,4 +1,4 @@
-"""TextFooler against a plain version of itself, exhaustive search, and models whose answer is known."""
+"""TextFooler compared with a plain version, with exhaustive search, and on models with known results."""
 
 from itertools import product
 
@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from attacks import TextFooler
-from attacks.result import ALREADY_WRONG, BUDGET_SPENT, NOT_FOOLED
-from attacks.text.result import EMPTY_DOCUMENT, NO_SYNONYM
+from attacks.result import ALREADY_MISCLASSIFIED, BUDGET_SPENT, NOT_FOOLED
+from attacks.text.result import NO_SYNONYM
 from tests.attacks.text.text_models import PLAIN, BagOfWords, World, plain_textfooler, same_texts, written
 
 
@@ -26,13 +26,13 @@ def test_equals_the_procedure_written_plainly(tmp_path, seed, shares, keep_equal
         assert result.success[i] == (text is not None)
         if text is not None:
             assert result.score_after[i] == world.model.score(text)
-    assert result.reason[0] == ALREADY_WRONG
+    assert result.reason[0] == ALREADY_MISCLASSIFIED
     assert result.queries[0] == 1
 
 
 def test_both_outcomes_occur_in_the_comparison(tmp_path):
     results = [world.attack(tmp_path)(world.model, world.documents, world.y) for world in map(World, range(6))]
-    assert {NOT_FOOLED, ALREADY_WRONG, ""} <= {str(reason) for r in results for reason in r.reason}
+    assert {NOT_FOOLED, ALREADY_MISCLASSIFIED, ""} <= {str(reason) for r in results for reason in r.reason}
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -47,7 +47,7 @@ def test_finds_a_text_that_fools_exactly_where_exhaustive_search_does(tmp_path, 
     model = BagOfWords(weights, bias=-rng.uniform(1.0, 2.4))
     attack = TextFooler(synonyms=written(tmp_path, neighbours), **PLAIN)
     if model.score(words) <= 0.5:
-        pytest.skip("the model is wrong at once")
+        pytest.skip("the model misclassifies the original")
     least = min(model.score(list(text)) for text in product(*([word, *neighbours[word]] for word in words)))
     result = attack(model, [words], [1])
     assert result.success[0] == (least <= 0.5)
@@ -70,13 +70,13 @@ def test_words_are_tried_in_the_order_of_brute_force_importance(tmp_path, seed):
     assert tried == sorted(range(14), key=lambda k: (-importance[k], k))
 
 
-def test_every_text_asked_is_counted_and_nothing_else(tmp_path):
+def test_queries_count_every_text_and_nothing_else(tmp_path):
     world = World(2)
     result = world.attack(tmp_path)(world.model, world.documents, world.y)
     assert result.queries.sum() == len(world.model.asked)
 
 
-def test_a_constant_model_is_asked_everything_and_never_fooled(tmp_path):
+def test_a_constant_model_is_queried_at_all_candidates_and_never_fooled(tmp_path):
     world = World(3)
     result = world.attack(tmp_path)(lambda documents: np.full(len(documents), 0.75), world.documents, [1] * 12)
     for document, queries, reason in zip(world.documents, result.queries, result.reason, strict=True):
@@ -86,7 +86,7 @@ def test_a_constant_model_is_asked_everything_and_never_fooled(tmp_path):
 
 
 @pytest.mark.parametrize("memory", [1, 10_000, "1MiB"])
-def test_company_and_the_size_of_calls_do_not_change_a_document(tmp_path, memory):
+def test_other_documents_and_the_size_of_calls_do_not_change_a_document(tmp_path, memory):
     world = World(4)
     whole = world.attack(tmp_path)(world.model, world.documents, world.y, index=range(100, 112))
     parts = world.attack(tmp_path, memory_budget=memory)(world.model, world.documents, world.y, index=range(100, 112))
@@ -104,7 +104,7 @@ def test_many_documents_share_the_calls_of_the_model(tmp_path):
 
 
 @pytest.mark.parametrize("budget", [1, 5, 20, 31, 60, 200])
-def test_the_budget_is_never_exceeded(tmp_path, budget):
+def test_the_query_budget_is_never_exceeded(tmp_path, budget):
     world = World(6)
     free = world.attack(tmp_path)(world.model, world.documents, world.y)
     bound = world.attack(tmp_path, query_budget=budget)(world.model, world.documents, world.y)
@@ -134,7 +134,7 @@ def test_upper_case_hides_neither_a_stop_word_nor_a_synonym(tmp_path):
     assert attack(model, [["The", "Good"]], [1]).adversarial == [["The", "fair"]]
 
 
-def test_nouns_and_verbs_may_stand_for_each_other_and_nothing_else(tmp_path):
+def test_only_nouns_and_verbs_may_replace_each_other(tmp_path):
     world = World(8, n_documents=60)
     result = world.attack(tmp_path)(world.model, world.documents, world.y)
     pairs = {
@@ -189,14 +189,14 @@ def test_keeping_equal_scores_finds_what_needs_several_words_at_once(tmp_path):
     assert TextFooler(**attack, keep_equal=True)(label, [["a"] * 5], [1]).adversarial == [["b"] * 3 + ["a"] * 2]
 
 
-def test_the_tie_is_class_0(tmp_path):
+def test_a_score_of_one_half_is_class_0(tmp_path):
     """As in the majority of an ensemble: half of the votes for class 1 are not enough."""
     attack = TextFooler(synonyms=written(tmp_path, {"b": ["a"]}), **PLAIN)
 
     def halves(documents):
         return [0.5 if "a" in document else 0.75 for document in documents]
 
-    assert attack(halves, [["a"], ["b"]], [1, 1]).reason.tolist() == [ALREADY_WRONG, ""]
+    assert attack(halves, [["a"], ["b"]], [1, 1]).reason.tolist() == [ALREADY_MISCLASSIFIED, ""]
     assert attack(halves, [["a"]], [0]).reason.tolist() == [NO_SYNONYM]
 
 
