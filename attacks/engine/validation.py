@@ -36,7 +36,12 @@ def check_int(class_name: str, name: str, value: Any, minimum: int | None) -> in
 
 
 def check_number(
-    class_name: str, name: str, value: Any, *, minimum: float | None = None, above: float | None = None,
+    class_name: str,
+    name: str,
+    value: Any,
+    *,
+    minimum: float | None = None,
+    above: float | None = None,
     below: float | None = None,
 ) -> float:
     """Return `value` as a float within the given bounds: minimum <= value and above < value < below."""

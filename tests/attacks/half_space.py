@@ -13,10 +13,10 @@ class HalfSpace:
         self.x = (0.5 + rng.uniform(-spread, spread, (1, d))).astype(np.float32)
         self.distance = distance
         self.bound = float(self.x[0].astype(np.float64) @ self.normal) + distance
-        self.asked = 0
+        self.queried = 0
 
     def __call__(self, rows):
-        self.asked += len(rows)
+        self.queried += len(rows)
         return (rows.astype(np.float64) @ self.normal > self.bound).astype(np.int64)
 
     def beyond(self, rows):

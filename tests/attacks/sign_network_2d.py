@@ -9,7 +9,7 @@ class SignNetwork2D:
     """A random one-hidden-layer sign network; label 1 where `output @ sign(weights @ x - thresholds) > offset`.
 
     Every hidden unit's line crosses the box, and both labels occur. `cells` are the convex pieces into which the lines
-    cut the box, as pairs (vertices of shape (k, 2) in order, label). It computes in float64 and counts what is asked.
+    cut the box, as pairs (vertices of shape (k, 2) in order, label). It computes in float64 and counts what is queried.
     """
 
     def __init__(self, units, seed, clip=(0.0, 1.0)):
@@ -18,7 +18,7 @@ class SignNetwork2D:
         self.weights = rng.standard_normal((units, 2))
         self.thresholds = (self.weights * rng.uniform(self.low, self.high, (units, 2))).sum(axis=1)
         self.output = rng.standard_normal(units)
-        self.asked = 0
+        self.queried = 0
         pieces = self._pieces()
         sums = np.array([self.output @ signs for _, signs in pieces])
         ordered = np.unique(sums)
@@ -27,15 +27,15 @@ class SignNetwork2D:
 
     def __call__(self, rows):
         """Labels of rows of shape (n, 2)."""
-        self.asked += len(rows)
+        self.queried += len(rows)
         signs = np.where(rows.astype(np.float64) @ self.weights.T > self.thresholds, 1.0, -1.0)
         return (signs @ self.output > self.offset).astype(np.int64)
 
     def label(self, x):
         """Label of one point of shape (2,); not counted."""
-        asked = self.asked
+        queried = self.queried
         label = int(self(np.asarray(x)[None])[0])
-        self.asked = asked
+        self.queried = queried
         return label
 
     def distance(self, x, norm="l2"):
@@ -82,13 +82,13 @@ def _to_polygon(vertices, norm):
 
 
 def _to_segment(a, b, norm):
-    """Distance of the origin to the segment from a to b: the least at the shares where it can have its minimum."""
+    """Distance of the origin to the segment from a to b: the minimum over the fractions where it can occur."""
     step = b - a
     if norm == "l2":
-        shares = [0.0, 1.0, -(a @ step) / max(step @ step, 1e-300)]
+        fractions = [0.0, 1.0, -(a @ step) / max(step @ step, 1e-300)]
     else:  # the larger of two absolute values: its kinks are where one is 0 or both are equal
         numerators = [-a[0], -a[1], a[1] - a[0], -a[1] - a[0]]
         slopes = [step[0], step[1], step[0] - step[1], step[0] + step[1]]
-        shares = [0.0, 1.0, *(n / s for n, s in zip(numerators, slopes, strict=True) if s != 0)]
-    points = [a + share * step for share in shares if 0 <= share <= 1]
+        fractions = [0.0, 1.0, *(n / s for n, s in zip(numerators, slopes, strict=True) if s != 0)]
+    points = [a + fraction * step for fraction in fractions if 0 <= fraction <= 1]
     return min(np.linalg.norm(p) if norm == "l2" else np.abs(p).max() for p in points)

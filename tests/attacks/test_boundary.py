@@ -14,12 +14,12 @@ from tests.attacks.sign_network_2d import SignNetwork2D, points_in
 QUICK = {"max_iter": 4, "restarts": 2, "sample_size": 5, "num_trial": 3}
 
 
-@pytest.mark.parametrize(("d", "iterations", "most"), [(20, 150, 0.01), (200, 600, 0.05)])
-def test_converged_distance_to_a_half_space(d, iterations, most):
+@pytest.mark.parametrize(("d", "iterations", "max_excess"), [(20, 150, 0.01), (200, 600, 0.05)])
+def test_converged_distance_to_a_half_space(d, iterations, max_excess):
     model = HalfSpace(d, 0.2, seed=1)
     result = BoundaryAttack(max_iter=iterations, restarts=4)(model, model.x, [0])
     assert (best_of_each_run(result) >= 0.2).all()
-    assert best_of_each_run(result).mean() <= 0.2 * (1 + most)
+    assert best_of_each_run(result).mean() <= 0.2 * (1 + max_excess)
     beyond = model.beyond(result.adversarials)
     assert 0 < beyond[0] <= FINAL_TOLERANCE * result.l2[0]
 
@@ -89,9 +89,9 @@ def test_moves_keep_the_distance_and_steps_shorten_it_by_their_fraction():
 def test_the_extra_column_is_the_distance_before_the_projection():
     model = HalfSpace(100, 0.2, seed=1)
     result = BoundaryAttack(max_iter=10, restarts=3)(model, model.x, [0])
-    mine = result.trace["restart"] == result.restart[0]
-    assert result.trace["iteration"][mine].tolist() == [*range(11), 10]
-    assert result.extra["l2_returned"][0] == result.trace["l2"][mine][-2]
+    of_run = result.trace["restart"] == result.restart[0]
+    assert result.trace["iteration"][of_run].tolist() == [*range(11), 10]
+    assert result.extra["l2_returned"][0] == result.trace["l2"][of_run][-2]
     assert result.l2[0] <= result.extra["l2_returned"][0]
 
 
@@ -108,16 +108,16 @@ def test_a_run_ends_when_epsilon_is_below_its_minimum():
 def test_an_iteration_without_an_adversarial_move_ends_the_run():
     """Only the start itself is adversarial: every move fails, and the start is what remains."""
     start = np.full((1, 8), 0.9, dtype=np.float32)
-    asked = []
+    queried = []
 
     def labels(rows):
-        asked.append(len(rows))
+        queried.append(len(rows))
         return (rows == start).all(axis=1).astype(int)
 
     attack = BoundaryAttack(max_iter=5, restarts=1, sample_size=4, num_trial=3, start="given")
     result = attack(labels, np.full((1, 8), 0.5), [0], starts=start)
     np.testing.assert_array_equal(result.adversarials, start)
-    assert asked[:5] == [1, 1, 4, 4, 4]
+    assert queried[:5] == [1, 1, 4, 4, 4]
     assert result.trace["iteration"].max() == 1
 
 

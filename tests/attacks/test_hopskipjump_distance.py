@@ -17,9 +17,9 @@ def excess(d, distance, iterations, starts, seed=0):
     return best.mean() / distance - 1.0
 
 
-@pytest.mark.parametrize(("d", "distance", "most"), [(3, 0.2, 0.005), (187, 0.3, 0.02)])
-def test_mean_distance_is_close_to_the_truth(d, distance, most):
-    assert 0.0 <= excess(d, distance, iterations=40, starts=20) <= most
+@pytest.mark.parametrize(("d", "distance", "max_excess"), [(3, 0.2, 0.005), (187, 0.3, 0.02)])
+def test_mean_distance_is_close_to_the_truth(d, distance, max_excess):
+    assert 0.0 <= excess(d, distance, iterations=40, starts=20) <= max_excess
 
 
 def test_distance_in_3072_dimensions_at_40_iterations():
@@ -28,9 +28,9 @@ def test_distance_in_3072_dimensions_at_40_iterations():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("iterations", "most"), [(40, 0.16), (100, 0.065)])
-def test_distance_in_3072_dimensions_over_20_starts(iterations, most):
-    assert 0.0 <= excess(3072, 0.5, iterations, starts=20) <= most
+@pytest.mark.parametrize(("iterations", "max_excess"), [(40, 0.16), (100, 0.065)])
+def test_distance_in_3072_dimensions_over_20_starts(iterations, max_excess):
+    assert 0.0 <= excess(3072, 0.5, iterations, starts=20) <= max_excess
 
 
 @pytest.mark.parametrize("d", [2, 3, 50, 500])
@@ -64,7 +64,7 @@ def test_best_so_far_never_rises_with_queries(norm):
     model = HalfSpace(40, 0.2, seed=2)
     trace = HopSkipJump(norm=norm, max_iter=12, restarts=3)(model, model.x, [0]).trace
     for restart in range(3):
-        mine = trace["restart"] == restart
-        assert (np.diff(trace["queries"][mine]) > 0).all()
-        assert (np.diff(trace[norm][mine]) <= 0).all()
-        assert trace["iteration"][mine].tolist() == [*range(13), 12]
+        of_run = trace["restart"] == restart
+        assert (np.diff(trace["queries"][of_run]) > 0).all()
+        assert (np.diff(trace[norm][of_run]) <= 0).all()
+        assert trace["iteration"][of_run].tolist() == [*range(13), 12]

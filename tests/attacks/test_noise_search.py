@@ -64,16 +64,16 @@ def test_half_of_large_noise_is_beyond_a_near_plane_through_the_box():
 
 
 def test_kinds_have_the_features_of_their_distributions():
-    asked = {}
+    queried = {}
     for kind in ("gaussian", "uniform"):
 
         def labels(rows, kind=kind):
-            asked.setdefault(kind, []).append(rows.astype(np.float64) - 0.5)
+            queried.setdefault(kind, []).append(rows.astype(np.float64) - 0.5)
             return np.zeros(len(rows), int)
 
         NoiseSearch(kind=kind, levels=1, draws=200, smallest=0.01)(labels, np.full((1, 400), 0.5), [0])
     for kind, fourth in (("gaussian", 3.0), ("uniform", 1.8)):
-        rows = asked[kind][1] / 0.01
+        rows = queried[kind][1] / 0.01
         assert len(rows) == 200
         np.testing.assert_allclose(np.linalg.norm(rows, axis=1), np.sqrt(400), rtol=1e-5)
         assert (rows**4).mean() == pytest.approx(fourth, rel=0.05)

@@ -15,14 +15,14 @@ from tests.attacks.sign_network_2d import SignNetwork2D, points_in
 
 def one_after_the_other(labels, x, y, max_queries, tolerance=1e-3):
     """RayS for one point in the box [0, 1], a candidate at a time; returns at most `max_queries` inputs."""
-    d, asked = len(x), []
+    d, queried = len(x), []
 
     def adversarial(direction, radius):
-        asked.append(np.clip(x.astype(np.float64) + radius * direction, 0, 1).astype(np.float32))
-        return len(asked) <= max_queries and labels(asked[-1][None])[0] != y
+        queried.append(np.clip(x.astype(np.float64) + radius * direction, 0, 1).astype(np.float32))
+        return len(queried) <= max_queries and labels(queried[-1][None])[0] != y
 
     best, least, level, since = np.ones(d), np.inf, 0, 0
-    while len(asked) < max_queries and since < d:
+    while len(queried) < max_queries and since < d:
         size = math.ceil(d / 2**level)
         for start in range(0, d, size):
             attempt = best.copy()
@@ -44,7 +44,7 @@ def one_after_the_other(labels, x, y, max_queries, tolerance=1e-3):
             if since >= d:
                 break
         level += 1
-    return np.array(asked[:max_queries])
+    return np.array(queried[:max_queries])
 
 
 @pytest.mark.parametrize(("d", "max_queries"), [(1, 50), (2, 60), (5, 300), (13, 700), (64, 900)])

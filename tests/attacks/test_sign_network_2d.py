@@ -19,7 +19,7 @@ def test_cells_cover_the_box_and_have_the_labels_of_the_network(units, clip):
     assert {label for _, label in network.cells} == {0, 1}
     for vertices, label in network.cells:
         assert network.label(vertices.mean(axis=0)) == label
-    assert network.asked == 0
+    assert network.queried == 0
 
 
 @pytest.mark.parametrize("norm", ["l2", "linf"])

@@ -24,13 +24,13 @@ class HalfSpace:
     def __init__(self, d=D, seed=0):
         normal = np.random.default_rng(seed).standard_normal(d)
         self.normal = normal / np.linalg.norm(normal)
-        self.asked = []
+        self.queried = []
 
     def depth(self, rows):
         return (rows.astype(np.float64) - 0.5) @ self.normal
 
     def __call__(self, rows):
-        self.asked.append(rows.copy())
+        self.queried.append(rows.copy())
         return (self.depth(rows) > 0).astype(np.int64)
 
 
@@ -94,7 +94,7 @@ def test_the_training_set_doubles_to_6400_rows_and_is_then_replaced():
     assert trained.sum() == 200
     assert (result.queries[trained] == 25600 / 200).all()
     assert (result.queries[~trained] == 1 + 9 + 1).all()  # its own, the grid without 0 in every round, the noise
-    assert result.queries.sum() == sum(map(len, model.asked))
+    assert result.queries.sum() == sum(map(len, model.queried))
 
 
 @pytest.mark.parametrize(("n", "first"), [(2, 1), (7, 3), (41, 20), (42, 20)])
@@ -115,7 +115,7 @@ def test_the_rows_added_are_moved_by_lambda_times_the_sign_and_not_clipped(monke
     attack = Substitute(**{**QUICK, "rounds": 9, "most_rows": 20, "epochs": 1}, step=0.4, coin=coin, epsilons=[1 / 16])
     result = attack(model, x, y)
     start = x[result.reason == "used to train the substitute"]
-    rounds = [rows for rows in model.asked if rows.shape == start.shape]
+    rounds = [rows for rows in model.queried if rows.shape == start.shape]
     np.testing.assert_array_equal(rounds[0], start)
     assert len(rounds) == 9
     assert not all(0 <= rows.min() <= rows.max() <= 1 for rows in rounds)
@@ -169,7 +169,7 @@ def test_the_same_seed_gives_the_same_numbers_and_touches_no_global_generator():
     assert np.array_equal(numpy_before, np.random.get_state()[1])
     assert same_result(first, again)
     assert not np.array_equal(first.reason, other.reason)  # other points begin D
-    assert max(map(len, model.asked)) > 9
+    assert max(map(len, model.queried)) > 9
 
 
 @pytest.mark.parametrize("share", [0.0, 0.02, 0.3, 0.5, 0.6, 0.8, 0.99])
@@ -178,11 +178,11 @@ def test_resumed_after_an_interrupt_equals_uninterrupted(tmp_path, share):
     x, y = points(model, 80)
     options = {**QUICK, "rounds": 4, "memory_budget": 16 * D * 10}
     whole = Substitute(**options)(model, x, y)
-    after = int(share * len(model.asked))
+    after = int(share * len(model.queried))
 
     class Interrupting(HalfSpace):
         def __call__(self, rows):
-            if len(self.asked) == after:
+            if len(self.queried) == after:
                 raise KeyboardInterrupt
             return super().__call__(rows)
 
@@ -191,10 +191,10 @@ def test_resumed_after_an_interrupt_equals_uninterrupted(tmp_path, share):
         Substitute(**options)(first, x, y, state=tmp_path / "state.npz")
     assert same_result(whole, Substitute(**options)(rest, x, y, state=tmp_path / "state.npz"))
     # no query is repeated, and the inputs are the same
-    np.testing.assert_array_equal(np.concatenate([*first.asked, *rest.asked]), np.concatenate(model.asked))
+    np.testing.assert_array_equal(np.concatenate([*first.queried, *rest.queried]), np.concatenate(model.queried))
     none = HalfSpace()
     assert same_result(whole, Substitute(**options)(none, x, y, state=tmp_path / "state.npz"))
-    assert not none.asked
+    assert not none.queried
 
 
 @pytest.mark.parametrize(

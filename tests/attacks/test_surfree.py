@@ -16,12 +16,12 @@ from tests.attacks.sign_network_2d import SignNetwork2D, points_in
 QUICK = {"max_iter": 12, "restarts": 2}
 
 
-@pytest.mark.parametrize(("d", "queries", "most"), [(20, 1000, 0.01), (200, 3000, 0.10)])
-def test_distance_to_a_half_space(d, queries, most):
+@pytest.mark.parametrize(("d", "queries", "max_excess"), [(20, 1000, 0.01), (200, 3000, 0.10)])
+def test_distance_to_a_half_space(d, queries, max_excess):
     model = HalfSpace(d, 0.3, seed=1)
     result = SurFree(query_budget=4 * queries, restarts=4)(model, model.x, [0])
     assert (best_of_each_run(result) >= 0.3).all()
-    assert best_of_each_run(result).mean() <= 0.3 * (1 + most)
+    assert best_of_each_run(result).mean() <= 0.3 * (1 + max_excess)
     assert 0 < model.beyond(result.adversarials)[0] <= FINAL_TOLERANCE * result.l2[0]
 
 
@@ -117,9 +117,9 @@ def test_directions_are_orthogonal_to_the_line_and_to_the_last_ones():
 def test_the_reach_grows_after_a_successful_iteration():
     model, rows = HalfSpace(40, 0.2, seed=1), []
 
-    def labels(asked):
-        rows.append(asked.astype(np.float64))
-        return model(asked)
+    def labels(queried):
+        rows.append(queried.astype(np.float64))
+        return model(queried)
 
     trace = SurFree(max_iter=30, theta_max=20, rho=0.9)(labels, model.x, [0]).trace
     first_of_each = np.concatenate(rows)[1:][trace["queries"][:30]]  # the first row is the point itself
@@ -141,10 +141,10 @@ def test_best_so_far_never_rises_and_every_iteration_has_its_trace_row():
     model = HalfSpace(40, 0.2, seed=2)
     trace = SurFree(max_iter=30, restarts=3)(model, model.x, [0]).trace
     for restart in range(3):
-        mine = trace["restart"] == restart
-        assert (np.diff(trace["queries"][mine]) > 0).all()
-        assert (np.diff(trace["l2"][mine]) <= 0).all()
-        assert trace["iteration"][mine].tolist() == [*range(31), 30]
+        of_run = trace["restart"] == restart
+        assert (np.diff(trace["queries"][of_run]) > 0).all()
+        assert (np.diff(trace["l2"][of_run]) <= 0).all()
+        assert trace["iteration"][of_run].tolist() == [*range(31), 30]
 
 
 @pytest.mark.parametrize("start", ["nearest", "given"])

@@ -142,12 +142,12 @@ def test_a_point_is_a_success_by_the_member_that_is_fooled_nearest_to_it():
     result = run(model, x, init_size=20)
     pairs = pd.DataFrame(result.tables["pairs"])
     for i in range(2):
-        mine = pairs[pairs["index"] == i]
-        assert result.l2[i] == mine["l2"].min()
-        assert result.restart[i] == mine.set_index("member")["l2"].idxmin()
-        assert result.extra["l2_mean"][i] == pytest.approx(mine["l2"].mean())
-        assert result.extra["members_fooled"][i] == mine["success"].sum() == 2
-        assert result.queries[i] == mine["queries"].sum()
+        of_run = pairs[pairs["index"] == i]
+        assert result.l2[i] == of_run["l2"].min()
+        assert result.restart[i] == of_run.set_index("member")["l2"].idxmin()
+        assert result.extra["l2_mean"][i] == pytest.approx(of_run["l2"].mean())
+        assert result.extra["members_fooled"][i] == of_run["success"].sum() == 2
+        assert result.queries[i] == of_run["queries"].sum()
     assert (model(result.adversarials, result.restart) == 1).all()
     np.testing.assert_allclose(np.linalg.norm(result.adversarials - x, axis=1), result.l2, rtol=1e-5)
     assert set(result.trace["restart"]) == {0, 2}
@@ -182,13 +182,13 @@ def test_resumed_after_an_interrupt_equals_uninterrupted(tmp_path, after):
     x, members = middle(2, spread=0.05), (0.08, 0.1, -0.1)
     model = skewed(*members)
     whole = run(model, x)
-    after, asked = after % model.calls, []
+    after, queried = after % model.calls, []
 
     class Interrupting(Planes):
         def __call__(self, rows, members):
             if self.calls == after:
                 raise KeyboardInterrupt
-            asked.append(len(rows))
+            queried.append(len(rows))
             return super().__call__(rows, members)
 
     first = Interrupting(model.normals, model.distances)
@@ -197,7 +197,7 @@ def test_resumed_after_an_interrupt_equals_uninterrupted(tmp_path, after):
     rest = skewed(*members)
     assert same_result(whole, run(rest, x, state=tmp_path / "state.npz"))
     measured = 3 * 2 + 3 * 3 * 6  # all members at the points, and at every overshoot of 6 pairs: not kept
-    assert model.rows <= sum(asked) + rest.rows <= model.rows + measured
+    assert model.rows <= sum(queried) + rest.rows <= model.rows + measured
     never = Planes(model.normals, model.distances)
     assert same_result(whole, run(never, x, state=tmp_path / "state.npz"))
     assert never.calls == 0

@@ -10,7 +10,7 @@ D = 12
 
 
 def labelled(n):
-    """Rows labelled by the side of a plane on which they lie."""
+    """Samples labelled by their side of a plane."""
     rows = np.random.default_rng(1).uniform(0.3, 0.7, (n, D)).astype(np.float32)
     return rows, (rows.sum(axis=1) > D / 2).astype(np.int64)
 

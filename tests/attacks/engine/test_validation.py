@@ -1,4 +1,4 @@
-"""What a user can get wrong is answered by one sentence: what, where, allowed, got."""
+"""Invalid arguments are refused with one sentence: what, where, allowed, got."""
 
 import re
 import subprocess

@@ -59,9 +59,9 @@ def test_a_kill_without_warning_loses_only_the_queries_since_the_last_save(tmp_p
         return world.model(documents)
 
     whole = attack(scores, world.documents, world.y, state=path)
-    world.model.asked.clear()
+    world.model.queried.clear()
     assert same_texts(whole, attack(world.model, world.documents, world.y, state=kept))
-    assert 0 < len(world.model.asked) < whole.queries.sum()
+    assert 0 < len(world.model.queried) < whole.queries.sum()
 
 
 def test_a_finished_attack_returns_its_record_without_queries(tmp_path):

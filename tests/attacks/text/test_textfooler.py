@@ -57,13 +57,13 @@ def test_finds_a_text_that_fools_exactly_where_exhaustive_search_does(tmp_path, 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_words_are_tried_in_the_order_of_brute_force_importance(tmp_path, seed):
-    """All synonyms raise the score, so the text stays as it is and each one asked shows the position tried."""
+    """All synonyms raise the score, so the text stays as it is and each query shows the position tried."""
     rng = np.random.default_rng(seed)
     document = [f"w{k}" for k in rng.integers(0, 9, 14)]
     weights = {word: rng.integers(1, 64) / 64 for word in document}
     model = BagOfWords({**weights, "high": 2.0}, bias=-sum(weights[word] for word in document) + 0.5)
     TextFooler(synonyms=written(tmp_path, {word: ["high"] for word in document}), **PLAIN)(model, [document], [1])
-    tried = [next(k for k in range(14) if text[k] != document[k]) for text in model.asked[1 + 14 :]]
+    tried = [next(k for k in range(14) if text[k] != document[k]) for text in model.queried[1 + 14 :]]
     share = {k: model.score([*document[:k], *document[k + 1 :]]) for k in range(14)}
     before = model.score(document)
     importance = {k: (before - s) * (2 if s <= 0.5 else 1) for k, s in share.items()}  # with the authors' term
@@ -73,7 +73,7 @@ def test_words_are_tried_in_the_order_of_brute_force_importance(tmp_path, seed):
 def test_queries_count_every_text_and_nothing_else(tmp_path):
     world = World(2)
     result = world.attack(tmp_path)(world.model, world.documents, world.y)
-    assert result.queries.sum() == len(world.model.asked)
+    assert result.queries.sum() == len(world.model.queried)
 
 
 def test_a_constant_model_is_queried_at_all_candidates_and_never_fooled(tmp_path):

@@ -11,11 +11,11 @@ PLAIN = {"similarity": "none", "part_of_speech": "none", "stop_words": "none"}
 
 
 class BagOfWords:
-    """A score that is the logistic function of the sum of the words' weights; keeps what it was asked."""
+    """A score that is the logistic function of the sum of the words' weights; records its documents."""
 
     def __init__(self, weights, bias=0.0, shares=None):
         self.weights, self.bias, self.shares = weights, bias, shares
-        self.asked, self.calls = [], 0
+        self.queried, self.calls = [], 0
 
     def score(self, document):
         sum_ = self.bias + sum(self.weights.get(word, 0.0) for word in document)
@@ -24,7 +24,7 @@ class BagOfWords:
 
     def __call__(self, documents):
         self.calls += 1
-        self.asked += [list(document) for document in documents]
+        self.queried += [list(document) for document in documents]
         return np.array([self.score(document) for document in documents])
 
 
@@ -45,7 +45,7 @@ class World:
         lengths = rng.integers(1, 30, n_documents)
         self.documents = [[str(word) for word in rng.choice(self.words, length)] for length in lengths]
         self.y = np.array([int(self.model.score(document) > 0.5) for document in self.documents])
-        self.y[0] = 1 - self.y[0]  # one that the model gets wrong
+        self.y[0] = 1 - self.y[0]  # one that the model misclassifies
 
     def encode(self, texts):
         return np.array([np.sum([self.vectors[word] for word in text.split()], axis=0) for text in texts])
