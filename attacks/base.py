@@ -29,7 +29,35 @@ from attacks.oracle import LABEL, LabelFunction, LabelOracle, rows_within
 from attacks.result import BUDGET_SPENT, NO_START, AttackResult
 
 
-class ArrayAttack(ABC):
+class Attack:
+    """What every attack declares of itself; an attack overrides what differs from these defaults."""
+
+    requires: str = LABEL
+    """Access to the model that the attack needs: "label", "score", "members", "gradient" or "weights"."""
+
+    takes: str = "rows"
+    """What the attack changes: "rows" of numbers, or "documents" of tokens."""
+
+    method_version: int = 1
+    """Increased if a change alters the results: old state files and stored attacks are then invalid."""
+
+    def check_ready(self) -> None:
+        """Raise FileNotFoundError, ImportError or ValueError for a file or package that is missing, before any work."""
+
+    def inputs(self) -> dict[str, str]:
+        """Checksums and versions of files and packages that decide the numbers; they belong to the key of a result."""
+        return {}
+
+    def notes(self) -> list[str]:
+        """Sentences about the files in use that a reader of the results should see."""
+        return []
+
+    def starts_from(self) -> frozenset[str]:
+        """Training data that the call needs: "nearest" (`pool` and `pool_labels`), "given" (`starts`), or neither."""
+        return frozenset()
+
+
+class ArrayAttack(Attack, ABC):
     """An attack on samples given as an array.
 
     A subclass validates its own parameters and stores them as attributes. All attributes of an instance are part of
@@ -42,9 +70,6 @@ class ArrayAttack(ABC):
     verbose : bool
         Show a progress bar.
     """
-
-    method_version: int
-    """Increased if a change alters the results: old state files and stored attacks are then invalid."""
 
     _CANNOT_CHANGE_RESULT: ClassVar[tuple[str, ...]] = ("memory_budget", "verbose")
 
@@ -91,7 +116,6 @@ class DecisionAttack(ArrayAttack):
         Parameters of :class:`ArrayAttack`.
     """
 
-    requires = LABEL
     norm: str = "l2"
 
     def __init__(self, *, query_budget: int | None, **common: Any) -> None:
@@ -192,6 +216,10 @@ class RestartedAttack(DecisionAttack):
         self.init_size = check_int(class_name, "init_size", init_size, 1)
         self.start = check_choice(class_name, "start", start, ("noise", "nearest", "given"))
         self.seed = check_int(class_name, "seed", seed, None)
+
+    def starts_from(self) -> frozenset[str]:
+        """What `start` needs."""
+        return frozenset({self.start}) & {"nearest", "given"}
 
     def _candidates(self, class_name: str, task: Task, pool: Any, pool_labels: Any, starts: Any) -> Candidates | None:
         if self.start == "nearest":

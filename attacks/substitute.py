@@ -13,7 +13,7 @@ from attacks.base import ArrayAttack, run_or_resume
 from attacks.engine.checkpoint import LabelJournal
 from attacks.engine.initial_points import query_in_blocks
 from attacks.engine.run_state import Arrays
-from attacks.engine.substitute_network import OPTIMIZERS, SubstituteNetwork, resolve_device, torch_generator
+from attacks.engine.substitute_network import OPTIMIZERS, SubstituteNetwork, torch_generator
 from attacks.engine.validation import (
     Described,
     Task,
@@ -26,6 +26,7 @@ from attacks.engine.validation import (
 )
 from attacks.oracle import LABEL, LabelFunction
 from attacks.result import ALREADY_MISCLASSIFIED, NOT_FOOLED, TRAINED_ON, AttackResult
+from scd.devices import resolve_device
 
 Floats = NDArray[np.float64]
 
@@ -130,7 +131,7 @@ class Substitute(ArrayAttack):
             raise refuse(class_name, "epsilon", f"one of epsilons, {list(self.epsilons)}", epsilon)
         self.noise_draws = check_int(class_name, "noise_draws", noise_draws, 1)
         self.seed = check_int(class_name, "seed", seed, None)
-        self.device = resolve_device(class_name, device)
+        self.device = torch.device(resolve_device(device, class_name))
 
     def __call__(
         self,

@@ -13,14 +13,14 @@ from tqdm import tqdm
 from attacks.base import Attack
 from attacks.engine.checkpoint import Snapshots, fingerprint
 from attacks.engine.validation import check_bool, check_choice, check_int, check_memory, check_number
-from attacks.oracle import TEXT_SCORE
+from attacks.oracle import SCORE
 from attacks.text.checkpoint import ENDED, TextProgress, collect_texts
 from attacks.text.constraints import SpacyTagger, WordClasses, spacy_version
 from attacks.text.constraints import stop_words as words_of
 from attacks.text.oracle import ScoreFunction, ScoreOracle, called, described, read_documents, read_part
 from attacks.text.result import TextResult, pack
 from attacks.text.similarity import Similarity, encoder_version, universal_sentence_encoder
-from attacks.text.synonyms import Synonyms, checksum, find_synonyms, load_synonyms
+from attacks.text.synonyms import Synonyms, find_synonyms, load_synonyms
 from attacks.text.word_search import Rules, TextSearch
 from scd.files import file_sha256
 

@@ -12,15 +12,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from attacks.base import ArrayAttack, run_or_resume
 from attacks.engine.checkpoint import Journal
-from attacks.engine.rng import stream_key
 from attacks.engine.run_state import Arrays
 from attacks.engine.validation import Described, Task, check_int, check_numbers, read_task, refuse
 from attacks.hopskipjump import HopSkipJump
 from attacks.oracle import MEMBERS, MemberFunction, MemberOracle
 from attacks.result import ALREADY_MISCLASSIFIED, NO_START, AttackResult
+from scd.seeds import stream_key
+from scd.statistics import bootstrap
 
 _MAX_MEMBERS = 2**20  # a pair's number, which names its random streams, is the point's number times this + the member
-_RESAMPLES = 10_000
 
 
 class Transfer(ArrayAttack):
@@ -344,12 +344,8 @@ def mean_interval(values: NDArray[np.float64]) -> tuple[float, float, float]:
     NaN where there are no values; the interval is NaN for fewer than two.
     """
     values = values[np.isfinite(values)]
-    if len(values) < 2:
-        return (float(values[0]) if len(values) else float("nan")), float("nan"), float("nan")
     generator = np.random.Generator(np.random.PCG64(stream_key("bootstrap", len(values)).tolist()))
-    means = values[generator.integers(0, len(values), (_RESAMPLES, len(values)))].mean(axis=1)
-    low, high = np.percentile(means, [2.5, 97.5])
-    return float(values.mean()), float(low), float(high)
+    return bootstrap(values, "mean", generator)
 
 
 def _fraction(part: NDArray[Any], whole: NDArray[Any]) -> NDArray[np.float64]:

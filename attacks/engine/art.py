@@ -15,7 +15,6 @@ from attacks.base import RestartedAttack, collect
 from attacks.engine.bisection import BoundarySearch
 from attacks.engine.checkpoint import Journal
 from attacks.engine.initial_points import Candidates
-from attacks.engine.rng import stream_key
 from attacks.engine.run_state import RunState
 from attacks.engine.validation import Task, refuse
 from attacks.result import AttackResult

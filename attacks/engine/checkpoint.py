@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attacks.oracle import Batch, LabelOracle, Oracle
+from scd.files import atomic_file
 
 Arrays = dict[str, NDArray[Any]]
 SAVE_SECONDS = 10.0
@@ -55,17 +56,8 @@ def _checksum(arrays: Arrays) -> str:
 
 def save_state(path: Path, arrays: Arrays) -> None:
     """Write `arrays` to `path` with a checksum; at any time the file is either the old one or the complete new one."""
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            np.savez(file, checksum=np.array(_checksum(arrays)), **arrays)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    with atomic_file(path) as file:
+        np.savez(file, checksum=np.array(_checksum(arrays)), **arrays)
 
 
 def load_state(

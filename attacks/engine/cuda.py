@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from attacks.engine import numba_kernels
 from attacks.engine.inputs import HostInputs, PathQuery, probe_weights
-from attacks.engine.rng import NORMAL, TILE, UNIFORM, fill_noise, stream_key
+from attacks.engine.rng import NORMAL, TILE, UNIFORM, fill_noise
 from attacks.engine.run_state import Selection
+from scd.seeds import stream_key
 
 _MAX_ROWS = 16384  # of one query: longer ones are no faster
 _BLOCK_BYTES = 1 << 30  # for the inputs of a query and what a model computes from them, on the device

@@ -11,8 +11,6 @@ the Cephes library, error below 2e-7): these vectorise, and the functions of a C
 
 from __future__ import annotations
 
-import hashlib
-
 import numpy as np
 
 from scd.numba_cache import njit
@@ -50,22 +48,6 @@ COSINE = (F32(2.443315711809948e-5), F32(-1.388731625493765e-3), F32(4.166664568
 ANGLE = F32(np.pi / 2 * 2.0**-24)
 QUARTER_TURN = F32(np.pi / 4)
 _ANGLE_BITS, _SWAP_BIT, _SIGN_BIT = np.int32(0x00FFFFFF), np.int32(1 << 24), np.int32(1 << 25)
-
-
-def stream_key(*names: int | str) -> NDArray[np.uint64]:
-    """Return the key of a random stream from its names: the seed, the example, the restart, the purpose.
-
-    Parameters
-    ----------
-    *names : int or str
-        Integers of any size and sign, and strings; their order matters.
-
-    Returns
-    -------
-    key : ndarray of uint64, shape (2,)
-    """
-    text = repr([name if isinstance(name, str) else int(name) for name in names])
-    return np.frombuffer(hashlib.blake2b(text.encode(), digest_size=16).digest(), dtype="<u8").astype(np.uint64)
 
 
 @njit(nogil=True, inline="always")

@@ -29,35 +29,6 @@ def torch_generator(seed: int, *names: int | str) -> torch.Generator:
     return torch.Generator().manual_seed(int(key[0] >> np.uint64(1)))
 
 
-def resolve_device(owner: str, device: str) -> torch.device:
-    """Return the torch device for "auto", "cpu" or "cuda".
-
-    Raises
-    ------
-    ValueError
-        If it is none of these, or "cuda" without a CUDA device.
-    """
-    present = torch.cuda.is_available()
-    allowed = "one of 'auto', 'cpu', 'cuda'" if present else "'auto' or 'cpu', as torch finds no CUDA device"
-    if device not in (("auto", "cpu", "cuda") if present else ("auto", "cpu")):
-        raise ValueError(f"The 'device' parameter of {owner} must be {allowed}. Got {device!r} instead.")
-    return torch.device("cuda" if present and device != "cpu" else "cpu")
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Limit torch to one thread: more threads gain little for small products, and cost 30 times if the cores are busy.
-
-    The order of its sums, and so every digit, then does not depend on the number of threads.
-    """
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
 class SubstituteNetwork:
     """Two hidden layers of ReLU units and two linear outputs, one for each label.
 

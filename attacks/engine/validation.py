@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -85,16 +84,7 @@ def check_bool(class_name: str, name: str, value: Any) -> bool:
 
 def check_memory(class_name: str, name: str, value: Any) -> int:
     """Return a memory size in bytes, given as an int or a text such as '256MiB'."""
-    allowed = "a positive number of bytes, as an int or a text such as '256MiB'"
-    size = 0.0
-    if isinstance(value, (int, np.integer)) and not isinstance(value, bool):
-        size = float(value)
-    elif isinstance(value, str):
-        match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMG]?I?B)?\s*", value.upper())
-        size = float(match[1]) * _UNITS[match[2] or "B"] if match else 0.0
-    if size < 1:
-        raise refuse(class_name, name, allowed, value)
-    return int(size)
+    return parse_bytes(value, class_name, name)
 
 
 @dataclass(frozen=True)

@@ -114,10 +114,6 @@ def read_documents(
             raise refuse(
                 class_name, "documents", "lists of tokens", Described(f"{document!r:.60} as document {number}")
             )
-        if not len(document):
-            raise refuse(
-                class_name, "documents", "lists of at least one token", Described(f"an empty document {number}")
-            )
         texts.append([str(token) for token in document])
     labels = read_ints(class_name, "y", y, len(texts))
     if not np.isin(labels, (0, 1)).all():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from attacks.engine.checkpoint import load_state, save_state
+from scd.files import file_sha256
 
 VECTORS = "counter-fitted-vectors.txt"
 LISTS = "counterfitted_neighbors.json.gz"
@@ -67,12 +69,6 @@ def find_synonyms(synonyms: str, data_dir: str | Path) -> Path:
         f"(from https://github.com/nmrksic/counter-fitting) or neighbour lists {LISTS} into {folder}, "
         "or give attack.synonyms=/some/file."
     )
-
-
-def checksum(path: Path) -> str:
-    """Return the SHA-256 of a file, hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def load_synonyms(
@@ -148,6 +144,8 @@ _ROWS = 256  # words whose cosines to all others are in memory at a time
 def read_vectors(path: Path) -> tuple[list[str], NDArray[np.float32]]:
     """Return words and vectors of a text file: one line per word, the word and its numbers; the first of duplicates.
 
+    Words may hold blanks, and a first line may say how many words and numbers follow (word2vec).
+
     Returns
     -------
     words : list of str
@@ -161,25 +159,38 @@ def read_vectors(path: Path) -> tuple[list[str], NDArray[np.float32]]:
     vectors: dict[str, NDArray[np.float32]] = {}
     dimension = 0
     try:
-        with path.open(encoding="utf-8") as file:
+        with path.open(encoding="utf-8-sig") as file:
             for number, line in enumerate(file, start=1):
-                word, _, numbers = line.rstrip().partition(" ")
-                try:
-                    vector = np.array(numbers.split(), dtype=np.float32)
-                except ValueError:
-                    vector = np.zeros(0, dtype=np.float32)
+                parts = line.rsplit(maxsplit=dimension) if dimension else line.split()
+                if number == 1 and len(parts) == 2 and parts[0].isdigit() and parts[1].isdigit():
+                    dimension = int(parts[1])
+                    continue
+                vector = _vector(parts)
                 dimension = dimension or len(vector)
                 if not len(vector) or len(vector) != dimension or not np.isfinite(vector).all():
+                    what = "correct or remove it" if line.endswith("\n") else "the file is truncated, get it again"
                     raise ValueError(
-                        f"Line {number} of the vectors {path} must be a word and {dimension or 'some'} numbers; "
-                        "the file is truncated or damaged, download it again."
+                        f"Line {number} of the vectors {path} must be a word and {dimension or 'some'} numbers; {what}."
                     )
-                vectors.setdefault(word, vector)
+                vectors.setdefault(parts[0], vector)
     except UnicodeDecodeError as error:
         raise ValueError(f"The vectors {path} must be UTF-8 text: {error}.") from error
     if len(vectors) < 2:
         raise ValueError(f"The vectors {path} must have at least two words. Got {len(vectors)}.")
     return list(vectors), np.stack(list(vectors.values()))
+
+
+def _vector(parts: list[str]) -> NDArray[np.float32]:
+    """Return the numbers behind a word; none if they are not numbers, or if the word ends in one."""
+    try:
+        if len(parts[0].split()) > 1:
+            with contextlib.suppress(ValueError):
+                float(parts[0].split()[-1])
+                return np.zeros(0, dtype=np.float32)  # rather a line with too many numbers
+        with np.errstate(over="ignore"):  # infinite ones are refused
+            return np.array(parts[1:], dtype=np.float32)
+    except (ValueError, IndexError):
+        return np.zeros(0, dtype=np.float32)
 
 
 def nearest_neighbours(

@@ -123,6 +123,8 @@ class TextSearch:
         for document in documents[misclassified]:
             self.progress.end(document, ALREADY_MISCLASSIFIED)
         self.progress.stage[documents[~misclassified]] = CORRECT
+        for document in documents[~misclassified & (self.lengths[documents] == 0)]:
+            self.progress.end(document, EMPTY_DOCUMENT)
 
     def _rank(self, documents: NDArray[np.int64]) -> None:
         """Order the words of each document by their importance: how much the score falls without the word."""

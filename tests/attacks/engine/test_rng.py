@@ -5,7 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from attacks.engine.rng import NORMAL, UNIFORM, UNIT, fill_noise, stream_key
+from attacks.engine.rng import NORMAL, UNIFORM, UNIT, fill_noise
+from scd.seeds import stream_key
 
 
 def draw(kind, rows, d, key=("test",), first=0):

@@ -7,7 +7,7 @@ import pytest
 
 from attacks import TextFooler
 from attacks.result import ALREADY_MISCLASSIFIED, BUDGET_SPENT, NOT_FOOLED
-from attacks.text.result import NO_SYNONYM
+from attacks.text.result import EMPTY_DOCUMENT, NO_SYNONYM
 from tests.attacks.text.text_models import PLAIN, BagOfWords, World, plain_textfooler, same_texts, written
 
 
@@ -207,7 +207,7 @@ def test_an_empty_document_fails_and_changes_no_other_result(tmp_path):
     label = int(world.model.score([]) > 0.5)
     documents, y = [[], *world.documents, []], [label, *world.y, 1 - label]
     result = world.attack(tmp_path)(world.model, documents, y)
-    assert (result.reason[0], result.reason[-1]) == (EMPTY_DOCUMENT, ALREADY_WRONG)
+    assert (result.reason[0], result.reason[-1]) == (EMPTY_DOCUMENT, ALREADY_MISCLASSIFIED)
     assert (result.queries[0], result.words[0], result.success[0]) == (1, 0, False)
     assert result.adversarial[1:-1] == alone.adversarial
     for name in ("success", "reason", "queries"):
