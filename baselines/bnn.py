@@ -148,5 +148,5 @@ class BNNVotes(VoteEnsemble):
 
     def _stack(self, votes: list[Vote]) -> StackedVotes:
         names = ("hidden", "thresholds", "output", "output_threshold")
-        arrays = {name: np.stack([vote[name] for vote in votes]) for name in names}
+        arrays: dict[str, Any] = {name: np.stack([vote[name] for vote in votes]) for name in names}
         return StackedVotes(**arrays, device=resolve_device(self.device))

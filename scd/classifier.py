@@ -1,4 +1,4 @@
-"""The scikit-learn face of the algorithm."""
+"""The algorithm as a scikit-learn classifier."""
 
 from __future__ import annotations
 
@@ -32,42 +32,46 @@ class SCDClassifier(VoteEnsemble):
     Parameters
     ----------
     loss : {"01", "ce"}
-        Loss at the output node: 0-1 or mean binary cross-entropy.
+        Loss at the output node: 0-1 loss or mean binary cross-entropy.
     weights : {"real", "binary"}
-        Real weights (0-1 loss: every changed node is scaled back to L2 norm 1), or -1/+1, where a step flips a sign.
+        Real weights (with the 0-1 loss every changed node is rescaled to L2 norm 1), or -1/+1, where a step flips a
+        sign.
     n_votes : int
         Networks trained from different random starts.
     n_iter : int
         Iterations; each is one step on the output node and one on `nodes_per_iter` random hidden nodes.
     hidden_nodes : int
     batch_fraction : float in (0, 1]
-        Share of each class in an iteration's batch, drawn without replacement.
+        Fraction of each class in an iteration's batch, drawn without replacement.
     features_per_step : int or "auto"
-        Random coordinates tried on a hidden node; "auto" is `auto_features`, or the number of features if that is less.
+        Random coordinates tried on a hidden node; "auto" is the minimum of `auto_features` and the number of features.
     auto_features : int
     step_hidden, step_output : float
-        Steps on real weights.
+        Step sizes on real weights.
     threshold_window : int or None
-        None tries every threshold (paper); r only those within r ranks of the current one (supplement 10, program 20).
+        None tries every threshold (paper); an int r only those within r ranks of the current one (10 in the supplement,
+        20 in the authors' program).
     init_thresholds : {"median", "searched"}
-        Median projection (paper); then searched once, node after node in random order (program).
+        Median projection (paper); "searched": then searched once, node after node in random order (program).
     init_weights : {"normal", "uniform"}
     balanced_fraction : float in [0, 1]
-        Share of the iterations whose selection score is the balanced accuracy; then accuracy + balanced accuracy.
+        Fraction of the iterations whose selection score is the balanced accuracy; then it is accuracy + balanced
+        accuracy.
     rollback : bool
         Undo an iteration that does not improve the best score (the paper's step 4 read as rejection).
     nodes_per_iter : int
-        Hidden nodes stepped in an iteration; 0 leaves the hidden layer random and trains the output node alone.
+        Hidden nodes that take a step in an iteration; with 0 the hidden layer stays random and only the output node is
+        trained.
     device : {"auto", "cpu", "cuda"} or a torch device
     backend : {"auto", "cpu", "cuda", "reference"}
-        Search kernel; "auto" is the one of the device (without Triton, "reference" on CUDA). No effect but rounding.
+        Search kernel; "auto" is that of the device ("reference" on CUDA without Triton). Affects rounding only.
     memory_budget : int or str
-        Bytes that training may take beyond the data, e.g. "2GiB". Rows turned into columns that take more lie in a
-        temporary file. No effect on the result.
+        Bytes that training may take beyond the data, e.g. "2GiB". Samples as columns that take more are stored in a
+        temporary file. Does not affect the result.
     voting : {"hard", "mean"}
-        Majority of the votes' labels (paper), or mean of their probabilities. Decides predictions, not the votes.
+        Majority of the votes' labels (paper), or mean of their probabilities. Affects predictions, not the votes.
     warm_start : bool
-        Keep the votes of the last fit and train only what is missing to `n_votes`.
+        Keep the votes of the last fit and train only those missing from `n_votes`.
     random_state : int, RandomState or None
     verbose : bool
         Show a progress bar.
@@ -93,7 +97,7 @@ class SCDClassifier(VoteEnsemble):
 
     _forward: StackedVotes
 
-    method_version: ClassVar[int] = 2  # a threshold outside all rows keeps a margin
+    method_version: ClassVar[int] = 2  # 2: a threshold outside all samples keeps a margin
     shard_votes: ClassVar[int] = 25
     differentiable: ClassVar[bool] = True
 
@@ -184,8 +188,8 @@ class SCDClassifier(VoteEnsemble):
             )
         return self
 
-    def warm_up(self, X: np.ndarray, y: np.ndarray) -> None:
-        """Compile the kernels for data like these, so that a first fit is not timed with it."""
+    def warm_up(self, X: NDArray[Any], y: NDArray[Any]) -> None:
+        """Compile the kernels for data of this type, so that the time of a first fit does not include it."""
         rows = np.concatenate([np.flatnonzero(y == label)[:4] for label in (0, 1)])
         tiny = {"n_votes": 1, "n_iter": 2, "hidden_nodes": 2, "nodes_per_iter": 1, "features_per_step": 1}
         self._like(**tiny, verbose=False).fit(X[rows], y[rows]).predict(X[rows])
@@ -194,7 +198,7 @@ class SCDClassifier(VoteEnsemble):
         return type(self)(**{**self.get_params(deep=False), **params})
 
     def _train(
-        self, X: np.ndarray, y: np.ndarray, votes: range, root_seed: int, progress: Progress | None
+        self, X: NDArray[Any], y: NDArray[Any], votes: range, root_seed: int, progress: Progress | None
     ) -> list[Vote]:
         device = resolve_device(self.device)
         name = self.backend if self.backend != "auto" else default_backend(device)
@@ -223,9 +227,9 @@ class SCDClassifier(VoteEnsemble):
                 with one_torch_thread():
                     descent = Descent(data, divisor, int((y == 0).sum()), settings, chunk, root_seed, backend(name))
                     trained += _as_votes(descent.run(show))
-        rows_right = self._stack(trained).labels(X) == y[:, None]
-        for vote, right in zip(trained, rows_right.T, strict=True):  # a fresh prediction, not the walk's own count
-            vote["train_right"] = np.array([right[y == 0].sum(), right[y == 1].sum()])
+        correct_votes = self._stack(trained).labels(X) == y[:, None]  # predicted again, not training's own count
+        for vote, correct in zip(trained, correct_votes.T, strict=True):
+            vote["train_right"] = np.array([correct[y == 0].sum(), correct[y == 1].sum()])
         return trained
 
     def _settings(self, d: int) -> Settings:
@@ -261,9 +265,10 @@ class SCDClassifier(VoteEnsemble):
         return StackedVotes(hidden, thresholds, output, output_threshold, device=resolve_device(self.device))
 
     def smooth(self, x: torch.Tensor, beta: float, gamma: float) -> torch.Tensor:
-        """(n,) smoothed share of votes for the second class of (n, d) float32 `x`: see :func:`scd.smooth.smooth_share`.
+        """(n,) smoothed fraction of votes for the second class: see :func:`scd.smooth.smooth_share`.
 
-        Differentiable in `x`. `beta` is the sharpness of the hidden units, `gamma` that of the votes' labels.
+        Differentiable in (n, d) float32 `x`. `beta` is the sharpness of the hidden units, `gamma` that of the votes'
+        labels.
         """
         check_is_fitted(self, "votes_")
         return smooth_share(self._forward, x, beta, gamma, self.voting)

@@ -4,7 +4,7 @@ A vote is a network of h sign units and one output unit: ``a_k = [x . W_k > t_k]
 Projections ``x . W_k`` are cached; a step on coordinate j changes one column of them by ``step * x_j``.
 
 Output weights and steps are multiples of ``2**-20`` held in float64. Sums of them are exact, so equal activation
-patterns have equal sums whatever way they were reached.
+patterns have equal sums, whatever steps led to them.
 """
 
 from __future__ import annotations
@@ -19,24 +19,25 @@ import torch
 from scd.engine.cuda_graphs import Recorded, in_place
 from scd.engine.parameters import GRID, Networks, Settings, initial_networks
 from scd.engine.sampling import Draws
-from scd.objective import SelectionScore, right_rows
+from scd.objective import SelectionScore, correct_rows
 from scd.search import Window
 from scd.seeds import generator_for
 
-REFRESH = 1000  # iterations after which projections are computed afresh, against the drift of float32 updates
+REFRESH = 1000
+"""Iterations after which projections are recomputed, against the drift of float32 updates."""
 
 
 class Descent:
-    """The walk of some votes over one training set.
+    """Trains some votes on one training set.
 
     Parameters
     ----------
     columns : (d, n) float32 or uint8 tensor
-        Training rows as columns, ordered by class, label 0 first.
+        Training samples as columns, ordered by class, label 0 first.
     divisor : float
         The features are ``columns / divisor``.
     negatives : int
-        Rows of label 0.
+        Samples of label 0.
     settings : Settings
     votes : sequence of int
         Numbers of the votes to train.
@@ -78,22 +79,22 @@ class Descent:
                 self._search_hidden(nodes, everything, None)
         self.draws = Draws(self.generators, (d, n), negatives, settings, self.device)
         self.best = self.now.clone()
-        self.best_right = self.right()
-        names = ("projections", "active", "sums", "best_right")
+        self.best_correct = self.correct()
+        names = ("projections", "active", "sums", "best_correct")
         self.rebound = [*((self, name) for name in names), (self.now, "output"), (self.now, "output_threshold")]
         waits = settings.rollback or settings.threshold_window is not None or not kernel.__name__.endswith("cuda")
         self.recorded = None if waits or self.device.type != "cuda" else Recorded(self._recorded_iterate)
 
     def run(self, progress: Callable[[Descent], None] | None = None) -> Networks:
-        """Walk to the end and return the best networks seen; `progress` is called after each iteration."""
+        """Run all iterations and return the best networks seen; `progress` is called after each iteration."""
         for _ in self.steps():
             if progress is not None:
                 progress(self)
         return self.best
 
     def best_score(self) -> float:
-        """Mean best balanced accuracy so far; on CUDA it has to be waited for."""
-        return float(self.score.as_fraction(self.best_right).mean())
+        """Mean best balanced accuracy so far; on CUDA this waits for the device."""
+        return float(self.score.as_fraction(self.best_correct).mean())
 
     def steps(self) -> Iterator[None]:
         """Iterate: one step on the output node and one on each chosen hidden node, then remember the best."""
@@ -125,9 +126,9 @@ class Descent:
         if before is not None:
             self._roll_back(~improved, before, undo)
 
-    def right(self) -> torch.Tensor:
-        """(V, 2) right training rows of each class, now."""
-        return right_rows(self.sums > self.now.output_threshold[:, None], self.negatives)
+    def correct(self) -> torch.Tensor:
+        """(V, 2) numbers of correctly classified training samples of each class, now."""
+        return correct_rows(self.sums > self.now.output_threshold[:, None], self.negatives)
 
     # ------------------------------------------------------------------ steps
 
@@ -143,7 +144,7 @@ class Descent:
         return torch.cat([first, features.repeat_interleave(2, dim=1)], 1), steps
 
     def _search_output(self, batch: torch.Tensor, steps: bool) -> None:
-        """Search the output threshold and, if `steps`, one step on an output weight; keep what is found."""
+        """Search the output threshold and, if `steps`, one step on an output weight; take what is found."""
         s, now = self.settings, self.now
         if steps:
             nodes = torch.arange(s.hidden_nodes, device=self.device).repeat(len(now.output), 1)
@@ -172,10 +173,10 @@ class Descent:
         self.sums = self._output_sums()
 
     def _search_hidden(self, nodes: torch.Tensor, batch: torch.Tensor, features: torch.Tensor | None) -> None:
-        """Search the threshold of one hidden node a vote and, given (V, F) features, one step on its weights."""
+        """Search the threshold of one hidden node per vote and, given (V, F) features, one step on its weights."""
         s, now, votes = self.settings, self.now, self.all_votes
         p = self.projections[votes, nodes]
-        initial = features is None  # the search before the walk is over all thresholds
+        initial = features is None  # before the first iteration, all thresholds are searched
         if features is None:
             features = torch.zeros(len(nodes), 1, dtype=torch.int64, device=self.device)
             moves = torch.zeros(len(nodes), 1, device=self.device)
@@ -209,7 +210,8 @@ class Descent:
 
     def _output_sums(self) -> torch.Tensor:
         """(V, n) float64, exact."""
-        return self.kernel.output_sums(self.active, self.now.output)
+        sums: torch.Tensor = self.kernel.output_sums(self.active, self.now.output)
+        return sums
 
     def _combined(self) -> bool:
         return self.iteration >= self.settings.balanced_fraction * self.settings.n_iter
@@ -224,12 +226,12 @@ class Descent:
         self.sums = self._output_sums()
 
     def _remember_best(self) -> torch.Tensor:
-        """(V,) bool: the votes whose network is the best they have seen, by today's score."""
-        right, combined = self.right(), self._combined()
-        improved = self.score.score(right, combined) > self.score.score(self.best_right, combined)
+        """(V,) bool: the votes whose present network is the best so far, by the present score."""
+        correct, combined = self.correct(), self._combined()
+        improved = self.score.score(correct, combined) > self.score.score(self.best_correct, combined)
         self.best.copy_from(self.now, improved, self.changed)
         self.changed &= ~improved[:, None]
-        self.best_right = torch.where(improved[:, None], right, self.best_right)
+        self.best_correct = torch.where(improved[:, None], correct, self.best_correct)
         return improved
 
     # ------------------------------------------------------------------ rollback (step 4 of Algorithm 1)

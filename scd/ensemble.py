@@ -1,4 +1,4 @@
-"""What all vote ensembles share: growth, majority, prefixes, files."""
+"""What all vote ensembles have in common: growth, majority, prefixes, files."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import check_is_fitted, check_random_state, check_X_y, validate_data
 
-from scd.device_labels import DeviceLabels, takes_tensors
+from scd.forward import DeviceLabels, takes_tensors
 from scd.storage import Vote, load_votes, save_votes
 
 _MAY_CHANGE = frozenset(
@@ -20,49 +21,50 @@ _MAY_CHANGE = frozenset(
 _KEPT_IN_FILES = (bool, int, float, str, type(None))
 
 Progress = Callable[[int, int, float], None]
-"""Called with (steps done, steps in all, mean best score so far in [0, 1] or NaN)."""
+"""Called with (steps done, total steps, mean best score so far in [0, 1] or NaN)."""
 
 
 class Forward(Protocol):
     """Trained votes that predict together."""
 
-    def labels(self, X: np.ndarray) -> np.ndarray:
+    def labels(self, X: NDArray[Any]) -> NDArray[Any]:
         """(n, V) uint8: 1 where a vote predicts the second class."""
         ...
 
-    def probabilities(self, X: np.ndarray) -> np.ndarray:
-        """(n, V) float in [0, 1]: what a vote gives to the second class."""
+    def probabilities(self, X: NDArray[Any]) -> NDArray[Any]:
+        """(n, V) float in [0, 1]: a vote's probability of the second class."""
         ...
 
 
 class VoteEnsemble(ClassifierMixin, BaseEstimator):
     """Base of two-class ensembles of independent votes.
 
-    They predict by the hard majority of the votes' labels (``voting="hard"``, the paper) or by the mean of the votes'
-    probabilities (``voting="mean"``, the authors' program for some models); a tie is the first class.
+    An ensemble predicts by hard voting, the majority of the votes' labels (``voting="hard"``, the paper), or by the
+    mean of the votes' probabilities (``voting="mean"``, the authors' program for some models).
+    A tie is the first class.
 
-    A subclass has the parameters ``n_votes``, ``voting``, ``random_state``, ``warm_start`` and two methods: ``_train``,
-    which trains the votes of given numbers and must not depend on which others are trained, and ``_stack``, which makes
-    the trained votes predict together.
+    A subclass has the parameters ``n_votes``, ``voting``, ``random_state``, ``warm_start`` and two methods: ``_train``
+    trains the votes with given numbers and must not depend on which others are trained; ``_stack`` makes trained votes
+    predict together.
 
     Attributes
     ----------
     classes_ : (2,) array
     n_features_in_ : int
     votes_ : list of dict of arrays
-        The trained votes, without any object of a library.
+        The trained votes: arrays only, no object of a library.
     root_seed_ : int
-        Vote number v draws from a seed made of this and v.
+        Vote number v draws from a seed derived from this and v.
     """
 
     method_version: ClassVar[int] = 1
-    """Raised by a class whenever a change of its code changes its votes: the store then trains anew."""
+    """A class raises this whenever a change of its code changes its votes: the store then trains again."""
 
     resumable: ClassVar[bool] = False
-    """Whether `fit_votes` takes a `checkpoint` file and, killed in a shard, goes on from it."""
+    """Whether `fit_votes` takes a `checkpoint` file and, after a kill within a shard, resumes from it."""
 
     shard_votes: ClassVar[int] = 10
-    """Votes that are best trained together on a CPU: more share what a call costs once, fewer are lost by a kill."""
+    """Votes trained together on a CPU: with more, fixed costs are spread further; with fewer, a kill loses less."""
 
     takes: ClassVar[str] = "rows"
     """Inputs: "rows" of numbers, "images", "signals" or "words", which are numbers of words of a document."""
@@ -80,16 +82,16 @@ class VoteEnsemble(ClassifierMixin, BaseEstimator):
     _parameter_constraints: ClassVar[dict[str, list[Any]]]
 
     def _train(
-        self, X: np.ndarray, y: np.ndarray, votes: range, root_seed: int, progress: Progress | None
+        self, X: NDArray[Any], y: NDArray[Any], votes: range, root_seed: int, progress: Progress | None
     ) -> list[Vote]:
-        """Train the votes with these numbers on (n, d) float32 rows and (n,) labels 0/1."""
-        raise TypeError(f"{type(self).__name__} does not say how to train its votes.")
+        """Train the votes with these numbers on (n, d) float32 samples and (n,) labels 0/1."""
+        raise TypeError(f"{type(self).__name__} must implement _train.")
 
     def _stack(self, votes: list[Vote]) -> Forward:
-        raise TypeError(f"{type(self).__name__} does not say how its votes predict.")
+        raise TypeError(f"{type(self).__name__} must implement _stack.")
 
     def check_params(self) -> Self:
-        """Raise a ValueError that names the parameter, what is allowed and what was given."""
+        """Raise a ValueError that names the first bad parameter, the allowed values and the given one."""
         self._validate_params()
         return self
 
@@ -108,7 +110,7 @@ class VoteEnsemble(ClassifierMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            Bad parameter, NaN or infinity, not two classes, fewer than two rows of a class.
+            Bad parameter, NaN or infinity, not two classes, fewer than two samples of a class.
         """
         self.check_params()
         X, y = validate_data(self, X, y, dtype=np.float32, ensure_min_samples=2)
@@ -125,7 +127,7 @@ class VoteEnsemble(ClassifierMixin, BaseEstimator):
     def fit_votes(
         self, X: Any, y: Any, votes: range, progress: Progress | None = None, checkpoint: Path | None = None
     ) -> list[Vote]:
-        """Train only the votes with these numbers and return them; the estimator is left as it is.
+        """Train only the votes with these numbers and return them; the estimator is unchanged.
 
         ``use_votes`` makes an ensemble of them. Votes 0-4 and then 5-9 are the same as votes 0-9 at once.
 
@@ -136,8 +138,8 @@ class VoteEnsemble(ClassifierMixin, BaseEstimator):
         votes : range
         progress : callable, optional
         checkpoint : path, optional
-            Where a `resumable` ensemble keeps the state of this very call, to go on from it after a kill; it removes
-            the file at the end. The others ignore it.
+            File in which a `resumable` ensemble saves the state of this call, to resume from it after a kill. It is
+            removed at the end. Other ensembles ignore it.
         """
         self.check_params()
         X, y = check_X_y(X, y, dtype=np.float32)
@@ -159,7 +161,7 @@ class VoteEnsemble(ClassifierMixin, BaseEstimator):
         return self
 
     def set_params(self, **params: Any) -> Self:
-        """Set parameters as in scikit-learn; a fitted ensemble moves to another `device` at once."""
+        """Set parameters as in scikit-learn; a fitted ensemble moves to a new `device` immediately."""
         super().set_params(**params)
         if "device" in params and hasattr(self, "votes_"):
             self._forward, self._members = self._stack(self.votes_), {}
@@ -169,23 +171,23 @@ class VoteEnsemble(ClassifierMixin, BaseEstimator):
         """The parameters that a warm start may not change."""
         return {k: v for k, v in self.get_params(deep=False).items() if k not in _MAY_CHANGE}
 
-    def _check_warm_start(self, classes: np.ndarray, n_features: int) -> None:
+    def _check_warm_start(self, classes: NDArray[Any], n_features: int) -> None:
         if not np.array_equal(classes, self.classes_):
             raise ValueError(f"warm_start needs the same classes: {_shown(self.classes_)}. Got {_shown(classes)}.")
         for name, now in {"features": n_features, **self._kept_params()}.items():
             if self._trained_with[name] != now:
                 raise ValueError(
                     f"warm_start adds votes trained in the same way: {name} was {self._trained_with[name]!r}. "
-                    f"Got {now!r} instead; set warm_start=False to train all votes anew."
+                    f"Got {now!r} instead; set warm_start=False to train all votes again."
                 )
 
     def root_seed(self) -> int:
-        """The seed all votes derive theirs from; `random_state` itself if it is an int."""
+        """The seed from which all votes derive theirs; `random_state` itself if it is an int."""
         if isinstance(self.random_state, (int, np.integer)):
             return int(self.random_state)
         return int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
 
-    def _encode(self, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _encode(self, y: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
         check_classification_targets(y)
         name = type(self).__name__
         kind = type_of_target(y, input_name="y", raise_unknown=True)
@@ -198,58 +200,59 @@ class VoteEnsemble(ClassifierMixin, BaseEstimator):
         if len(classes) < 2:
             raise ValueError(f"{name} needs two classes; the data contain one class only: {_shown(classes)}.")
         if counts.min() < 2:
-            raise ValueError(f"{name} needs at least 2 rows of each class; got {counts.min()} of {_shown(classes)}.")
+            raise ValueError(f"{name} needs at least 2 samples of each class; got {counts.min()} of {_shown(classes)}.")
         return classes, encoded.astype(np.int64)
 
-    def votes(self, X: Any) -> np.ndarray:
+    def votes(self, X: Any) -> NDArray[Any]:
         """(n, n_votes) uint8: 1 where a vote predicts the second class."""
-        X = self._rows(X)
+        X = self._checked(X)
         return self._forward.labels(X)
 
-    def vote_probabilities(self, X: Any) -> np.ndarray:
-        """(n, n_votes) float64 in [0, 1]: what each vote gives to the second class.
+    def vote_probabilities(self, X: Any) -> NDArray[Any]:
+        """(n, n_votes) float64 in [0, 1]: each vote's probability of the second class.
 
-        A sign network has no probability of its own: its is the sigmoid of its output before the threshold at 0.
+        For a sign network, which outputs no probability, it is the sigmoid of the output sum minus its threshold.
         """
-        X = self._rows(X)
+        X = self._checked(X)
         return self._forward.probabilities(X).astype(np.float64, copy=False)
 
-    def member_labels(self, X: Any, members: Any) -> np.ndarray:
-        """(n,) class that vote number ``members[i]`` alone gives row i of (n, d) `X`."""
-        X = self._rows(X)
+    def member_labels(self, X: Any, members: Any) -> NDArray[Any]:
+        """(n,) class that vote number ``members[i]`` alone predicts for input i of (n, d) `X`."""
+        X = self._checked(X)
         members = np.asarray(members)
         if members.shape != (len(X),) or members.min() < 0 or members.max() >= len(self.votes_):
             raise ValueError(
-                f"members must hold one vote number in 0..{len(self.votes_) - 1} for each of the {len(X)} rows."
+                f"members must hold one vote number in 0..{len(self.votes_) - 1} for each of the {len(X)} inputs."
             )
         out = np.empty(len(X), dtype=np.int64)
         for v in np.unique(members):
             if v not in self._members:
                 self._members[v] = self._stack([self.votes_[v]])
-            mine = members == v
-            out[mine] = self._members[v].labels(X if mine.all() else X[mine])[:, 0]
+            own = members == v
+            out[own] = self._members[v].labels(X if own.all() else X[own])[:, 0]
         return self.classes_[out]
 
-    def _rows(self, X: Any) -> np.ndarray:
+    def _checked(self, X: Any) -> NDArray[Any]:
         check_is_fitted(self, "votes_")
-        rows: np.ndarray = validate_data(self, X, dtype=np.float32, reset=False)
-        return rows
+        inputs: NDArray[Any] = validate_data(self, X, dtype=np.float32, reset=False)
+        return inputs
 
-    def predict_proba(self, X: Any) -> np.ndarray:
-        """(n, 2) float64: for each class the share of votes or, with ``voting="mean"``, the mean probability."""
+    def predict_proba(self, X: Any) -> NDArray[Any]:
+        """(n, 2) float64: for each class the fraction of votes or, with ``voting="mean"``, the mean probability."""
         second = self.votes(X).mean(axis=1) if self.voting == "hard" else self.vote_probabilities(X).mean(axis=1)
         return np.column_stack([1 - second, second])
 
-    def predict(self, X: Any) -> np.ndarray:
-        """(n,) class of the majority of votes, or of the higher mean probability; a tie is the first class."""
+    def predict(self, X: Any) -> NDArray[Any]:
+        """(n,) class of the majority of votes, or of higher mean probability; a tie is the first class."""
         if self.voting == "hard":
             second = majority(self.votes(X))
         else:
             second = (self.vote_probabilities(X).mean(axis=1) > 0.5).astype(np.int64)
-        return self.classes_[second]
+        predicted: NDArray[Any] = self.classes_[second]
+        return predicted
 
     def device_labels(self) -> DeviceLabels | None:
-        """`predict` for rows on the CUDA device of the ensemble, too; None where it has none or is no sign network."""
+        """`predict` that also takes tensors on the ensemble's CUDA device; None without one or for other networks."""
         check_is_fitted(self, "votes_")
         forward = self._forward if self.voting == "hard" else None
         return DeviceLabels(self.predict, forward, self.classes_) if takes_tensors(forward) else None
@@ -265,13 +268,13 @@ class VoteEnsemble(ClassifierMixin, BaseEstimator):
         return other.use_votes(self.votes_[:k], self.classes_, self.n_features_in_, self.root_seed_)
 
     def save(self, path: str | Path) -> None:
-        """Write the fitted ensemble to one npz file, without pickle and under a temporary name first."""
+        """Write the fitted ensemble to one npz file without pickle, whole or not at all."""
         check_is_fitted(self, "votes_")
         params = {k: v.item() if isinstance(v, np.generic) else v for k, v in self.get_params(deep=False).items()}
         params = {
             k: v
             for k, v in params.items()
-            if k != "device"  # the machine that loads it has devices of its own
+            if k != "device"  # the machine that loads it may have other devices
             and all(isinstance(part, _KEPT_IN_FILES) for part in (v if isinstance(v, (list, tuple)) else [v]))
         }
         meta = {
@@ -291,7 +294,7 @@ class VoteEnsemble(ClassifierMixin, BaseEstimator):
         Raises
         ------
         FileNotFoundError, ValueError
-            No file, a damaged one, or one of another class.
+            If there is no file, or it is damaged or of another class.
         """
         votes, meta = load_votes(path)
         if meta.get("class") != cls.__name__:
@@ -305,10 +308,11 @@ class VoteEnsemble(ClassifierMixin, BaseEstimator):
         return tags
 
 
-def majority(votes: np.ndarray) -> np.ndarray:
+def majority(votes: NDArray[Any]) -> NDArray[Any]:
     """(n,) int64 hard majority of (n, V) votes 0/1; a tie is 0."""
-    return (2 * votes.sum(axis=1, dtype=np.int64) > votes.shape[1]).astype(np.int64)
+    labels: NDArray[Any] = (2 * votes.sum(axis=1, dtype=np.int64) > votes.shape[1]).astype(np.int64)
+    return labels
 
 
-def _shown(classes: np.ndarray) -> str:
+def _shown(classes: NDArray[Any]) -> str:
     return ", ".join(repr(c) for c in classes.tolist()[:5]) + (", ..." if len(classes) > 5 else "")

@@ -1,15 +1,16 @@
-"""Where compiled code is kept, and when it is compiled again.
+"""Where compiled code is stored, and when it is compiled again.
 
-Numba's own cache looks at the file of a function only: code in other files that it contains may be out of date. It also
-ends the program where a cache file is damaged or its folder cannot be written. Here
+Numba recompiles a function when its own source file changes, but not when a file it inlines functions from does. It
+also ends the program if a cache file is damaged or the cache folder cannot be written. Here
 
 - compiled code is valid for the sources that it can contain: the function's file and the project's modules that this
   file imports, directly or not;
-- every data file carries a checksum: what is damaged is compiled again;
-- a folder that cannot be written costs a warning and the next start's time, not the run.
+- every data file begins with a checksum: a damaged one is compiled again;
+- a folder that cannot be written costs a warning and the time of compiling at the next start, not the run.
 
-The folder is ``NUMBA_CACHE_DIR`` where that is set, else ``__pycache__`` of this package, else the user's cache folder,
-else one of the user's own below the system's temporary folder. Nothing outside of a subfolder of our own is touched.
+The folder is the first of these that can be written: ``NUMBA_CACHE_DIR``, ``__pycache__`` of this package, the user's
+cache folder, a folder of the user below the system's temporary folder. Only a subfolder with this project's name is
+touched.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ def njit(**options: Any) -> Callable[[Callable[..., Any]], Any]:
 @functools.cache
 def cache_folder() -> Path | None:
     """The first folder for compiled code that can be written, or None."""
-    name = "scd-" + hashlib.sha256(str(_ROOT).encode()).hexdigest()[:8]  # several checkouts may share a folder
+    name = "scd-" + hashlib.sha256(str(_ROOT).encode()).hexdigest()[:8]  # several checkouts may share a cache folder
     for folder in _candidates(name):
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -99,7 +100,7 @@ def _file_of(module: str) -> Path | None:
 
 
 class _Locator(caching._CacheLocator):
-    """A subfolder for each source file, and the digest of all that its functions can contain."""
+    """A subfolder for each source file, and the digest of all sources that its functions can contain."""
 
     def __init__(self, source: Path, folder: Path) -> None:
         self._py_file = str(source)  # the name that Numba's warnings look for
@@ -112,7 +113,7 @@ class _Locator(caching._CacheLocator):
         return source_digest(self._source)
 
     def get_disambiguator(self) -> str:
-        return "0"  # a file's functions have names of their own
+        return "0"  # no two functions of a file have the same name
 
     @classmethod
     def from_function(cls, py_func: Callable[..., Any], py_file: str) -> _Locator | None:
@@ -129,7 +130,8 @@ class _Files(caching.IndexDataCacheFile):
 
     def _load_index(self) -> dict[Any, str]:
         try:
-            return super()._load_index()
+            index: dict[Any, str] = super()._load_index()
+            return index
         except Exception:  # whatever unpickling of a damaged file may raise
             return {}
 
@@ -163,7 +165,7 @@ class _Cache(caching.FunctionCache):
 @functools.cache
 def _warn_once(folder: str, why: str) -> None:
     warnings.warn(
-        f"Compiled code could not be kept in {folder} ({why}): it will be compiled again at the next start. "
+        f"Compiled code could not be stored in {folder} ({why}): it will be compiled again at the next start. "
         "Free space there, or set NUMBA_CACHE_DIR to another folder.",
         RuntimeWarning,
         stacklevel=2,

@@ -1,6 +1,6 @@
 """What is optimised: the selection score and the effects that drive a node's search.
 
-Rows are ordered by class, label 0 first; `negatives` is the number of rows of label 0.
+A row is a training sample. Rows are ordered by class, label 0 first; `negatives` is the number of rows of label 0.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ FIXED_POINT = 1 << 16
 class SelectionScore:
     """Balanced accuracy in the first part of training, accuracy + balanced accuracy afterwards.
 
-    Both are linear in the number of right rows of each class, so a score is an integer: right rows of label 0 times one
-    weight plus right rows of label 1 times another (divided by a common factor).
+    Both are linear in the number of correct rows of each class. So a score is an integer, and no rounding decides
+    between two networks: correct rows of label 0 times one weight plus correct rows of label 1 times another.
 
     Parameters
     ----------
@@ -29,22 +29,22 @@ class SelectionScore:
         self.counts = (negatives, positives)
         n = negatives + positives
         self.balanced = _reduced(positives, negatives)
-        # accuracy = right / n; balanced = right_0 / (2 n_0) + right_1 / (2 n_1); times 2 n n_0 n_1
+        # accuracy = correct / n; balanced = correct_0 / (2 n_0) + correct_1 / (2 n_1); times 2 n n_0 n_1
         both = 2 * negatives * positives
         self.combined = _reduced(both + n * positives, both + n * negatives)
 
     def weights(self, combined: bool) -> tuple[int, int]:
-        """Integer weight of a right row of label 0 and of label 1."""
+        """Integer weight of a correct row of label 0 and of label 1."""
         return self.combined if combined else self.balanced
 
-    def score(self, right: torch.Tensor, combined: bool) -> torch.Tensor:
-        """(V,) int64 scores of (V, 2) right rows of each class."""
+    def score(self, correct: torch.Tensor, combined: bool) -> torch.Tensor:
+        """(V,) int64 scores of (V, 2) numbers of correct rows of each class."""
         weights = self.weights(combined)
-        return right[:, 0] * weights[0] + right[:, 1] * weights[1]
+        return correct[:, 0] * weights[0] + correct[:, 1] * weights[1]
 
-    def as_fraction(self, right: torch.Tensor) -> torch.Tensor:
-        """(V,) balanced accuracy in [0, 1], for people."""
-        return (right[:, 0] / self.counts[0] + right[:, 1] / self.counts[1]) / 2
+    def as_fraction(self, correct: torch.Tensor) -> torch.Tensor:
+        """(V,) balanced accuracy in [0, 1], to be shown."""
+        return (correct[:, 0] / self.counts[0] + correct[:, 1] / self.counts[1]) / 2
 
 
 def _reduced(a: int, b: int) -> tuple[int, int]:
@@ -52,8 +52,8 @@ def _reduced(a: int, b: int) -> tuple[int, int]:
     return a // divisor, b // divisor
 
 
-def right_rows(on: torch.Tensor, negatives: int) -> torch.Tensor:
-    """(V, 2) int64: right rows of label 0 and of label 1, for predictions `on` (V, n) bool."""
+def correct_rows(on: torch.Tensor, negatives: int) -> torch.Tensor:
+    """(V, 2) int64: correct rows of label 0 and of label 1, for predictions `on` (V, n) bool."""
     positive = on[:, negatives:].sum(1)
     negative = negatives - on[:, :negatives].sum(1)
     return torch.stack([negative, positive], dim=1)
@@ -62,7 +62,7 @@ def right_rows(on: torch.Tensor, negatives: int) -> torch.Tensor:
 def zero_one_output_effects(
     batch: torch.Tensor, negatives: int, weights: tuple[int, int], dtype: torch.dtype = torch.int64
 ) -> torch.Tensor:
-    """(V, n): what predicting 1 instead of 0 is worth at the output node; 0 outside `batch` (V, n) bool."""
+    """(V, n): effects of predicting 1 instead of 0 at the output node; 0 outside `batch` (V, n) bool."""
     effects = batch.to(dtype)
     effects[:, :negatives] *= -weights[0]
     effects[:, negatives:] *= weights[1]
@@ -72,7 +72,7 @@ def zero_one_output_effects(
 def zero_one_effects(
     off: torch.Tensor, on: torch.Tensor, batch: torch.Tensor, negatives: int, weights: tuple[int, int]
 ) -> torch.Tensor:
-    """(V, n) int64: what turning a hidden node on is worth.
+    """(V, n) int64: effects of turning on a hidden node, under the 0-1 loss.
 
     Parameters
     ----------
@@ -88,8 +88,8 @@ def zero_one_effects(
 
 
 def cross_entropy_effects(off: torch.Tensor, on: torch.Tensor, batch: torch.Tensor, negatives: int) -> torch.Tensor:
-    """(V, n) int64: the fall of the cross-entropy when a hidden node turns on, in units of ``1 / FIXED_POINT``."""
-    # softplus(on) - softplus(off) is the loss a row of label 0 gains; for label 1 subtract on - off
+    """(V, n) int64: decrease of the cross-entropy when a hidden node turns on, in units of ``1 / FIXED_POINT``."""
+    # the loss of a row of label 0 increases by softplus(on) - softplus(off); for label 1 subtract on - off
     change = torch.nn.functional.softplus(off) - torch.nn.functional.softplus(on)
     change[:, negatives:] += (on - off)[:, negatives:]
     return (change * (FIXED_POINT * batch)).round_().to(torch.int64)

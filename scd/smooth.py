@@ -1,11 +1,11 @@
-"""A differentiable stand-in for the share of votes, for attacks and analyses that need a gradient.
+"""A differentiable surrogate of the fraction of votes, for attacks and analyses that need a gradient.
 
-A sign has derivative 0 wherever it has one, so signs become sigmoids: ``beta`` says how sharp those of the hidden
-units are, ``gamma`` how sharp that of a vote's label. Both are relative to the weights, so that the same values suit
-weights of length 1, signs (-1/+1) and trained weights of any length:
+The derivative of a sign is 0 wherever it exists, so signs become sigmoids: ``beta`` is the sharpness of the hidden
+units, ``gamma`` that of a vote's label. Both are relative to the weights, so that the same values suit weights of
+length 1, signs (-1/+1) and trained weights of any length:
 
-- a hidden sign unit is ``sigmoid(beta * (x . W - threshold) / |W|)``. The quotient is the L2 distance of the row to
-  the unit's hyperplane, in feature units: the unit switches over a distance of about ``1 / beta``;
+- a hidden sign unit is ``sigmoid(beta * (x . W - threshold) / |W|)``. The quotient is the L2 distance of the input
+  to the unit's hyperplane, in feature units: the unit switches over a distance of about ``1 / beta``;
 - a vote's label is ``sigmoid(gamma * (a . w - threshold) / |w|)``.
 """
 
@@ -21,23 +21,23 @@ _TENSORS: WeakKeyDictionary[StackedVotes, tuple[torch.Tensor, ...]] = WeakKeyDic
 
 
 def smooth_share(votes: StackedVotes, x: torch.Tensor, beta: float, gamma: float, voting: str = "hard") -> torch.Tensor:
-    """The smoothed share of votes for the second class; it tends to the share itself as `beta` and `gamma` grow.
+    """The smoothed fraction of votes for the second class; it tends to the fraction as `beta` and `gamma` grow.
 
     Parameters
     ----------
     votes : StackedVotes
     x : (n, d) float32 tensor, on any device
     beta : float
-        Sharpness of the hidden units; ignored where they are sigmoids by themselves.
+        Sharpness of the hidden units; ignored for sigmoid units.
     gamma : float
         Sharpness of the votes' labels.
     voting : {"hard", "mean"}
-        With "mean" the ensemble adds up probabilities, not labels: they are taken as they are and `gamma` is ignored.
+        With "mean" the ensemble averages probabilities, not labels: `gamma` is ignored.
 
     Returns
     -------
     (n,) float32 tensor in [0, 1], on the votes' device
-        Differentiable in `x`. All n rows are worked on at once: about ``16 * n * V * h`` bytes for V votes of h units.
+        Differentiable in `x`. Takes about ``16 * n * V * h`` bytes for V votes of h units.
     """
     weights, thresholds, length, output, output_threshold, output_length = _tensors(votes)
     z = x.to(weights.device) @ weights.T - thresholds
@@ -49,12 +49,12 @@ def smooth_share(votes: StackedVotes, x: torch.Tensor, beta: float, gamma: float
 def share_of_logits(
     logits: torch.Tensor, gamma: float, voting: str = "hard", scale: torch.Tensor | float = 1.0
 ) -> torch.Tensor:
-    """The smoothed share of votes with these logits.
+    """The smoothed fraction of votes with these logits.
 
     Parameters
     ----------
     logits : (n, V) tensor
-        Above 0 where a vote predicts the second class.
+        Positive where a vote predicts the second class.
     gamma, voting : see :func:`smooth_share`
     scale : float or (V,) tensor
         A typical size of the logits, to which `gamma` is relative.
@@ -67,7 +67,7 @@ def share_of_logits(
 
 
 def _tensors(votes: StackedVotes) -> tuple[torch.Tensor, ...]:
-    """Float32 copies of the weights on the votes' device, and their lengths; on the CPU the large ones are shared."""
+    """Float32 weights on the votes' device, and their lengths; on the CPU the large arrays are shared, not copied."""
     if votes not in _TENSORS:
         arrays = (votes.weights, votes.thresholds, votes.output, votes.output_threshold)
         weights, thresholds, output, output_threshold = (

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from scd.seeds import generator_for
 
@@ -12,9 +13,9 @@ RESAMPLES = 10_000
 
 
 def bootstrap(
-    values: np.ndarray, statistic: str = "mean", generator: np.random.Generator | None = None
+    values: NDArray[Any], statistic: str = "mean", generator: np.random.Generator | None = None
 ) -> tuple[float, float, float]:
-    """The mean or median of `values` with its 95 % percentile bootstrap interval over points.
+    """The mean or median of `values` with its 95 % percentile bootstrap interval.
 
     Parameters
     ----------
@@ -39,13 +40,13 @@ def bootstrap(
     return float(compute(values)), float(low), float(high)
 
 
-def paired_p_values(first: np.ndarray, second: np.ndarray) -> tuple[float, float]:
+def paired_p_values(first: NDArray[Any], second: NDArray[Any]) -> tuple[float, float]:
     """Two-sided p-values of the exact Wilcoxon signed-rank test and of the paired t test.
 
     Parameters
     ----------
     first, second : (n,) float
-        One value a point, in the same order.
+        One value per point, in the same order.
 
     Returns
     -------
@@ -55,7 +56,7 @@ def paired_p_values(first: np.ndarray, second: np.ndarray) -> tuple[float, float
     from scipy.stats import ttest_rel, wilcoxon  # heavy
 
     difference = first - second
-    moved = difference[difference != 0]  # the signed-rank test leaves ties out
+    moved = difference[difference != 0]  # the signed-rank test ignores ties
     if len(first) < 2 or not len(moved):
         return float("nan"), float("nan")
     method = "exact" if len(moved) <= 1000 and len(np.unique(np.abs(moved))) == len(moved) else "auto"

@@ -1,4 +1,4 @@
-"""Votes on disk: one npz file, no pickle, written whole or not at all."""
+"""Votes on disk: one npz file without pickle, written whole or not at all."""
 
 from __future__ import annotations
 
@@ -9,17 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from scd.files import atomic_file
 
-Vote = dict[str, np.ndarray]
+Vote = dict[str, NDArray[Any]]
 """One trained vote: named arrays."""
 
 _META = "meta.json"
 
 
 def save_votes(path: str | Path, votes: list[Vote], meta: dict[str, Any]) -> None:
-    """Write `votes` and the JSON-able `meta` to `path`, under a temporary name first.
+    """Write `votes` and the JSON-able `meta` to `path`, whole or not at all.
 
     Raises
     ------
@@ -44,7 +45,7 @@ def load_votes(path: str | Path) -> tuple[list[Vote], dict[str, Any]]:
     ------
     FileNotFoundError
     ValueError
-        If the file is damaged or something else than saved votes.
+        If the file is damaged or no file of saved votes.
     """
     path = Path(path)
     if not path.is_file():
@@ -53,7 +54,7 @@ def load_votes(path: str | Path) -> tuple[list[Vote], dict[str, Any]]:
         with path.open("rb") as raw:
             file = np.load(raw, allow_pickle=False)
             if not isinstance(file, np.lib.npyio.NpzFile):
-                raise ValueError("it holds a single array")
+                raise ValueError("it contains a single array")
             meta = json.loads(file[_META].tobytes())
             votes: list[Vote] = [{} for _ in range(meta["votes"])]
             for key in file.files:

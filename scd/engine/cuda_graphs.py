@@ -1,4 +1,4 @@
-"""Steps recorded as CUDA graphs: launched as one, instead of one kernel after the other."""
+"""Steps recorded as CUDA graphs: one launch instead of one per kernel."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-_EAGER = 2  # calls before a step is recorded, in which its kernels are compiled and its libraries get their memory
+_EAGER = 2  # calls before a step is recorded: they compile its kernels and let libraries allocate memory
 
 
 class Recorded:
@@ -17,8 +17,8 @@ class Recorded:
     Parameters
     ----------
     step : callable
-        Gets tensors on a CUDA device, waits for nothing there, and leaves what it changes in the same tensors: see
-        :func:`in_place`. What it decides on the host it decides by the key alone.
+        Gets tensors on a CUDA device, never synchronises with it, and leaves what it changes in the same tensors: see
+        :func:`in_place`. What it decides on the host depends on the key alone.
     """
 
     def __init__(self, step: Callable[..., None]) -> None:
@@ -38,7 +38,7 @@ class Recorded:
             return
         if key not in self.graphs:
             kept, graph = [x.clone() for x in inputs], torch.cuda.CUDAGraph()
-            # other threads may go on using the device
+            # other threads may continue to use the device
             with torch.cuda.graph(graph, stream=self.stream, capture_error_mode="thread_local"):
                 self.step(*kept)
             self.graphs[key] = graph, kept
@@ -50,7 +50,7 @@ class Recorded:
 
 @contextmanager
 def in_place(attributes: Sequence[tuple[Any, str]]) -> Iterator[None]:
-    """Put what was computed for these attributes (owner, name) inside back into the tensors they were before."""
+    """Copy what the block computes for these attributes (owner, name) into the tensors they held before."""
     before = [getattr(owner, name) for owner, name in attributes]
     yield
     for (owner, name), tensor in zip(attributes, before, strict=True):

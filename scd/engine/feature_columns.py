@@ -1,27 +1,31 @@
-"""Training rows as columns, which is how the search reads them."""
+"""Training samples as columns, which is how the search reads them."""
 
 from __future__ import annotations
 
 import os
 import tempfile
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-_ROWS = 1024  # turned at a time, so that nothing but the columns themselves takes room
+_ROWS = 1024  # samples transposed at a time, so that only the columns themselves take memory
 
 
-def as_columns(X: np.ndarray, order: np.ndarray | None = None, memory: int | None = None) -> tuple[np.ndarray, float]:
-    """Rows as contiguous columns: bytes and a divisor where that is the same to the last bit, else float32 and 1.
+def as_columns(
+    X: NDArray[Any], order: NDArray[Any] | None = None, memory: int | None = None
+) -> tuple[NDArray[Any], float]:
+    """Samples as contiguous columns: bytes and a divisor where that is the same to the last bit, else float32 and 1.
 
     Parameters
     ----------
     X : (n, d) float32
-        May be memory-mapped: it is read a block of rows at a time.
+        May be memory-mapped: it is read one block of samples at a time.
     order : (n,) int, optional
-        The order that the rows get.
+        The order that the samples get.
     memory : int, optional
-        Bytes; columns that take more lie in a file without a name, in the folder for temporary files, from which the
-        system reads what is used and drops it again.
+        Bytes; larger columns are stored in an unnamed file in the folder for temporary files, from which the system
+        reads what is used.
 
     Returns
     -------
@@ -32,7 +36,7 @@ def as_columns(X: np.ndarray, order: np.ndarray | None = None, memory: int | Non
     Raises
     ------
     OSError
-        No room on the disk for columns of more than `memory` bytes.
+        If columns of more than `memory` bytes do not fit on the disk.
     """
     order = np.arange(len(X)) if order is None else order
     blocks = [slice(start, start + _ROWS) for start in range(0, len(X), _ROWS)]
@@ -50,7 +54,7 @@ def as_columns(X: np.ndarray, order: np.ndarray | None = None, memory: int | Non
     return columns, 1.0
 
 
-def _room(shape: tuple[int, int], kind: type[np.generic], memory: int | None) -> np.ndarray:
+def _room(shape: tuple[int, int], kind: type[np.generic], memory: int | None) -> NDArray[Any]:
     size = shape[0] * shape[1] * np.dtype(kind).itemsize
     if memory is None or size <= memory:
         return np.empty(shape, dtype=kind)
@@ -62,12 +66,12 @@ def _room(shape: tuple[int, int], kind: type[np.generic], memory: int | None) ->
         except OSError as error:
             raise OSError(
                 error.errno,
-                f"The training rows as columns take {size:,} bytes, more than memory_budget, and there is no room for "
-                f"them in {tempfile.gettempdir()}: {error.strerror}. Raise memory_budget or move TMPDIR.",
+                f"The training samples as columns take {size:,} bytes, more than memory_budget, and do not fit in "
+                f"{tempfile.gettempdir()}: {error.strerror}. Raise memory_budget or move TMPDIR.",
             ) from error
 
 
-def _are_bytes(X: np.ndarray, divisor: float) -> bool:
+def _are_bytes(X: NDArray[Any], divisor: float) -> bool:
     scaled = np.rint(X * np.float32(divisor))
     if scaled.min() < 0 or scaled.max() > 255:
         return False

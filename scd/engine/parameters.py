@@ -1,4 +1,4 @@
-"""The networks that training changes, and how they start."""
+"""The networks that training changes, and their random start."""
 
 from __future__ import annotations
 
@@ -52,11 +52,11 @@ class Networks:
         """Overwrite the votes that are `chosen`, (V,) bool; of their hidden nodes only these `nodes`, (V, h) bool."""
         masks = {"hidden": nodes & chosen[:, None], "thresholds": chosen, "output": chosen, "output_threshold": chosen}
         for name, mask in masks.items():
-            mine, others = getattr(self, name), getattr(other, name)
-            if mine.device.type == "cpu":  # few votes improve: copy those
-                mine[mask] = others[mask]
-            else:  # how many they are would have to be waited for: copy under a mask
-                torch.where(mask.view(*mask.shape, *[1] * (mine.ndim - mask.ndim)), others, mine, out=mine)
+            own, new = getattr(self, name), getattr(other, name)
+            if own.device.type == "cpu":  # few votes improve: copy those
+                own[mask] = new[mask]
+            else:  # counting them would synchronise with the device: copy under a mask
+                torch.where(mask.view(*mask.shape, *[1] * (own.ndim - mask.ndim)), new, own, out=own)
 
     def clone(self) -> Networks:
         return Networks(*(getattr(self, f).clone() for f in ("hidden", "thresholds", "output", "output_threshold")))
@@ -65,7 +65,7 @@ class Networks:
 def initial_networks(
     settings: Settings, d: int, generators: list[np.random.Generator], device: torch.device
 ) -> Networks:
-    """Random weights, one generator a vote: unit L2 norm a node, or signs; all thresholds 0 until data set them."""
+    """Random weights, one generator per vote: nodes of unit L2 norm, or signs; thresholds are 0 until data set them."""
     h = settings.hidden_nodes
     hidden, output = np.empty((len(generators), h, d), dtype=np.float32), np.empty((len(generators), h))
     for v, generator in enumerate(generators):

@@ -1,27 +1,39 @@
-"""The random draws of training: batches, hidden nodes, features; one generator a vote."""
+"""The random draws of training: batches, hidden nodes, features; one generator per vote.
+
+Sampling without replacement is compiled, and done for many generators at once. The bits are those of NumPy's PCG64 and
+the samples those of ``numpy.random.Generator.choice``, to the last one, without the cost of a call for each: PCG
+XSL-RR 128/64 (O'Neill 2014), bounded integers by Lemire's method (2019), Floyd's algorithm for samples (Bentley and
+Floyd 1987) and the tail of a shuffle for large ones.
+"""
 
 from __future__ import annotations
 
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numba import prange
+from numpy.typing import NDArray
 
 from scd.devices import threads_for
 from scd.engine.parameters import Settings
-from scd.engine.pcg import draw, states_of
+from scd.numba_cache import njit
 
 _BLOCK_ON_DEVICE = 32  # iterations drawn and uploaded together, while the device works on those before
+_LOW32 = np.uint64(0xFFFFFFFF)
+_TIMES_HIGH, _TIMES_LOW = np.uint64(0x2360ED051FC65DA4), np.uint64(0x4385DF649FCCF645)
+_FLOYD_MAX = 10_000  # NumPy's: from more, Floyd's algorithm draws only small fractions
+_U0, _U1, _U32, _U58, _U63, _U64 = (np.uint64(i) for i in (0, 1, 32, 58, 63, 64))
 
 
 class Draw(NamedTuple):
-    """What one iteration of V votes takes by chance, from k hidden nodes a vote."""
+    """The random choices of one iteration of V votes, with k hidden nodes per vote."""
 
     batch: torch.Tensor
     """(V, n) bool: the same fraction of each class, without replacement."""
     nodes: torch.Tensor
-    """(k, V) int64: hidden nodes, each at most once a vote."""
+    """(k, V) int64: hidden nodes, each at most once per vote."""
     features: torch.Tensor
     """(k, V, F) int64: features, without replacement."""
 
@@ -29,16 +41,17 @@ class Draw(NamedTuple):
 class Draws:
     """The draws of one iteration after the other.
 
-    A generator's state is taken over at the start, so nothing else may be asked of it. It is asked in the order of the
-    iterations, so what a vote draws depends on neither the other votes nor on how many iterations are drawn at a time.
+    A generator's state is copied at the start, so the generator must not be used for anything else. Its numbers are
+    used in the order of the iterations, so a vote's draws depend neither on the other votes nor on how many iterations
+    are drawn at a time.
 
     Parameters
     ----------
     generators : list of V numpy generators
     shape : (d, n)
-        Features and rows; rows are ordered by class, label 0 first.
+        Features and training samples; samples are ordered by class, label 0 first.
     negatives : int
-        Rows of label 0.
+        Samples of label 0.
     settings : Settings
     device : torch.device
     """
@@ -55,7 +68,7 @@ class Draws:
         self.settings, self.device = settings, device
         self.block = 1 if device.type == "cpu" else _BLOCK_ON_DEVICE
         self.waiting: list[Draw] = []
-        self.ahead: Future[tuple[np.ndarray, ...]] | None = None
+        self.ahead: Future[tuple[NDArray[Any], ...]] | None = None
         self.worker = None if device.type == "cpu" else ThreadPoolExecutor(1)
 
     def next(self) -> Draw:
@@ -67,18 +80,154 @@ class Draws:
             self.ahead = self.worker.submit(self._draw_block) if self.worker else None
         return self.waiting.pop()
 
-    def _draw_block(self) -> tuple[np.ndarray, ...]:
+    def _draw_block(self) -> tuple[NDArray[Any], ...]:
         s, (d, n) = self.settings, self.shape
         votes, k = len(self.states), s.nodes_per_iter
         batch = np.ones((self.block, votes, n), dtype=np.bool_)
         nodes = np.empty((self.block, k, votes), dtype=np.int64)
         features = np.empty((self.block, k, votes, s.features_per_step), dtype=np.int64)
         sizes = (self.negatives, n - self.negatives)
-        first, second = (size - max(1, round(s.batch_fraction * size)) for size in sizes)  # left out
+        first, second = (size - max(1, round(s.batch_fraction * size)) for size in sizes)  # left out of a batch
         with threads_for(votes):
-            draw(self.states, self.negatives, first, second, d, s.hidden_nodes, batch, nodes, features)
+            draw(self.states, Sizes(self.negatives, first, second, d, s.hidden_nodes), batch, nodes, features)
         return batch, nodes, features
 
-    def _to_device(self, array: np.ndarray) -> torch.Tensor:
+    def _to_device(self, array: NDArray[Any]) -> torch.Tensor:
         tensor = torch.from_numpy(array)
         return tensor if self.device.type == "cpu" else tensor.pin_memory().to(self.device, non_blocking=True)
+
+
+# ---------------------------------------------------------------------- compiled
+
+
+def states_of(generators: list[np.random.Generator]) -> NDArray[Any]:
+    """(V, 6) uint64 states of PCG64 generators: state and increment (high, low), then the unused half of 64 bits."""
+    rows = []
+    for generator in generators:
+        state = generator.bit_generator.state
+        if state["bit_generator"] != "PCG64":
+            raise TypeError(f"Only PCG64 generators can be compiled. Got {state['bit_generator']}.")
+        halves = [part for name in ("state", "inc") for part in divmod(state["state"][name], 1 << 64)]
+        rows.append([*halves, state["has_uint32"], state["uinteger"]])
+    return np.array(rows, dtype=np.uint64)
+
+
+@njit(nogil=True, inline="always")
+def _high_product(a, b):
+    """The upper 64 bits of the product of two uint64."""
+    a0, a1, b0, b1 = a & _LOW32, a >> _U32, b & _LOW32, b >> _U32
+    middle = a1 * b0 + ((a0 * b0) >> _U32)
+    other = a0 * b1 + (middle & _LOW32)
+    return a1 * b1 + (middle >> _U32) + (other >> _U32)
+
+
+@njit(nogil=True)
+def _next32(state):
+    """The next 32 bits: the lower half of 64 new ones, or their upper half if that is unused."""
+    if state[4] != _U0:
+        state[4] = _U0
+        return state[5]
+    high, low = state[0], state[1]
+    product = low * _TIMES_LOW
+    high = _high_product(low, _TIMES_LOW) + high * _TIMES_LOW + low * _TIMES_HIGH
+    low = product + state[3]
+    high += state[2] + (_U1 if low < product else _U0)
+    state[0], state[1] = high, low
+    word, turn = high ^ low, high >> _U58
+    word = (word >> turn) | (word << ((_U64 - turn) & _U63))
+    state[4], state[5] = _U1, word >> _U32
+    return word & _LOW32
+
+
+@njit(nogil=True)
+def _bounded(state, maximum):
+    """An integer from 0 to `maximum`, which is below 2**32 - 1; nothing is drawn if `maximum` is 0."""
+    if maximum == 0:
+        return 0
+    count = np.uint64(maximum) + _U1
+    product = _next32(state) * count
+    if product & _LOW32 < count:
+        threshold = (_LOW32 - np.uint64(maximum)) % count
+        while product & _LOW32 < threshold:
+            product = _next32(state) * count
+    return np.int64(product >> _U32)
+
+
+@njit(nogil=True)
+def _by_floyd(n, size, small_fraction):
+    return n <= _FLOYD_MAX or size <= n // small_fraction
+
+
+@njit(nogil=True)
+def _tail(state, numbers, size):
+    """Shuffle the last `size` of (n,) `numbers` out of all of them."""
+    for i in range(len(numbers) - 1, max(len(numbers) - size, 1) - 1, -1):
+        j = _bounded(state, i)
+        numbers[i], numbers[j] = numbers[j], numbers[i]
+
+
+@njit(nogil=True)
+def leave_out(state, kept, size):
+    """Set `size` entries of (n,) `kept`, all True, to False: ``choice(n, size, replace=False, shuffle=False)``."""
+    n = len(kept)
+    if _by_floyd(n, size, 20):
+        for j in range(n - size, n):
+            value = _bounded(state, j)
+            kept[value if kept[value] else j] = False
+    else:
+        numbers = np.arange(n)
+        _tail(state, numbers, size)
+        kept[numbers[n - size :]] = False
+
+
+@njit(nogil=True)
+def sample(state, out, taken):
+    """Fill `out` from the numbers below n, ``choice(n, len(out), replace=False)``; (n,) `taken` is and stays False."""
+    n, size = len(taken), len(out)
+    if _by_floyd(n, size, 50):
+        for i in range(size):
+            j = n - size + i
+            value = _bounded(state, j)
+            out[i] = j if taken[value] else value
+            taken[out[i]] = True
+        for i in range(size):
+            taken[out[i]] = False
+        for i in range(size - 1, 0, -1):
+            j = _bounded(state, i)
+            out[i], out[j] = out[j], out[i]
+    else:
+        numbers = np.arange(n)
+        _tail(state, numbers, size)
+        out[:] = numbers[n - size :]
+
+
+class Sizes(NamedTuple):
+    """What the draws of a vote are taken from."""
+
+    negatives: Any
+    """Training samples of label 0."""
+    left_out_0: Any
+    left_out_1: Any
+    """Samples of label 0, and of label 1, that are not in a batch."""
+    features: Any
+    hidden_nodes: Any
+
+
+@njit(nogil=True)
+def _draw_vote(v, state, sizes, batch, nodes, features):
+    no_feature, no_node = np.zeros(sizes.features, dtype=np.bool_), np.zeros(sizes.hidden_nodes, dtype=np.bool_)
+    chosen = np.empty(nodes.shape[1], dtype=np.int64)
+    for i in range(len(batch)):
+        leave_out(state, batch[i, v, : sizes.negatives], sizes.left_out_0)
+        leave_out(state, batch[i, v, sizes.negatives :], sizes.left_out_1)
+        sample(state, chosen, no_node)
+        nodes[i, :, v] = chosen
+        for each in range(len(chosen)):
+            sample(state, features[i, each, v], no_feature)
+
+
+@njit(parallel=True, nogil=True)
+def draw(states, sizes, batch, nodes, features):
+    """Fill the draws of some iterations: as in :class:`Draw`, with an axis of iterations first."""
+    for v in prange(len(states)):
+        _draw_vote(v, states[v], sizes, batch, nodes, features)

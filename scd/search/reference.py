@@ -1,4 +1,4 @@
-"""The searches in plain torch: sort every candidate, try every cut. Slow, and the specification of the others."""
+"""The searches in plain torch: sort every candidate, try every cut. Slow; the specification of the other kernels."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ _CANDIDATE_BYTES = 64  # of working memory a (row, candidate) pair takes below
 _CHUNK_BYTES = 256 << 20
 
 
-LEAST_MARGIN = 2.0**-16
-"""Of a threshold that turns all rows on or off, as a share of their size: where all rows lie at one point, the rounding
-of a product of another shape must not turn them round."""
+MIN_MARGIN = 2.0**-16
+"""Relative margin of a threshold that is outside all rows. When all projections coincide, a matrix product of another
+shape may round differently; the margin keeps that from flipping the labels."""
 
 
 def project(columns: torch.Tensor, weights: torch.Tensor, divisor: float = 1.0) -> torch.Tensor:
@@ -74,7 +74,7 @@ def _search_vote(p, columns, features, steps, effects, window, divisor):
         q, order = q.sort(dim=1, stable=True)
         gains = _gains_of_cuts(q, e[order], window)
         gain, cut = gains.max(dim=1)
-        # the lowest cut among equals: max() does not promise which it returns
+        # the lowest cut among equals: max() does not say which it returns
         cut = (gains == gain[:, None]).to(torch.uint8).argmax(dim=1)
         c = int((gain == gain.max()).to(torch.uint8).argmax())
         if best is None or gain[c] > best[2]:
@@ -91,7 +91,7 @@ def _gains_of_cuts(q: torch.Tensor, e: torch.Tensor, window) -> torch.Tensor:
     allowed[:, 1:m] = q[:, :-1] < q[:, 1:]
     if window is not None:
         _, current, radius = window
-        rank = (q <= current).sum(1, keepdim=True)  # the cut at which the current threshold stands
+        rank = (q <= current).sum(1, keepdim=True)  # the cut that the current threshold makes
         cuts = torch.arange(m + 1, device=q.device)
         allowed &= (cuts - rank).abs() <= radius
     return gains.masked_fill(~allowed, torch.iinfo(torch.int64).min)
@@ -106,7 +106,7 @@ def threshold_at(q: torch.Tensor, cut: int) -> torch.Tensor:
         return torch.where(middle < above, middle, below)
     size = torch.maximum(q[0].abs(), q[-1].abs())
     size = torch.where(size > 0, size, torch.ones_like(size))
-    margin = torch.maximum((q[-1] - q[0]) / (2 * m), size * LEAST_MARGIN)
+    margin = torch.maximum((q[-1] - q[0]) / (2 * m), size * MIN_MARGIN)
     return q[0] - margin if cut == 0 else q[-1] + margin
 
 
@@ -120,7 +120,7 @@ def activations(projections: torch.Tensor, thresholds: torch.Tensor) -> torch.Te
 
     Returns
     -------
-    (V, h, n) uint8, 1 where the projection lies above the threshold; another kernel may return another form.
+    (V, h, n) uint8, 1 where the projection is above the threshold; another kernel may return another form.
     """
     return (projections > thresholds[:, :, None]).to(torch.uint8)
 
@@ -138,7 +138,7 @@ def search_output(
     Parameters
     ----------
     sums : (V, n) float64
-        The output node's projections; float32 is to hold them exactly, as it does multiples of ``2**-20`` below 16.
+        The output node's projections. float32 must represent them exactly, as it does multiples of ``2**-20`` below 16.
     active : (V, h, n) uint8
     features, steps : (V, C)
     effects, window
@@ -178,7 +178,7 @@ def hidden_effects(
     negatives: int,
     weights: tuple[int, int] | None,
 ) -> torch.Tensor:
-    """What turning one hidden node a vote on is worth, row by row.
+    """The effect of turning on one hidden node per vote, row by row.
 
     Parameters
     ----------
@@ -193,7 +193,7 @@ def hidden_effects(
     negatives : int
         Rows of label 0, which come first.
     weights : (int, int) or None
-        Of a right row of each label; None for cross-entropy.
+        Of a correct row of each label; None for cross-entropy.
 
     Returns
     -------
@@ -219,7 +219,7 @@ def take_step(
     norms: torch.Tensor | None,
     thresholds: torch.Tensor,
 ) -> None:
-    """Change one hidden node a vote by a step on one feature, and `projections`, `active` and `sums` with it.
+    """Take a step on one feature of one hidden node per vote; update `projections`, `active` and `sums` in place.
 
     Parameters
     ----------
@@ -236,7 +236,7 @@ def take_step(
     features : (V,) int64
     steps : (V,) float32
     norms : (V,) float32 or None
-        What the projections are divided by after the step.
+        Divisors of the projections after the step.
     thresholds : (V,) float32
         The nodes' new thresholds.
     """
@@ -256,7 +256,7 @@ def search_logistic(
     steps: torch.Tensor,
     labels: torch.Tensor,
     rows: torch.Tensor,
-    whole: bool = False,
+    integral: bool = False,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """The output node's search under cross-entropy: the best step with its best threshold.
 
@@ -273,9 +273,9 @@ def search_logistic(
     labels : (n,) int64, 0 or 1
     rows : (V, n) bool
         The batch.
-    whole : bool
-        Whether all sums, also after any step, are whole numbers from -h to h, as binary weights have them; a kernel
-        may count them then.
+    integral : bool
+        Whether all sums, also after any step, are integers from -h to h, as with binary weights; a kernel may count
+        them then.
 
     Returns
     -------
@@ -295,8 +295,8 @@ def search_logistic(
         loss = logistic_loss(q, (low + high)[:, None] / 2, y)
         c = int(loss.argmin())
         found.append((torch.tensor(c, device=q.device), _to_midpoint(q[c], (low[c] + high[c]) / 2, y), loss[c]))
-    candidate, threshold, least = (torch.stack(x) for x in zip(*found, strict=True))
-    return candidate, threshold, least
+    candidate, threshold, loss = (torch.stack(x) for x in zip(*found, strict=True))
+    return candidate, threshold, loss
 
 
 def logistic_loss(q: torch.Tensor, threshold: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
@@ -312,4 +312,5 @@ def _to_midpoint(q: torch.Tensor, threshold: torch.Tensor, y: torch.Tensor) -> t
     middles = (values[:-1] + values[1:]) / 2
     after = int(torch.searchsorted(middles, threshold))
     around = middles[max(0, after - 1) : after + 1]
-    return around[logistic_loss(q[None], around[:, None], y).argmin()]
+    best: torch.Tensor = around[logistic_loss(q[None], around[:, None], y).argmin()]
+    return best

@@ -169,5 +169,5 @@ def test_a_member_labels_only_its_own_inputs(baseline, digits):
     members = np.arange(len(X_test)) % 3
     expected = np.array(["cat", "dog"])[model.votes(X_test)[np.arange(len(X_test)), members]]
     np.testing.assert_array_equal(model.member_labels(X_test, members), expected)
-    with pytest.raises(ValueError, match=r"one vote number in 0\.\.2 for each of the 2 rows"):
+    with pytest.raises(ValueError, match=r"one vote number in 0\.\.2 for each of the 2 inputs"):
         model.member_labels(X_test[:2], [0, 3])

@@ -1,4 +1,4 @@
-"""The scikit-learn face: its checks, every option learns, every bad input has a sentence."""
+"""The scikit-learn interface: its checks, every option learns, every bad input is named."""
 
 import re
 import warnings
@@ -50,7 +50,7 @@ def test_every_option_beats_chance(digits, loss, weights, option):
 
 @pytest.mark.parametrize(("loss", "weights"), [("01", "real"), ("ce", "binary")])
 def test_both_backends_give_the_same_accuracy(digits, loss, weights):
-    """Rounding parts the walks; 7 votes of each agree within 10 points on 107 test rows."""
+    """Training diverges after a rounding difference; 7 votes of each agree within 10 points on 107 test samples."""
     X, y, X_test, y_test = digits
     settings = {
         "loss": loss,
@@ -83,7 +83,7 @@ def test_features_without_information_are_no_error(digits):
 
 
 @pytest.mark.parametrize("labels", [[-1, 1], ["cat", "dog"], [False, True], [3.0, 7.0]])
-def test_any_two_labels(digits, labels):
+def test_any_two_labels_are_classes(digits, labels):
     X, y = digits[0], np.array(labels)[digits[1]]
     model = SCDClassifier(n_votes=3, n_iter=20, random_state=0).fit(X, y)
     assert model.classes_.tolist() == labels
@@ -140,7 +140,7 @@ def test_a_bad_parameter_is_named_with_what_is_allowed_and_what_was_given(digits
         ({"device": "quantum"}, "'device' parameter must be 'auto', 'cpu' or 'cuda'. Got 'quantum' instead"),
     ],
 )
-def test_a_bad_combination_has_a_sentence(digits, settings, sentence):
+def test_parameters_that_exclude_each_other_are_refused(digits, settings, sentence):
     with pytest.raises(ValueError, match=sentence):
         SCDClassifier(n_votes=1, n_iter=1, **settings).fit(*digits[:2])
 
@@ -157,11 +157,11 @@ def test_cuda_without_cuda_says_what_to_do(digits, monkeypatch):
     [
         ([1] * 10, "needs two classes; the data contain one class only: 1."),
         ([0, 1, 2] * 3 + [0], "needs two classes; got 3: 0, 1, 2."),
-        ([0] * 9 + [1], "needs at least 2 rows of each class; got 1 of 0, 1."),
+        ([0] * 9 + [1], "needs at least 2 samples of each class; got 1 of 0, 1."),
         ([0.5, 1.5] * 5, "Unknown label type"),
     ],
 )
-def test_bad_labels_have_a_sentence(labels, sentence):
+def test_labels_that_are_not_two_classes_are_refused(labels, sentence):
     X = np.random.default_rng(0).random((10, 3))
     for train in (SCDClassifier().fit, lambda X, y: SCDClassifier().fit_votes(X, y, range(1))):
         with pytest.raises(ValueError, match=re.escape(sentence)):

@@ -99,7 +99,7 @@ def test_a_full_disk_costs_a_warning_that_names_the_folder(package, monkeypatch)
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(numba_cache._Files, "_save_data", full)
-    with pytest.warns(RuntimeWarning, match=rf"could not be kept in {package.parent / 'cache'}.*No space left"):
+    with pytest.warns(RuntimeWarning, match=rf"could not be stored in {package.parent / 'cache'}.*No space left"):
         assert _start() == (1, 0)
     monkeypatch.undo()
 

@@ -9,8 +9,8 @@ import torch
 from scd.objective import (
     FIXED_POINT,
     SelectionScore,
+    correct_rows,
     cross_entropy_effects,
-    right_rows,
     zero_one_effects,
     zero_one_output_effects,
 )
@@ -24,11 +24,11 @@ def test_score_is_proportional_to_the_accuracies(negatives, positives, combined)
     """Exactly: score / (balanced accuracy [+ accuracy]) is one constant, over random confusion counts."""
     rng = np.random.default_rng(0)
     score = SelectionScore(negatives, positives)
-    right = np.stack([rng.integers(0, negatives + 1, 50), rng.integers(0, positives + 1, 50)], 1)
-    right[0] = negatives, positives
-    scores = score.score(torch.from_numpy(right), combined)
+    correct = np.stack([rng.integers(0, negatives + 1, 50), rng.integers(0, positives + 1, 50)], 1)
+    correct[0] = negatives, positives
+    scores = score.score(torch.from_numpy(correct), combined)
     ratios = set()
-    for (r0, r1), s in zip(right.tolist(), scores.tolist(), strict=True):
+    for (r0, r1), s in zip(correct.tolist(), scores.tolist(), strict=True):
         balanced = (Fraction(r0, negatives) + Fraction(r1, positives)) / 2
         stands_for = balanced + (Fraction(r0 + r1, negatives + positives) if combined else 0)
         if stands_for:
@@ -38,17 +38,17 @@ def test_score_is_proportional_to_the_accuracies(negatives, positives, combined)
     assert len(ratios) == 1
 
 
-def test_the_fraction_for_people_is_the_balanced_accuracy():
+def test_the_fraction_that_is_shown_is_the_balanced_accuracy():
     assert SelectionScore(4, 10).as_fraction(torch.tensor([[4, 10], [2, 5], [4, 0]])).tolist() == [1.0, 0.5, 0.5]
 
 
-def test_right_rows_of_each_class():
+def test_correct_rows_are_counted_for_each_class():
     on = torch.tensor([[False, True, True, True, False]])
-    assert right_rows(on, 2).tolist() == [[1, 2]]
+    assert correct_rows(on, 2).tolist() == [[1, 2]]
 
 
 @pytest.mark.parametrize("weights", [(1, 1), (97, 2)])
-def test_zero_one_effects_are_the_change_of_the_weighted_right_count(weights):
+def test_zero_one_effects_are_the_change_of_the_weighted_correct_count(weights):
     rng = np.random.default_rng(0)
     negatives, n = 30, 100
     off = torch.from_numpy(rng.integers(-3, 4, (2, n)) * 0.5)  # zeros too: a logit of 0 predicts label 0
@@ -62,7 +62,7 @@ def test_zero_one_effects_are_the_change_of_the_weighted_right_count(weights):
         assert torch.equal((effects * chosen).sum(1), after - before)
 
 
-def test_zero_one_output_effects_are_the_change_of_the_weighted_right_count():
+def test_zero_one_output_effects_are_the_change_of_the_weighted_correct_count():
     rng = np.random.default_rng(1)
     batch = torch.from_numpy(rng.random((2, 50)) < 0.75)
     effects = zero_one_output_effects(batch, 20, (3, 7))
@@ -72,7 +72,7 @@ def test_zero_one_output_effects_are_the_change_of_the_weighted_right_count():
 
 
 @pytest.mark.parametrize("spread", [1.0, 40.0])
-def test_cross_entropy_effects_are_the_fall_of_the_loss(spread):
+def test_cross_entropy_effects_are_the_decrease_of_the_loss(spread):
     """Up to the rounding to 1 / FIXED_POINT, half a unit a row."""
     rng = np.random.default_rng(2)
     negatives, n = 30, 100
@@ -92,5 +92,5 @@ def test_cross_entropy_effects_are_the_fall_of_the_loss(spread):
 
 def _weighted_right(logit, batch, negatives, weights):
     labels = torch.arange(logit.shape[1]) >= negatives
-    right = ((logit > 0) == labels) & batch
-    return weights[0] * right[:, :negatives].sum(1) + weights[1] * right[:, negatives:].sum(1)
+    correct = ((logit > 0) == labels) & batch
+    return weights[0] * correct[:, :negatives].sum(1) + weights[1] * correct[:, negatives:].sum(1)

@@ -1,4 +1,4 @@
-"""The smooth stand-in: it tends to the share of votes, and its gradient is right."""
+"""The smooth surrogate tends to the fraction of votes, and its gradient is that of finite differences."""
 
 import numpy as np
 import pytest
@@ -16,10 +16,10 @@ X = torch.from_numpy(RNG.random((200, 12)).astype(np.float32))
 
 
 @pytest.mark.parametrize("activation", ["sign", "sigmoid"])
-def test_it_tends_to_the_share_of_votes(activation):
+def test_it_tends_to_the_fraction_of_votes(activation):
     votes = StackedVotes(*ARRAYS, activation=activation)
-    share = votes.labels(X.numpy()).mean(axis=1)
-    apart = [np.abs(smooth_share(votes, X, 10.0**k, 10.0**k).numpy() - share).mean() for k in (0, 1, 2, 6)]
+    fraction = votes.labels(X.numpy()).mean(axis=1)
+    apart = [np.abs(smooth_share(votes, X, 10.0**k, 10.0**k).numpy() - fraction).mean() for k in (0, 1, 2, 6)]
     assert (np.diff(apart) < 0).all()
     assert apart[-1] < 1e-3
 
@@ -73,13 +73,13 @@ def test_units_and_votes_without_weights_are_constants():
     hidden, thresholds, output, output_threshold = (a.copy() for a in ARRAYS)
     hidden[0, 0], output[1] = 0, 0
     x = X[:5].clone().requires_grad_(True)
-    share = smooth_share(StackedVotes(hidden, thresholds, output, output_threshold), x, 10.0, 5.0)
-    (gradient,) = torch.autograd.grad(share.sum(), x)
-    assert share.isfinite().all()
+    fraction = smooth_share(StackedVotes(hidden, thresholds, output, output_threshold), x, 10.0, 5.0)
+    (gradient,) = torch.autograd.grad(fraction.sum(), x)
+    assert fraction.isfinite().all()
     assert gradient.isfinite().all()
 
 
-def test_logits_share():
+def test_a_fraction_of_logits_is_relative_to_their_size_and_half_of_a_tie():
     logits = torch.tensor([[-1.0, 2.0, 0.0]])
     assert float(share_of_logits(logits, 1e6)) == pytest.approx(0.5)  # no, yes, and half of a tie
     assert torch.equal(share_of_logits(logits, 3.0), share_of_logits(7 * logits, 3.0, scale=7.0))

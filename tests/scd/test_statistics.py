@@ -1,4 +1,4 @@
-"""The bootstrap interval covers what it should."""
+"""The bootstrap interval is that of the normal approximation where it should be, and deterministic."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def test_interval_of_a_mean_is_about_the_normal_one():
     assert (low, high) == pytest.approx((mean - 1.96 * error, mean + 1.96 * error), abs=0.25 * error)
 
 
-def test_it_is_deterministic_and_ordered():
+def test_an_interval_is_deterministic_and_contains_its_value():
     values = np.array([1.0, 2.0, 10.0])
     assert bootstrap(values, "median") == bootstrap(values, "median")
     value, low, high = bootstrap(values, "median")

@@ -16,7 +16,7 @@ def model(digits):
     return SCDClassifier(n_votes=3, n_iter=10, random_state=4, **settings).fit(*digits[:2])
 
 
-def test_round_trip(model, digits, tmp_path):
+def test_a_loaded_ensemble_has_the_saved_votes_and_parameters(model, digits, tmp_path):
     path = tmp_path / "votes.npz"
     model.save(path)
     loaded = SCDClassifier.load(path)
@@ -39,7 +39,7 @@ def test_classes_keep_their_values_and_type(digits, tmp_path, labels):
     np.testing.assert_array_equal(loaded.predict(digits[0]), model.predict(digits[0]))
 
 
-def test_the_file_holds_no_pickle(model, tmp_path):
+def test_the_file_contains_no_pickle(model, tmp_path):
     model.save(tmp_path / "votes.npz")
     with np.load(tmp_path / "votes.npz", allow_pickle=False) as file:
         assert all(file[name].dtype != object for name in file.files)
@@ -110,7 +110,7 @@ def test_votes_of_another_class_are_refused(model, tmp_path):
         OtherVotes.load(tmp_path / "votes.npz")
 
 
-def test_no_file_is_a_sentence(tmp_path):
+def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"There is no file of saved votes at .*missing.npz"):
         SCDClassifier.load(tmp_path / "missing.npz")
 

@@ -1,4 +1,14 @@
-"""The searches on CPU: Numba, parallel over votes. The compiled parts are in the files ``cpu_*.py`` beside this one."""
+"""The searches on CPU: Numba, parallel over votes.
+
+This file turns tensors into arrays, chooses types and calls the compiled kernels, in the order of an iteration:
+
+``output``      step and threshold of the output node, 0-1 loss
+``logistic``    the same under cross-entropy
+``node``        effects of a hidden node's rows before its search, and its new outputs after
+``hidden``      step and threshold of a hidden node, or of any node within a window of ranks
+``thresholds``  the threshold between sorted projections
+``llvm``        activations as bits, and features of chosen rows
+"""
 
 from __future__ import annotations
 
@@ -13,10 +23,10 @@ from scd.engine.parameters import GRID
 from scd.numba_cache import njit
 from scd.objective import FIXED_POINT, zero_one_output_effects
 from scd.search import Best, Window
-from scd.search.cpu import bits
-from scd.search.cpu import node as cpu_node
+from scd.search.cpu import node as hidden_node
+from scd.search.cpu.llvm import LANES, unpack
 
-_INT32 = 2**31  # what numbers of half the memory stay below
+_INT32 = 2**31  # integers below this fit 32 bits, half the memory
 _BLOCK = 256  # rows a projection works on at a time, so that the sums of a vote stay in the L1 cache
 
 
@@ -54,38 +64,39 @@ def search(
 ) -> Best:
     """See :class:`scd.search.Search`."""
     x = columns.numpy()[None] if columns.ndim == 2 else columns.numpy()
-    node = (projections.numpy(), x, np.float32(divisor), features.numpy(), steps.numpy(), _shortest(effects))
-    found = _nothing_found(len(projections))
+    from scd.search.cpu import hidden  # here, because the output node's search may do without it
+
+    candidates = hidden.Candidates(x, np.float32(divisor), features.numpy(), steps.numpy())
+    found, arrays = _room_for(len(projections))
     with threads_for(len(projections)):
         if window is None:
-            from scd.search.cpu.hidden import search_votes
-
-            greatest = 255 / divisor if columns.dtype == torch.uint8 else np.inf
-            search_votes(*node, np.float32(greatest), *found)
+            maximum = np.float32(255 / divisor if columns.dtype == torch.uint8 else np.inf)
+            hidden.search_votes(projections.numpy(), candidates, _shortest(effects), maximum, *arrays)
         else:
-            from scd.search.cpu.window import search_window_votes  # compiled only where it is used
+            ranks = hidden.Ranks(window.rows.numpy(), window.current.numpy(), window.radius)
+            hidden.search_window_votes(projections.numpy(), candidates, _shortest(effects), ranks, *arrays)
+    return found
 
-            search_window_votes(*node, window.rows.numpy(), window.current.numpy(), window.radius, *found)
-    return Best(*(torch.from_numpy(each) for each in found))
 
-
-def _nothing_found(votes: int) -> tuple[Any, ...]:
-    return np.zeros(votes, dtype=np.int64), np.zeros(votes, dtype=np.float32), np.zeros(votes, dtype=np.int64)
+def _room_for(votes: int) -> tuple[Best, tuple[Any, ...]]:
+    """Tensors for what a search finds, and the same memory as arrays."""
+    best = Best(torch.zeros(votes, dtype=torch.int64), torch.zeros(votes), torch.zeros(votes, dtype=torch.int64))
+    return best, tuple(each.numpy() for each in best)
 
 
 def _shortest(effects: torch.Tensor) -> Any:
-    """The effects in the shortest type in which no sum of them overflows: half the memory, twice as many at a time."""
-    narrow = effects.dtype == torch.int32 or cpu_node.greatest_total(effects.numpy()) < _INT32
+    """The effects in the shortest type in which no sum of them overflows: 32 bits take half the memory and time."""
+    narrow = effects.dtype == torch.int32 or hidden_node.max_total(effects.numpy()) < _INT32
     return effects.numpy().astype(np.int32 if narrow else np.int64, copy=False)
 
 
 def activations(projections: torch.Tensor, thresholds: torch.Tensor) -> torch.Tensor:
-    """See :func:`scd.search.reference.activations`; (V, ceil(h / 32), n) int32, the words of ``cpu_bits.py``."""
+    """See :func:`scd.search.reference.activations`; (V, ceil(h / 32), n) int32 words of bits."""
     votes, hidden, n = projections.shape
-    words = torch.zeros(votes, -(-hidden // bits.LANES), n, dtype=torch.int32)
+    words = torch.zeros(votes, -(-hidden // LANES), n, dtype=torch.int32)
     for k in range(hidden):
         on = (projections[:, k] > thresholds[:, k, None]).to(torch.int32)
-        words[:, k // bits.LANES] |= on << k % bits.LANES
+        words[:, k // LANES] |= on << k % LANES
     return words
 
 
@@ -102,21 +113,21 @@ def search_output(
     window: Window | None = None,
 ) -> Best:
     """See :func:`scd.search.reference.search_output`."""
-    best = Best(*(torch.from_numpy(each) for each in _nothing_found(len(sums))))
+    best, arrays = _room_for(len(sums))
     left = torch.ones(len(sums), dtype=torch.bool)
     if window is None:
         with threads_for(len(sums)):
             from scd.search.cpu.output import NO_BINS, search_activation_votes
 
             node = (sums.numpy(), _words(active), features.numpy(), steps.numpy(), _shortest(effects))
-            search_activation_votes(*node, *(each.numpy() for each in best))
+            search_activation_votes(*node, *arrays)
         left = best.candidate == NO_BINS
         if not left.any():
             return best
-    columns = torch.from_numpy(np.stack([bits.unpack(words) for words in _words(active[left])]))
+    columns = torch.from_numpy(np.stack([unpack(words) for words in _words(active[left])]))
     found = search(sums[left].float(), columns, features[left], steps[left].float(), effects[left], window)
-    for ours, theirs in zip(best, found, strict=True):
-        ours[left] = theirs
+    for mine, other in zip(best, found, strict=True):
+        mine[left] = other
     return best
 
 
@@ -127,21 +138,18 @@ def search_logistic(
     steps: torch.Tensor,
     labels: torch.Tensor,
     rows: torch.Tensor,
-    whole: bool = False,
+    integral: bool = False,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """See :func:`scd.search.reference.search_logistic`; Newton's method, guarded by a bracket, instead of bisection."""
     votes = len(sums)
-    candidate = np.zeros(votes, dtype=np.int64)
-    threshold = np.zeros(votes, dtype=np.float64)
-    loss = np.zeros(votes, dtype=np.float64)
+    found = (np.zeros(votes, dtype=np.int64), np.zeros(votes), np.zeros(votes))
+    node = (sums.numpy(), _words(active), features.numpy(), steps.numpy())
     with threads_for(votes):
         from scd.search.cpu.logistic import search_logistic_votes
 
-        search_logistic_votes(
-            sums.numpy(), _words(active), features.numpy(), steps.numpy(), labels.numpy(), rows.numpy(),
-            candidate, threshold, loss,
-        )  # fmt: skip
-    return torch.from_numpy(candidate), torch.from_numpy(threshold), torch.from_numpy(loss)
+        search_logistic_votes(*node, labels.numpy(), rows.numpy(), *found)
+    candidate, threshold, loss = (torch.from_numpy(each) for each in found)
+    return candidate, threshold, loss
 
 
 def output_effects(batch: torch.Tensor, negatives: int, weights: tuple[int, int]) -> torch.Tensor:
@@ -149,9 +157,9 @@ def output_effects(batch: torch.Tensor, negatives: int, weights: tuple[int, int]
     return zero_one_output_effects(batch, negatives, weights, _effects_type(max(weights), batch.shape[1]))
 
 
-def _effects_type(greatest: float, rows: int) -> torch.dtype:
-    """Of effects of at most this magnitude: 32 bits if these hold any sum of them."""
-    return torch.int32 if greatest * rows < _INT32 else torch.int64
+def _effects_type(maximum: float, rows: int) -> torch.dtype:
+    """Type of effects of at most this magnitude: 32 bits if no sum of them overflows."""
+    return torch.int32 if maximum * rows < _INT32 else torch.int64
 
 
 def hidden_effects(
@@ -165,14 +173,15 @@ def hidden_effects(
     weights: tuple[int, int] | None,
 ) -> torch.Tensor:
     """See :func:`scd.search.reference.hidden_effects`."""
-    greatest = FIXED_POINT * float(unit.abs().max()) + 1 if weights is None else max(weights)
-    out = torch.empty(sums.shape, dtype=_effects_type(greatest, sums.shape[1]))
-    node = (sums.numpy(), _words(active), nodes.numpy(), unit.numpy(), threshold.numpy(), batch.numpy(), negatives)
+    maximum = FIXED_POINT * float(unit.abs().max()) + 1 if weights is None else max(weights)
+    out = torch.empty(sums.shape, dtype=_effects_type(maximum, sums.shape[1]))
+    node = hidden_node.Node(sums.numpy(), _words(active), nodes.numpy(), unit.numpy())
+    rows = (threshold.numpy(), batch.numpy(), negatives)
     with threads_for(len(sums)):
         if weights is None:
-            cpu_node.cross_entropy(*node, out.numpy())
+            hidden_node.cross_entropy(node, *rows, out.numpy())
         else:
-            cpu_node.zero_one(*node, weights, out.numpy())
+            hidden_node.zero_one(node, *rows, weights, out.numpy())
     return out
 
 
@@ -191,11 +200,12 @@ def take_step(
 ) -> None:
     """See :func:`scd.search.reference.take_step`."""
     norms = torch.ones(len(nodes)) if norms is None else norms
+    node = (_words(active), sums.numpy(), nodes.numpy(), unit.numpy())
+    arrays = (features.numpy(), steps.numpy(), norms.numpy(), thresholds.numpy())
     with threads_for(len(nodes)):
-        cpu_node.take_step(
-            projections.numpy(), _words(active), sums.numpy(), nodes.numpy(), unit.numpy(), columns.numpy(),
-            np.float32(divisor), features.numpy(), steps.numpy(), norms.numpy(), thresholds.numpy(),
-        )  # fmt: skip
+        hidden_node.take_step(
+            projections.numpy(), *node, hidden_node.Step(columns.numpy(), np.float32(divisor), *arrays)
+        )
 
 
 def output_sums(active: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
@@ -204,5 +214,5 @@ def output_sums(active: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
     out = torch.empty(active.shape[0], active.shape[2], dtype=torch.float64)
     narrow = np.abs(weights).sum(axis=1).max() < _INT32
     with threads_for(len(out)):
-        cpu_node.output_sums(_words(active), weights.astype(np.int32) if narrow else weights, out.numpy())
+        hidden_node.output_sums(_words(active), weights.astype(np.int32) if narrow else weights, out.numpy())
     return out

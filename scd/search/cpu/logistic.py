@@ -1,4 +1,15 @@
-"""The output node's search under cross-entropy, compiled: Newton's method within a bracket."""
+"""The output node's search under cross-entropy, compiled: Newton's method within a bracket.
+
+Bounds
+    A step ``s`` on an input changes the logits of the rows in which the input is on. At one threshold, the loss of
+    every step and its slope and curvature in the threshold are therefore those of the unchanged weights plus sums over
+    these rows, of terms that all inputs share. The loss is self-concordant in the threshold (its third derivative
+    never exceeds the second), so these three numbers bound what any threshold can reach (Bach, "Self-concordant
+    analysis for logistic regression", 2010, Proposition 1). Candidates that cannot win are not solved.
+
+Midpoint
+    The winner's threshold is moved to the best of the midpoints of neighbouring distinct sums around the optimum.
+"""
 
 from __future__ import annotations
 
@@ -8,22 +19,25 @@ import numpy as np
 from numba import prange
 
 from scd.numba_cache import njit
-from scd.search.cpu.bits import LANES, add_where_on, bit_of
-from scd.search.cpu.logistic_bounds import loss_bounds
-from scd.search.cpu.logistic_midpoint import extent, logistic_loss, to_midpoint
+from scd.search.cpu.llvm import LANES, add_where_on, bit_of
 from scd.search.cpu.node import BLOCK, exponentials
 
 _CLOSE = 1e-5  # a Newton step this short leaves an error of its square
 _CLOSE_OF_HALLEY = 1e-4  # a step of Halley's method its cube
-_MOST_VALUES = 256  # distinct integer sums that are counted instead of listed
+_MAX_VALUES = 256  # distinct integer sums that are counted instead of listed
 _WIDEST = 200.0  # logits beyond which exponentials and their products may overflow
+_ROWS = 512  # whose changes are stored in float32 at a time, and added up
+_ROUNDING = 1e-6  # per row: above the error of float32 numbers and their sums, far below what distinguishes steps
+_LARGEST_STEP = 5.0  # beyond which nothing is ruled out
+_LARGEST_EXPONENT = 80.0  # of a product in float32
 
 
 @njit(parallel=True, nogil=True)
 def search_logistic_votes(sums, words, features, steps, labels, rows, candidate, threshold, loss):
+    """Search every vote; `candidate`, `threshold` and `loss` (V,) receive the result."""
     for v in prange(len(sums)):
-        found = _search_logistic(sums[v], words[v], features[v], steps[v], labels, rows[v])
-        candidate[v], threshold[v], loss[v] = found
+        best = _search_logistic(sums[v], words[v], features[v], steps[v], labels, rows[v])
+        candidate[v], threshold[v], loss[v] = best
 
 
 @njit(nogil=True)
@@ -31,12 +45,12 @@ def _search_logistic(sums, words, features, steps, labels, rows):
     batch, positive = _batch(labels, rows)
     m = len(batch)
     s, words = sums[batch], words[:, batch]
-    least, greatest = extent(s)
-    centre = (least + greatest) / 2
+    lowest, highest = extent(s)
+    centre = (lowest + highest) / 2
     reach = math.log(m) + 1
-    if greatest - centre + np.abs(steps).max() + reach > _WIDEST:
+    if highest - centre + np.abs(steps).max() + reach > _WIDEST:
         return _search_wide(s, words, features, steps, positive, reach)
-    if greatest - least < _MOST_VALUES and (s == np.floor(s)).all():  # binary weights
+    if highest - lowest < _MAX_VALUES and (s == np.floor(s)).all():  # binary weights
         return _search_counts(s, words, features, steps, positive, reach)
     u = _exponentials_of(s, centre)
     odds = np.empty(m)
@@ -55,7 +69,7 @@ def _search_logistic(sums, words, features, steps, labels, rows):
         value = _sum_of_logs(odds, math.exp(t)) - (s[:positive].sum() - centre * positive + steps[c] * on)
         value -= (m - positive) * t
         if c == 0:
-            start = t  # the others lie close to the threshold of the unchanged weights
+            start = t  # the others' thresholds are close to that of the unchanged weights
             lower, reached = loss_bounds(odds, math.exp(t), value, words, features, steps, positive)
         if value < best:
             winner, best, where = c, value, t
@@ -97,7 +111,7 @@ def _exponentials_of(s, centre):
 
 @njit(nogil=True)
 def _search_counts(s, words, features, steps, positive, reach):
-    """The same for integer sums: rows of one sum and one activation of the changed node are counted together."""
+    """The same for integer sums: rows with the same sum and the same activation of the changed node are counted."""
     low, m = s.min(), len(s)
     values = int(s.max() - low) + 1
     place = np.empty(m, dtype=np.uint32)
@@ -230,8 +244,8 @@ def _logistic_slopes(odds, k):
 @njit(nogil=True)
 def _logistic_threshold(odds, positive, start, reach):
     """Solve ``sum(sigmoid(s - t)) == positive`` for t, where ``odds = exp(s)``: Halley's method."""
-    least, greatest = extent(odds)
-    low, high = math.log(least) - reach, math.log(greatest) + reach
+    lowest, highest = extent(odds)
+    low, high = math.log(lowest) - reach, math.log(highest) + reach
     t = min(max(start, low), high)
     for _ in range(100):
         first, second, third = _logistic_slopes(odds, math.exp(t))
@@ -267,3 +281,199 @@ def _sum_of_logs(odds, k):
     for r in range(m - m % 4, m):
         total += math.log(odds[r] + k)
     return total + math.log(a) + math.log(b) + math.log(c) + math.log(d)
+
+
+# ---------------------------------------------------------------------- bounds
+
+
+@njit(nogil=True)
+def loss_bounds(odds, odds_at, value, words, features, steps, positive):
+    """Bound the minimum loss of every candidate.
+
+    Parameters
+    ----------
+    odds : (m,) float64
+        ``exp(logit)`` of the rows of the batch, those of label 1 first, with the weights of the first candidate. Its
+        step must be 0 and no step may be very long: otherwise nothing is ruled out.
+    odds_at : float
+        ``exp(threshold)``, near the best threshold of the first candidate.
+    value : float
+        Loss of the first candidate there.
+    words : (w, m) uint32
+        Activations of these rows, see :mod:`scd.search.cpu.llvm`.
+    features, steps : (C,)
+    positive : int
+        Rows of label 1.
+
+    Returns
+    -------
+    lower : (C,) float64
+        No threshold takes a candidate below this; infinite for one that is as good as the first.
+    reached : float
+        The best candidate's best threshold takes it at least this low.
+    """
+    m, candidates = len(odds), len(features)
+    lower, reached = np.full(candidates, -np.inf), np.inf
+    sizes = np.unique(steps)
+    largest = np.abs(sizes).max()
+    if steps[0] != 0 or largest > _LARGEST_STEP:
+        return lower, reached
+    factors, kinds = np.exp(sizes), np.searchsorted(sizes, steps)
+    rows = min(_ROWS, int(_LARGEST_EXPONENT / max(largest, 1e-3)))
+    sigma, changes = np.empty(rows, dtype=np.float32), np.zeros((len(sizes), 3, rows), dtype=np.float32)
+    first, second = 0.0, 0.0
+    logs, slopes, curves = np.zeros(candidates), np.zeros(candidates), np.zeros(candidates)
+    for low in range(0, m, rows):
+        size = min(rows, m - low)
+        slope, curve = _probabilities(odds[low : low + size], odds_at, sigma)
+        first += slope
+        second += curve
+        for k in range(len(sizes)):
+            _changes(sigma[:size], factors[k], changes[k, 0], changes[k, 1], changes[k, 2])
+        for c in range(candidates):
+            word = words[features[c] // LANES, low : low + size]
+            ours = changes[kinds[c]]
+            product, more, bend = _sums_where(word, bit_of(features[c]), ours[0], ours[1], ours[2])
+            logs[c] += math.log(product)
+            slopes[c] += more
+            curves[c] += bend
+    on, ones = np.zeros((2, len(words), LANES), dtype=np.int32), np.ones(m, dtype=np.int32)
+    for block in range(len(words)):
+        add_where_on(words[block], ones, 0, positive, on[0, block])
+        add_where_on(words[block], ones, positive, m, on[1, block])
+    rounding = _ROUNDING * m * math.exp(largest)  # a ratio may be as small as exp(-largest), its error is not
+    for c in range(candidates):
+        where = (features[c] // LANES, features[c] % LANES)
+        loss = value + logs[c] - steps[c] * on[0][where]
+        slope = abs(positive - first - slopes[c])
+        smallest_fall, _ = _falls(max(slope - rounding, 0.0), second + curves[c] + rounding)
+        _, largest_fall = _falls(slope + rounding, second + curves[c] - rounding)
+        same_for_all = steps[c] == 0 or on[0][where] + on[1][where] in (0, m)  # what the threshold undoes
+        lower[c] = np.inf if same_for_all else loss - largest_fall - rounding
+        reached = min(reached, loss - smallest_fall + rounding)
+    return lower, reached
+
+
+@njit(nogil=True, fastmath={"reassoc", "contract", "nsz"})
+def _probabilities(odds, odds_at, out):
+    """Fill `out`; return the sum of these probabilities and of their variances."""
+    first, second = 0.0, 0.0
+    for r in range(len(odds)):
+        sigma = odds[r] / (odds[r] + odds_at)
+        first += sigma
+        second += sigma * (1.0 - sigma)
+        out[r] = sigma
+    return first, second
+
+
+@njit(nogil=True)
+def _changes(sigma, factor, ratio, slope, curve):
+    """What multiplying the odds of rows with these probabilities does to odds + odds_at, to slope and to curvature."""
+    one, factor = np.float32(1), np.float32(factor)
+    for r in range(len(sigma)):
+        more = one + sigma[r] * (factor - one)
+        after = sigma[r] * factor / more
+        ratio[r] = more
+        slope[r] = after - sigma[r]
+        curve[r] = after * (one - after) - sigma[r] * (one - sigma[r])
+
+
+@njit(nogil=True)
+def _falls(slope, curvature):
+    """Lower and upper bound on the fall of a self-concordant function from a point with this slope and curvature."""
+    if slope == 0:
+        return 0.0, 0.0
+    if not curvature > 0:
+        return 0.0, math.inf
+    ratio = slope / curvature
+    lower = curvature * ((1.0 + ratio) * math.log(1.0 + ratio) - ratio)
+    return lower, curvature * ((1.0 - ratio) * math.log(1.0 - ratio) + ratio) if ratio < 1 else math.inf
+
+
+@njit(nogil=True, fastmath={"reassoc", "contract", "nsz"})
+def _sums_where(word, bit, ratio, slope, curve):
+    """Product of the first and sums of the others over the rows that have this bit."""
+    one, zero = np.float32(1), np.float32(0)
+    product, a, b = one, zero, zero
+    for r in range(len(word)):
+        on = word[r] & bit != 0
+        product *= ratio[r] if on else one
+        a += slope[r] if on else zero
+        b += curve[r] if on else zero
+    return product, a, b
+
+
+# ---------------------------------------------------------------------- midpoint
+
+
+@njit(nogil=True)
+def to_midpoint(s, positive, t, slope, curvature):
+    """The best of the midpoints of neighbouring distinct values around `t`; `t` if all values are equal.
+
+    The loss is self-concordant, so its `slope` and `curvature` at `t` bound it at the midpoints. It is computed only at
+    midpoints that the bounds cannot tell apart; at all of them if slope and curvature are NaN.
+    """
+    lowest, highest = extent(s)
+    below, above = _neighbours(s, t)
+    before, after = _next_neighbours(s, below, above)
+    m = len(s)
+    middles = np.array([(before + below) / 2, (below + above) / 2, (above + after) / 2])
+    low, high = np.empty(3), np.empty(3)
+    reached = np.inf
+    for i in range(3):
+        move = middles[i] - t
+        size = abs(move)
+        low[i] = slope * move + curvature * (math.exp(-size) + size - 1.0)
+        high[i] = slope * move + curvature * (math.exp(min(size, 700.0)) - size - 1.0)
+        if np.isfinite(move) and not high[i] >= reached:
+            reached = high[i]
+    # plain sums of m terms, each below the largest logit + 1, have a smaller error than this
+    reached += 2.0 * m * m * (max(highest - t, t - lowest) + 1.0) * 2.0**-52
+    best, where, contenders = np.inf, t, 0
+    for i in range(3):
+        contenders += np.isfinite(middles[i]) and not low[i] > reached
+    for i in range(3):
+        if np.isfinite(middles[i]) and not low[i] > reached:
+            loss = logistic_loss(s, positive, middles[i]) if contenders > 1 else 0.0
+            if loss < best:
+                best, where = loss, middles[i]
+    return where
+
+
+@njit(nogil=True, fastmath={"nnan", "nsz", "reassoc"})
+def extent(s):
+    """Minimum and maximum."""
+    lowest, highest = np.inf, -np.inf
+    for r in range(len(s)):
+        lowest, highest = min(lowest, s[r]), max(highest, s[r])
+    return lowest, highest
+
+
+@njit(nogil=True, fastmath={"nnan", "nsz", "reassoc"})
+def _neighbours(s, t):
+    """The largest value up to `t` and the smallest above it."""
+    below, above = -np.inf, np.inf
+    for r in range(len(s)):
+        below = max(below, s[r] if s[r] <= t else -np.inf)
+        above = min(above, s[r] if s[r] > t else np.inf)
+    return below, above
+
+
+@njit(nogil=True, fastmath={"nnan", "nsz", "reassoc"})
+def _next_neighbours(s, below, above):
+    """The largest value below `below` and the smallest above `above`."""
+    before, after = -np.inf, np.inf
+    for r in range(len(s)):
+        before = max(before, s[r] if s[r] < below else -np.inf)
+        after = min(after, s[r] if s[r] > above else np.inf)
+    return before, after
+
+
+@njit(nogil=True)
+def logistic_loss(s, positive, t):
+    """Sum of the cross-entropy over rows of which the first `positive` have label 1."""
+    total = 0.0
+    for r in range(len(s)):
+        z = t - s[r] if r < positive else s[r] - t
+        total += max(z, 0.0) + math.log1p(math.exp(-abs(z)))
+    return total

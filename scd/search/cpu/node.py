@@ -1,11 +1,12 @@
 """What surrounds the search of a hidden node, compiled: the effects of its rows before, its new outputs after.
 
-Each vote is read once and nothing is kept in between; in torch every operation would go through all votes' memory.
+Each vote is read once and nothing is stored in between; in torch every operation would read the memory of all votes.
 """
 
 from __future__ import annotations
 
 import math
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import prange
@@ -13,20 +14,46 @@ from numba import prange
 from scd.engine.parameters import GRID
 from scd.numba_cache import njit
 from scd.objective import FIXED_POINT
-from scd.search.cpu.bits import LANES, bit_of
+from scd.search.cpu.llvm import LANES, bit_of
 
-BLOCK = 256  # rows worked on at a time, whose intermediate numbers stay in the L1 cache
-_ROUND = 1.5 * 2.0**52  # added to a float64, this leaves a whole number, in the lowest bits
+BLOCK = 256
+"""Rows worked on at a time, whose intermediate numbers stay in the L1 cache."""
+
+_ROUND = 1.5 * 2.0**52  # magic number: adding it rounds a float64 to an integer held in the low mantissa bits
 _LOG2_E = 1 / math.log(2)
-_LN2 = float.fromhex("0x1.62e42feep-1")  # its product with a whole number below 2**20 is exact
+_LN2 = float.fromhex("0x1.62e42feep-1")  # its product with an integer below 2**20 is exact
 _LN2_REST = float.fromhex("0x1.a39ef35793c76p-33")
 _EXP = np.array([1 / math.factorial(k) for k in range(15, -1, -1)])
 _ATANH = np.array([1 / (2 * k + 1) for k in range(15, -1, -1)])  # of the square; to 2**-55 for arguments below 1/3
 
 
+class Node(NamedTuple):
+    """One hidden node of each vote, and the output node that it feeds."""
+
+    sums: Any
+    """(V, n) float64: the output node's sums."""
+    words: Any
+    """(V, w, n) uint32: activations of all hidden nodes, see :mod:`scd.search.cpu.llvm`."""
+    nodes: Any
+    """(V,) int64: number of the hidden node."""
+    unit: Any
+    """(V,) float64: its output weight."""
+
+
+class Step(NamedTuple):
+    """A step on one weight of each vote's hidden node: see :func:`scd.search.reference.take_step`."""
+
+    columns: Any
+    divisor: Any
+    features: Any
+    steps: Any
+    norms: Any
+    thresholds: Any
+
+
 @njit(parallel=True, nogil=True)
-def greatest_total(effects):
-    """The greatest sum, over the votes, of the magnitudes of a vote's effects."""
+def max_total(effects):
+    """The maximum, over the votes, of the sum of the magnitudes of a vote's effects."""
     totals = np.zeros(len(effects), dtype=np.int64)
     for v in prange(len(effects)):
         e, total = effects[v], np.int64(0)
@@ -38,7 +65,7 @@ def greatest_total(effects):
 
 @njit(parallel=True, nogil=True)
 def output_sums(words, weights, out):
-    """See :func:`scd.search.reference.output_sums`: `weights` are whole numbers of ``1 / GRID``, so these are added."""
+    """See :func:`scd.search.reference.output_sums`: `weights` are in units of ``1 / GRID``, so integers are added."""
     number, n = weights.dtype.type, out.shape[1]
     for v in prange(len(out)):
         total = np.empty(BLOCK, dtype=weights.dtype)
@@ -55,8 +82,9 @@ def output_sums(words, weights, out):
 
 
 @njit(parallel=True, nogil=True)
-def zero_one(sums, words, nodes, unit, threshold, batch, negatives, weights, out):
+def zero_one(node, threshold, batch, negatives, weights, out):
     """See :func:`scd.objective.zero_one_effects`."""
+    sums, words, nodes, unit = node
     for v in prange(len(sums)):
         s, a, inside, e, u, t = sums[v], words[v, nodes[v] // LANES], batch[v], out[v], unit[v], threshold[v]
         bit = bit_of(nodes[v])
@@ -69,8 +97,9 @@ def zero_one(sums, words, nodes, unit, threshold, batch, negatives, weights, out
 
 
 @njit(parallel=True, nogil=True)
-def cross_entropy(sums, words, nodes, unit, threshold, batch, negatives, out):
-    """See :func:`scd.objective.cross_entropy_effects`: the same but where a rounding of 1e-15 decides."""
+def cross_entropy(node, threshold, batch, negatives, out):
+    """See :func:`scd.objective.cross_entropy_effects`: the same, except where a rounding error of 1e-15 decides."""
+    sums, words, nodes, unit = node
     for v in prange(len(sums)):
         word, bit = words[v, nodes[v] // LANES], bit_of(nodes[v])
         _cross_entropy_of(sums[v], word, bit, unit[v], threshold[v], batch[v], negatives, out[v])
@@ -105,14 +134,14 @@ def _cross_entropy_of(sums, word, bit, unit, threshold, batch, negatives, out):
 
 @njit(nogil=True)
 def exponentials(x):
-    """``exp(x)`` of BLOCK float64 numbers below 700, in their place; that of -700 for those below."""
+    """Replace BLOCK float64 numbers below 700 by ``exp(x)``; numbers below -700 are taken as -700."""
     powers, rest = np.empty(BLOCK), np.empty(BLOCK)
     bits = powers.view(np.int64)
     for i in range(BLOCK):
-        least = max(x[i], -700.0)
-        powers[i] = least * _LOG2_E + _ROUND
+        clipped = max(x[i], -700.0)
+        powers[i] = clipped * _LOG2_E + _ROUND
         power = powers[i] - _ROUND
-        rest[i] = least - power * _LN2 - power * _LN2_REST
+        rest[i] = clipped - power * _LN2 - power * _LN2_REST
     _polynomial(_EXP, rest, x)
     for i in range(BLOCK):
         bits[i] = (bits[i] + 1023) << 52
@@ -122,7 +151,7 @@ def exponentials(x):
 
 @njit(nogil=True)
 def _polynomial(coefficients, x, out):
-    """The polynomial of these 16 coefficients, the highest first: four terms a loop, each of which takes vectors."""
+    """The polynomial of these 16 coefficients, the highest first: four terms per loop, which LLVM vectorises."""
     for i in range(BLOCK):
         out[i] = 0
     for k in range(0, 16, 4):
@@ -132,13 +161,14 @@ def _polynomial(coefficients, x, out):
 
 
 @njit(parallel=True, nogil=True)
-def take_step(projections, words, sums, nodes, unit, columns, divisor, features, steps, norms, thresholds):
-    """See :func:`scd.search.reference.take_step`."""
+def take_step(projections, words, sums, nodes, unit, step):
+    """See :func:`scd.search.reference.take_step`; what it changes is in no tuple, see :func:`hidden.search_votes`."""
+    columns, divisor, features, steps, norms, thresholds = step
     for v in prange(len(nodes)):
         p, a, s, x = projections[v, nodes[v]], words[v, nodes[v] // LANES], sums[v], columns[features[v]]
-        u, step, norm, t, bit = unit[v], steps[v], norms[v], thresholds[v], bit_of(nodes[v])
+        u, size, norm, t, bit = unit[v], steps[v], norms[v], thresholds[v], bit_of(nodes[v])
         for i in range(len(p)):
-            p[i] = (p[i] + step * (np.float32(x[i]) / divisor)) / norm
+            p[i] = (p[i] + size * (np.float32(x[i]) / divisor)) / norm
         for i in range(len(p)):
             s[i] += (u if p[i] > t else 0.0) - (u if a[i] & bit else 0.0)
             a[i] = (a[i] & ~bit) | (bit if p[i] > t else np.uint32(0))

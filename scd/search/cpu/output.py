@@ -1,10 +1,10 @@
 """The output node's search over all thresholds, compiled: its inputs are activations, 0 or 1.
 
-A step on an input shifts the rows in which it is on and leaves the others. Projections are put into bins of which a
-whole number is as wide as the step, so that a shifted row lies that many bins further. One pass from the last bin to
-the first adds up the effects of the rows in which each input is on, for 32 inputs at a time; from these sums come the
-gains of all steps, up and down, at all edges of bins. Where the positive effects in a bin could lift the gain at its
-edge to the greatest of these, the rows in it are sorted: a few bins of a few steps. The result is that of sorting all.
+A step on an input shifts the rows in which it is on and leaves the others. The step is a multiple of the bins' width,
+so a shifted row moves by an integer number of bins. One pass from the last bin to the first adds up the effects of the
+rows in which each input is on, for 32 inputs at a time. From these sums follow the gains of all steps, up and down, at
+all bin edges. Where the positive effects in a bin could raise the gain at its edge to the maximum of these, its rows
+are sorted: a few bins of a few steps. The result equals that of sorting everything.
 """
 
 from __future__ import annotations
@@ -13,19 +13,20 @@ import numpy as np
 from numba import prange
 
 from scd.numba_cache import njit
-from scd.search.cpu.bits import LANES, add_where_on, bit_of
-from scd.search.cpu.sorting import ascending
-from scd.search.cpu.thresholds import extremes, threshold_below
+from scd.search.cpu.llvm import LANES, add_where_on, bit_of
+from scd.search.cpu.thresholds import ascending, extremes, threshold_below
 
-NO_BINS = -1  # the candidate of a vote whose steps do not move all sums by whole bins
+NO_BINS = -1
+"""The candidate of a vote whose steps do not move all sums by an integer number of bins."""
+
 _ROWS_PER_BIN = 8  # on average
-_FEWEST_BINS = 64
+_MIN_BINS = 64
 _BINS_TOGETHER = 16
 
 
 @njit(parallel=True, nogil=True)
 def search_activation_votes(sums, words, features, steps, effects, candidate, threshold, gain):
-    """Search every vote: `words` (V, w, n) of :mod:`scd.search.cpu.bits`; no sum of `effects` overflows their type."""
+    """Search every vote: `words` (V, w, n) of :mod:`scd.search.cpu.llvm`; no sum of `effects` overflows their type."""
     for v in prange(len(sums)):
         found = _search_vote(sums[v], words[v], features[v], steps[v].astype(np.float32), effects[v])
         candidate[v], threshold[v], gain[v] = found
@@ -60,15 +61,15 @@ def _search_vote(sums, words, features, steps, effects):
     at = np.full(wanted.shape, np.inf, dtype=np.float32)  # all off
     for k in range(len(sizes)):
         for block in range(len(words)):
-            _greatest_at_edges(everything, on[block], shifts[k], gains[k, block])
-            best = max(best, _greatest_of(gains[k, block], wanted[k, block]))
+            _best_at_edges(everything, on[block], shifts[k], gains[k, block])
+            best = max(best, _max_of(gains[k, block], wanted[k, block]))
     gains[:] = 0
     for k in range(len(sizes)):
         for block in range(len(words)):
             for b in _doubtful(everything, positive, on[block], shifts[k], best, wanted[k, block]):
                 rows = (pa, ea, starts, words[block])
                 _look_inside(rows, everything, on[block], b, sizes[k], shifts[k], gains[k, block], at[k, block])
-                best = max(best, _greatest_of(gains[k, block], wanted[k, block]))
+                best = max(best, _max_of(gains[k, block], wanted[k, block]))
     winner, gain, value = 0, np.int64(-1), np.float32(0)
     for c in range(len(features)):
         where = (kinds[c], features[c] // LANES, features[c] % LANES)
@@ -96,11 +97,11 @@ def _with_effects(sums, effects):
 
 @njit(nogil=True)
 def _grid(q, sizes):
-    """Least place, bins a unit and number of bins, for `q` moved by any of the ascending `sizes`."""
+    """Left edge, bins per unit and number of bins, for `q` moved by any of the ascending `sizes`."""
     low, high = extremes(q)
     down, up = max(-np.float64(sizes[0]), 0.0), max(np.float64(sizes[-1]), 0.0)
     width = np.float64(high) - np.float64(low) + down + up
-    scale, size = max(len(q) // _ROWS_PER_BIN, _FEWEST_BINS) / width if width > 0 else 0.0, max(down, up)
+    scale, size = max(len(q) // _ROWS_PER_BIN, _MIN_BINS) / width if width > 0 else 0.0, max(down, up)
     if size > 0:
         scale = np.floor(scale * size) / size
     return np.float64(low) - down, scale, int(width * scale) + 2
@@ -108,11 +109,11 @@ def _grid(q, sizes):
 
 @njit(nogil=True)
 def _moves_by(q, place, low, scale, size, shift):
-    """Whether a step of this size takes every value `shift` bins further; roundings may prevent it."""
-    wrong = 0
+    """Whether a step of this size moves every value by `shift` bins; rounding may prevent it."""
+    others = 0
     for r in range(len(q)):
-        wrong += np.int32((np.float64(q[r] + size) - low) * scale) != place[r] + shift
-    return wrong == 0
+        others += np.int32((np.float64(q[r] + size) - low) * scale) != place[r] + shift
+    return others == 0
 
 
 @njit(nogil=True)
@@ -155,8 +156,8 @@ def _where_on(word, ea, starts, on):
 
 
 @njit(nogil=True)
-def _greatest_at_edges(everything, on, shift, best):
-    """Raise `best` (32,) to the greatest gain of a step on each input with the threshold at an edge."""
+def _best_at_edges(everything, on, shift, best):
+    """Raise `best` (32,) to the maximum gain of a step on each input with the threshold at a bin edge."""
     number, last = on.dtype.type, len(on) - 1
     for edge in range(last):
         here, before, total = on[edge], on[min(max(edge - shift, 0), last)], everything[edge]
@@ -166,7 +167,7 @@ def _greatest_at_edges(everything, on, shift, best):
 
 
 @njit(nogil=True)
-def _greatest_of(gains, wanted):
+def _max_of(gains, wanted):
     best = np.int64(0)
     for lane in range(LANES):
         best = max(best, np.int64(gains[lane]) if wanted[lane] else 0)
@@ -188,11 +189,11 @@ def _doubtful(everything, positive, on, shift, best, wanted):
 
 @njit(nogil=True)
 def _some_may(everything, positive, on, shift, best, wanted, first, last):
-    """Whether what a step gains at the edge above one of these bins and the positive effects in it come to `best`.
+    """Whether the gain of a step at the edge above one of these bins, with the positive effects in it, reaches `best`.
 
-    The difference never exceeds the sum of all effects; far below 0 it may overflow, and a bin is looked into in vain.
+    The difference never exceeds the sum of all effects. Far below 0 it may overflow: then a bin is sorted needlessly.
     """
-    number, most, bins = on.dtype.type, np.full(LANES, -1, dtype=on.dtype), len(on) - 1
+    number, highest, bins = on.dtype.type, np.full(LANES, -1, dtype=on.dtype), len(on) - 1
     for b in range(first, last):
         low, high = min(max(b - shift, 0), bins), min(max(b + 1 - shift, 0), bins)
         more = positive[b] - positive[b + 1]
@@ -201,21 +202,21 @@ def _some_may(everything, positive, on, shift, best, wanted, first, last):
         here, before, total = on[b + 1], on[high], number(everything[b + 1] + more - best)
         for lane in range(LANES):
             gain = number(total - here[lane] + before[lane])
-            most[lane] = gain if gain > most[lane] else most[lane]
-    return ((most >= 0) & wanted).any()
+            highest[lane] = gain if gain > highest[lane] else highest[lane]
+    return ((highest >= 0) & wanted).any()
 
 
 @njit(nogil=True)
 def _look_inside(rows, everything, on, b, size, shift, gains, at):
-    """Raise `gains` (32,) to those of thresholds in bin `b`; `at` becomes the least value above such a threshold."""
+    """Raise `gains` (32,) to those of thresholds in bin `b`; `at` becomes the minimum value above such a threshold."""
     pa, ea, starts, word = rows
     low, high = min(max(b - shift, 0), len(on) - 1), min(max(b + 1 - shift, 0), len(on) - 1)
     left, moved = pa[starts[b] : starts[b + 1]], pa[starts[low] : starts[high]] + size
     total = everything[b + 1] - on[b + 1] + on[high]
-    if _all_equal(left) and _all_equal(moved):  # few hidden nodes have few sums
+    if _all_equal(left) and _all_equal(moved):  # few hidden nodes have few distinct sums
         equal = len(left) > 0 and len(moved) > 0 and left[0] == moved[0]
         left_first = len(left) > 0 and (len(moved) == 0 or left[0] > moved[0])
-        for turn in range(2):  # the greater value first
+        for turn in range(2):  # the larger value first
             if len(left) and left_first == (turn == 0):
                 total += everything[b] - everything[b + 1] - on[b] + on[b + 1]
                 _raise(gains, at, total, left[0])

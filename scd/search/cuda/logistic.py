@@ -2,22 +2,44 @@
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import triton
 import triton.language as tl
 
 
+class Case(NamedTuple):
+    """What is searched: contiguous tensors, which are pointers in the kernels, and numbers."""
+
+    sums: Any
+    """(V, n) float64"""
+    inputs: Any
+    """(V, h, n) uint8 activations of the hidden nodes."""
+    own_inputs: Any
+    """h * n"""
+    features: Any
+    """(V, C) int64"""
+    steps: Any
+    """(V, C) float64"""
+    labels: Any
+    """(n,) uint8"""
+    rows: Any
+    """(V, n) uint8: the batch."""
+    n: Any
+    candidates: Any
+
+
 @triton.jit
-def stepped_sums(
-    sums, inputs, own_inputs, features, steps, labels, rows, n, candidates, vote, c, start, ROWS: tl.constexpr
-):
+def stepped_sums(case, vote, c, start, ROWS: tl.constexpr):
     """Sums after the step of candidate `c` for some rows, whether they are in the batch, and their labels."""
     i = start + tl.arange(0, ROWS)
-    inside = i < n
-    feature, step = tl.load(features + vote * candidates + c), tl.load(steps + vote * candidates + c)
-    on = tl.load(inputs + vote * own_inputs + feature * n + i, mask=inside, other=0).to(tl.float64)
-    q = tl.load(sums + vote * n + i, mask=inside, other=0.0) + step * on
-    batch = tl.load(rows + vote * n + i, mask=inside, other=0) != 0
-    return q, batch & inside, tl.load(labels + i, mask=inside, other=0) != 0
+    inside = i < case.n
+    feature = tl.load(case.features + vote * case.candidates + c)
+    step = tl.load(case.steps + vote * case.candidates + c)
+    on = tl.load(case.inputs + vote * case.own_inputs + feature * case.n + i, mask=inside, other=0).to(tl.float64)
+    q = tl.load(case.sums + vote * case.n + i, mask=inside, other=0.0) + step * on
+    batch = tl.load(case.rows + vote * case.n + i, mask=inside, other=0) != 0
+    return q, batch & inside, tl.load(case.labels + i, mask=inside, other=0) != 0
 
 
 @triton.jit
@@ -26,33 +48,24 @@ def softplus(z):
 
 
 @triton.jit
-def loss_at(
-    sums, inputs, own_inputs, features, steps, labels, rows, n, candidates, vote, c, threshold, ROWS: tl.constexpr
-):
+def loss_at(case, vote, c, threshold, ROWS: tl.constexpr):
     """Cross-entropy of candidate `c` at this threshold, summed over the batch."""
     total = tl.zeros((ROWS,), tl.float64)
-    for start in range(0, n, ROWS):
-        q, batch, label = stepped_sums(
-            sums, inputs, own_inputs, features, steps, labels, rows, n, candidates, vote, c, start, ROWS
-        )  # fmt: skip
+    for start in range(0, case.n, ROWS):
+        q, batch, label = stepped_sums(case, vote, c, start, ROWS)
         z = tl.where(label, threshold - q, q - threshold)
         total += tl.where(batch, softplus(z), 0.0)
     return tl.sum(total, axis=0)
 
 
 @triton.jit
-def roughly(
-    sums, inputs, own_inputs, features, steps, labels, rows, n, candidates, vote, c, low, high, positive,
-    ROWS: tl.constexpr,
-):  # fmt: skip
-    """About the best threshold: Newton's method with sigmoids in float32, which are several times as fast."""
+def roughly(case, vote, c, low, high, positive, ROWS: tl.constexpr):
+    """Approximate the best threshold: Newton's method with sigmoids in float32, which are several times as fast."""
     t, move, rounds = (low + high) / 2.0, high - low, 0
     while (tl.abs(move) > 1e-3) & (rounds < 30):
         firsts, seconds = tl.zeros((ROWS,), tl.float32), tl.zeros((ROWS,), tl.float32)
-        for start in range(0, n, ROWS):
-            q, batch, _ = stepped_sums(
-                sums, inputs, own_inputs, features, steps, labels, rows, n, candidates, vote, c, start, ROWS
-            )  # fmt: skip
+        for start in range(0, case.n, ROWS):
+            q, batch, _ = stepped_sums(case, vote, c, start, ROWS)
             sigma = 1.0 / (1.0 + tl.exp(tl.minimum(t - q, 80.0).to(tl.float32)))
             firsts += tl.where(batch, sigma, 0.0)
             seconds += tl.where(batch, sigma * (1.0 - sigma), 0.0)
@@ -65,17 +78,13 @@ def roughly(
 
 
 @triton.jit
-def solve(
-    sums, inputs, own_inputs, features, steps, labels, rows, n, candidates, threshold, loss, ROWS: tl.constexpr,
-):  # fmt: skip
+def solve(case, threshold, loss, ROWS: tl.constexpr):
     """Write the best threshold of every candidate and the loss there: Newton's method within a bracket."""
     vote, c = tl.program_id(0).to(tl.int64), tl.program_id(1).to(tl.int64)
     sizes, positives = tl.zeros((ROWS,), tl.int32), tl.zeros((ROWS,), tl.int32)
     lows, highs = tl.full((ROWS,), float("inf"), tl.float64), tl.full((ROWS,), -float("inf"), tl.float64)
-    for start in range(0, n, ROWS):
-        q, batch, label = stepped_sums(
-            sums, inputs, own_inputs, features, steps, labels, rows, n, candidates, vote, c, start, ROWS
-        )  # fmt: skip
+    for start in range(0, case.n, ROWS):
+        q, batch, label = stepped_sums(case, vote, c, start, ROWS)
         sizes += batch.to(tl.int32)
         positives += (batch & label).to(tl.int32)
         lows = tl.minimum(lows, tl.where(batch, q, float("inf")))
@@ -83,16 +92,12 @@ def solve(
     positive = tl.sum(positives, axis=0).to(tl.float64)
     reach = tl.log(tl.sum(sizes, axis=0).to(tl.float64)) + 1.0
     low, high = tl.min(lows, axis=0) - reach, tl.max(highs, axis=0) + reach
-    t = roughly(
-        sums, inputs, own_inputs, features, steps, labels, rows, n, candidates, vote, c, low, high, positive, ROWS
-    )  # fmt: skip
+    t = roughly(case, vote, c, low, high, positive, ROWS)
     move, rounds = high - low, 0
     while (tl.abs(move) > 1e-9) & (rounds < 100):
         firsts, seconds = tl.zeros((ROWS,), tl.float64), tl.zeros((ROWS,), tl.float64)
-        for start in range(0, n, ROWS):
-            q, batch, _ = stepped_sums(
-                sums, inputs, own_inputs, features, steps, labels, rows, n, candidates, vote, c, start, ROWS
-            )  # fmt: skip
+        for start in range(0, case.n, ROWS):
+            q, batch, _ = stepped_sums(case, vote, c, start, ROWS)
             sigma = 1.0 / (1.0 + tl.exp(tl.minimum(t - q, 700.0)))
             firsts += tl.where(batch, sigma, 0.0)
             seconds += tl.where(batch, sigma * (1.0 - sigma), 0.0)
@@ -101,11 +106,8 @@ def solve(
         new = t + (first - positive) / tl.maximum(second, 1e-300)
         new = tl.where((low < new) & (new < high), new, (low + high) / 2.0)
         move, t, rounds = new - t, new, rounds + 1
-    tl.store(threshold + vote * candidates + c, t)
-    case_loss = loss_at(
-        sums, inputs, own_inputs, features, steps, labels, rows, n, candidates, vote, c, t, ROWS
-    )  # fmt: skip
-    tl.store(loss + vote * candidates + c, case_loss)
+    tl.store(threshold + vote * case.candidates + c, t)
+    tl.store(loss + vote * case.candidates + c, loss_at(case, vote, c, t, ROWS))
 
 
 @triton.jit
@@ -121,24 +123,18 @@ def gap(before, below, above, after, side: tl.constexpr):
 
 
 @triton.jit
-def to_midpoint(
-    sums, inputs, own_inputs, features, steps, labels, rows, n, candidates, candidate, threshold, ROWS: tl.constexpr,
-):  # fmt: skip
+def to_midpoint(case, candidate, threshold, ROWS: tl.constexpr):
     """Move the winner's threshold to the better of the midpoints of neighbouring distinct sums around it."""
     vote = tl.program_id(0).to(tl.int64)
     c, t = tl.load(candidate + vote), tl.load(threshold + vote)
     never = tl.full((), float("inf"), tl.float64)
     below, above, before, after = -never, never, -never, never
-    for start in range(0, n, ROWS):
-        q, batch, _ = stepped_sums(
-            sums, inputs, own_inputs, features, steps, labels, rows, n, candidates, vote, c, start, ROWS
-        )  # fmt: skip
+    for start in range(0, case.n, ROWS):
+        q, batch, _ = stepped_sums(case, vote, c, start, ROWS)
         below = tl.maximum(below, tl.max(tl.where(batch & (q <= t), q, -float("inf")), axis=0))
         above = tl.minimum(above, tl.min(tl.where(batch & (q > t), q, float("inf")), axis=0))
-    for start in range(0, n, ROWS):
-        q, batch, _ = stepped_sums(
-            sums, inputs, own_inputs, features, steps, labels, rows, n, candidates, vote, c, start, ROWS
-        )  # fmt: skip
+    for start in range(0, case.n, ROWS):
+        q, batch, _ = stepped_sums(case, vote, c, start, ROWS)
         before = tl.maximum(before, tl.max(tl.where(batch & (q < below), q, -float("inf")), axis=0))
         after = tl.minimum(after, tl.min(tl.where(batch & (q > above), q, float("inf")), axis=0))
     best, where = never, t
@@ -146,9 +142,7 @@ def to_midpoint(
         left, right = gap(before, below, above, after, side)
         if (left > -never) & (right < never):
             middle = (left + right) / 2.0
-            found = loss_at(
-                sums, inputs, own_inputs, features, steps, labels, rows, n, candidates, vote, c, middle, ROWS
-            )  # fmt: skip
+            found = loss_at(case, vote, c, middle, ROWS)
             where = tl.where(found < best, middle, where)
             best = tl.minimum(found, best)
     tl.store(threshold + vote, where)

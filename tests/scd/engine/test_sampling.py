@@ -5,8 +5,7 @@ import pytest
 import torch
 
 from scd import SCDClassifier
-from scd.engine.pcg import leave_out, sample, states_of
-from scd.engine.sampling import Draws
+from scd.engine.sampling import Draws, leave_out, sample, states_of
 from scd.seeds import generator_for
 
 

@@ -1,10 +1,11 @@
-"""Checks of the Triton kernels, run in a process of its own: TensorFlow and Triton cannot share one.
+"""Checks of the Triton kernels, run in processes of their own: TensorFlow and Triton cannot share one.
 
 ``python triton_checks.py equal`` under ``TRITON_INTERPRET=1``; ``python triton_checks.py compile`` without it.
 """
 
 import sys
 import warnings
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,7 +28,7 @@ def equal_to_the_reference() -> None:
             case["effects"] *= large
             assert same(cuda.search(**case), reference.search(**case)), (bins, large)
     case = make_case("random", 1, n=60, votes=3, d=2)
-    cuda._SCRATCH_BYTES = 1  # a vote at a time
+    cuda._HISTOGRAM_BYTES = 1  # a vote at a time
     assert same(cuda.search(**case), reference.search(**case))
     window = make_case("tied", 1, n=30, votes=2, d=2, window=3)
     assert same(cuda.search(**window), reference.search(**window))
@@ -45,15 +46,15 @@ def bytes_and_activations() -> None:
 
 
 def cross_entropy() -> None:
-    """The least loss, and the loss at the threshold that is returned."""
-    from tests.scd.search.test_output import _case, _loss
+    """The minimum loss, and the loss at the threshold that is returned."""
+    from tests.scd.search.cpu.test_logistic import _case, _loss
 
     for spread, tied in ((1.0, False), (30.0, True)):
         case = _case(0, votes=2, spread=spread, tied=tied)
-        ours, theirs = cuda.search_logistic(*case), reference.search_logistic(*case)
-        torch.testing.assert_close(ours[2], theirs[2], rtol=1e-6, atol=1e-6)
+        fast, slow = cuda.search_logistic(*case), reference.search_logistic(*case)
+        torch.testing.assert_close(fast[2], slow[2], rtol=1e-6, atol=1e-6)
         for v in range(2):
-            at = [_loss(case, v, found[0][v], found[1][v]) for found in (ours, theirs)]
+            at = [_loss(case, v, found[0][v], found[1][v]) for found in (fast, slow)]
             torch.testing.assert_close(at[0], at[1], rtol=1e-6, atol=1e-6)
 
 
@@ -71,29 +72,29 @@ def counted() -> None:
         batch = rng.random((2, n)) < 0.75
         batch[:, :2] = True
         case = [torch.from_numpy(x) for x in (sums, inputs, features, steps, labels, batch)]
-        ours, theirs = cuda.search_logistic(*case, whole=True), reference.search_logistic(*case)
-        assert torch.equal(ours[0], theirs[0]), h
-        torch.testing.assert_close(ours[1], theirs[1], rtol=1e-9, atol=1e-6)
-        torch.testing.assert_close(ours[2], theirs[2], rtol=1e-9, atol=1e-9)
+        fast, slow = cuda.search_logistic(*case, integral=True), reference.search_logistic(*case)
+        assert torch.equal(fast[0], slow[0]), h
+        torch.testing.assert_close(fast[1], slow[1], rtol=1e-9, atol=1e-6)
+        torch.testing.assert_close(fast[2], slow[2], rtol=1e-9, atol=1e-9)
 
 
-def walks() -> None:
-    """A walk with these kernels is the walk with the reference."""
-    from tests.scd.test_descent import walk
+def training() -> None:
+    """Training with these kernels gives the networks of the reference."""
+    from tests.scd.test_descent import descent_of
 
     rng = np.random.default_rng(0)
     rows = (rng.integers(0, 17, (60, 6)) / 16).astype(np.float32), np.arange(60) % 2
     for loss, weights in (("01", "real"), ("01", "binary"), ("ce", "real"), ("ce", "binary")):
         small = {"loss": loss, "weights": weights, "n_iter": 3}
         small |= {"hidden_nodes": 2, "features_per_step": 3, "votes": range(2)}
-        first, second = (walk(rows, kernel, **small).run() for kernel in ("cuda", "reference"))
+        first, second = (descent_of(rows, kernel, **small).run() for kernel in ("cuda", "reference"))
         for name in ("hidden", "thresholds", "output", "output_threshold"):
-            ours, theirs = getattr(first, name), getattr(second, name)
-            # where all sums are one number there is no midpoint, and the optimum is found to a rounding
-            assert torch.equal(ours, theirs) or (loss == "ce" and torch.allclose(ours, theirs, rtol=0, atol=1e-6)), name
+            fast, slow = getattr(first, name), getattr(second, name)
+            # where all sums are equal there is no midpoint, and the optimum has a rounding error
+            assert torch.equal(fast, slow) or (loss == "ce" and torch.allclose(fast, slow, rtol=0, atol=1e-6)), name
 
 
-def compile_for_a_card() -> None:
+def compile_for_a_gpu() -> None:
     """The kernels compile for compute capability 9.0, and float32 is never fused to multiply-add or divided roughly."""
     import triton
     from triton.backends.compiler import GPUTarget
@@ -101,50 +102,59 @@ def compile_for_a_card() -> None:
 
     from scd.search.cuda import counts, histogram, logistic
 
-    search = dict.fromkeys(("p", "steps", "lows", "scales"), "*fp32") | dict.fromkeys(("rows", "count"), "*i32")
-    search |= dict.fromkeys(("features", "effects", "shifts"), "*i64") | {"columns": "*u8", "divisor": "fp32"}
-    search |= {"histogram": "*i32"}
+    pointers = {"float32": "*fp32", "float64": "*fp64", "int32": "*i32", "int64": "*i64", "uint8": "*u8"}
+
+    def kinds(case: type, **others: str) -> Any:
+        """The types of a case's fields: int64 pointers, but for these."""
+        return case(**{name: pointers.get(others.get(name, "int64"), others.get(name)) for name in case._fields})
+
+    f4, f8, i4, u1 = "float32", "float64", "int32", "uint8"
+    search = {"p": f4, "steps": f4, "lows": f4, "scales": f4, "rows": i4, "count": i4, "columns": u1, "divisor": "fp32"}
     search |= dict.fromkeys(("own_columns", "n", "candidates"), "i32")
-    bounds = search | {"bounds": "*i64", "size": "i32"}
-    refine = search | dict.fromkeys(("bounds", "histogram", "scratch", "candidate", "gain"), "*i64")
-    refine |= {"sizes": "i32", "size": "i32", "values": "*fp32", "threshold": "*fp32"}
-    output = dict.fromkeys(("sums", "steps", "threshold", "loss"), "*fp64") | {"features": "*i64", "candidate": "*i64"}
-    output |= dict.fromkeys(("inputs", "labels", "rows"), "*u8") | dict.fromkeys(
-        ("own_inputs", "n", "candidates"), "i32"
-    )
-    output |= {"counts": "*fp32", "h": "i32"}
+    output = {"sums": f8, "inputs": u1, "labels": u1, "rows": u1, "steps": f8}
+    output |= dict.fromkeys(("own_inputs", "n", "candidates"), "i32")
+    counted = {"counts": f4, "h": "i32", "steps": f8, "candidates": "i32"}
+    cases = {
+        histogram: kinds(histogram.Case, **search),
+        logistic: kinds(logistic.Case, **output),
+        counts: kinds(counts.Case, **counted),
+    }
+    flat = {name: pointers[kind] for name, kind in {**output, "threshold": f8, "loss": f8}.items() if kind in pointers}
+    flat |= {"candidate": "*i64", "counts": "*fp32", "h": "i32", "n": "i32"}
+    screen = {"shifts": "*i64", "histogram": "*i32", "count": "*i32", "candidates": "i32"}
+    screen |= {
+        "screen": kinds(histogram.Bounds, size="i32"),
+        "work": kinds(histogram.Work, projections=f4, size="i32"),
+        "found": kinds(histogram.Found, threshold=f4),
+    }
     sizes = {"BINS": cuda._BINS, "ROWS": cuda._ROWS, "PAIRS": cuda._PAIRS, "CANDIDATES": 512, "VALUES": 64, "NODES": 32}
-    for kernel, types in (
-        (histogram.fill, search),
-        (histogram.bound, bounds),
-        (histogram.refine, refine),
-        (logistic.solve, output),
-        (logistic.to_midpoint, output),
-        (counts.count, output),
-        (counts.solve, output),
-        (counts.to_midpoint, output),
+    for module, names, types in (
+        (histogram, ("fill", "bound", "refine"), screen),
+        (logistic, ("solve", "to_midpoint"), flat),
+        (counts, ("count", "solve", "to_midpoint"), flat),
     ):
-        mine = sizes | (cuda._REFINED if kernel is histogram.refine else {})
-        mine |= cuda._COUNTED if kernel is counts.count else {}
-        constants = {name: mine[name] for name in kernel.arg_names if name in mine}
-        signature = {name: "constexpr" if name in constants else types[name] for name in kernel.arg_names}
-        source = ASTSource(kernel, signature=signature, constexprs=constants)
-        options = {"enable_fp_fusion": False, "num_warps": 16 if kernel is histogram.refine else 4}
-        built = triton.compile(source, target=GPUTarget("cuda", 90, 32), options=options)
-        ptx = built.asm["ptx"]
-        if kernel is logistic.solve:
-            continue  # float32 is where it starts from only
-        assert "fma.rn.f32" not in ptx, kernel
-        assert "div.full.f32" not in ptx, kernel
-        assert "div.approx" not in ptx, kernel
+        for kernel in (getattr(module, name) for name in names):
+            refined = kernel is histogram.refine
+            own = sizes | (cuda._REFINED if refined else {}) | (cuda._COUNTED if kernel is counts.count else {})
+            constants = {name: own[name] for name in kernel.arg_names if name in own}
+            given = {**types, "case": cases[module], **dict.fromkeys(constants, "constexpr")}
+            signature = {name: given[name] for name in kernel.arg_names}
+            source = ASTSource(kernel, signature=signature, constexprs=constants)
+            options = {"enable_fp_fusion": False, "num_warps": 16 if refined else 4}
+            ptx = triton.compile(source, target=GPUTarget("cuda", 90, 32), options=options).asm["ptx"]
+            if kernel is logistic.solve:
+                continue  # float32 is where it starts from only
+            assert "fma.rn.f32" not in ptx, kernel
+            assert "div.full.f32" not in ptx, kernel
+            assert "div.approx" not in ptx, kernel
 
 
 if __name__ == "__main__":
     warnings.simplefilter("error")
     torch.set_num_threads(1)
     if sys.argv[1] == "compile":
-        compile_for_a_card()
+        compile_for_a_gpu()
     else:
-        for check in (equal_to_the_reference, bytes_and_activations, cross_entropy, counted, walks):
+        for check in (equal_to_the_reference, bytes_and_activations, cross_entropy, counted, training):
             check()
     print("passed")

@@ -82,15 +82,15 @@ def test_subset_is_the_first_votes(digits):
 
 
 @pytest.mark.parametrize(("loss", "weights"), FOUR)
-def test_stored_right_counts_equal_a_fresh_prediction(digits, loss, weights):
+def test_stored_correct_counts_equal_those_of_a_prediction(digits, loss, weights):
     X, y = digits[:2]
     model = SCDClassifier(loss=loss, weights=weights, n_votes=4, **SMALL).fit(X, y)
-    right = model.votes(X) == y[:, None]
+    correct = model.votes(X) == y[:, None]
     for v, vote in enumerate(model.votes_):
-        assert vote["train_right"].tolist() == [right[y == 0, v].sum(), right[y == 1, v].sum()]
+        assert vote["train_right"].tolist() == [correct[y == 0, v].sum(), correct[y == 1, v].sum()]
 
 
-def test_majority_ties_are_the_first_class_and_probabilities_are_vote_shares(digits):
+def test_majority_ties_are_the_first_class_and_probabilities_are_fractions_of_votes(digits):
     X, y, X_test, _ = digits
     model = SCDClassifier(n_votes=2, **SMALL).fit(X, y)
     votes = model.votes(X_test)

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from scd.search import cpu, reference
-from tests.scd.search.search_cases import KINDS, make_case
+from tests.scd.search.search_cases import KINDS, make_case, same
 
 
 def _projections(case, v, c):
@@ -15,7 +15,7 @@ def _projections(case, v, c):
 
 
 def _by_hand(case, v):
-    """The first candidate with the greatest gain, that gain, and the most rows a threshold of that gain can turn on."""
+    """The first candidate of maximum gain, that gain, and the rows that its lowest threshold turns on."""
     effects, window = case["effects"][v].numpy(), case.get("window")
     counted = effects != 0 if window is None else window.rows[v].numpy()
     best = (None, -(2**63), None)
@@ -61,7 +61,7 @@ def test_the_returned_gain_is_the_effect_of_the_rows_above_the_returned_threshol
             assert case["effects"][v].numpy()[above].sum() == found.gain[v]
 
 
-def test_a_threshold_lies_midway_between_neighbouring_projections():
+def test_a_threshold_is_midway_between_neighbouring_projections():
     q = torch.tensor([0.0, 1.0, 4.0, 4.0])
     assert reference.threshold_at(q, 1) == 0.5
     assert reference.threshold_at(q, 2) == 2.5
@@ -69,9 +69,16 @@ def test_a_threshold_lies_midway_between_neighbouring_projections():
     assert reference.threshold_at(q, 4) == 4.5
 
 
-def test_a_threshold_separates_neighbours_one_rounding_apart():
+def test_a_threshold_separates_neighbouring_float32_numbers():
     below = torch.tensor(1.0)
     q = torch.stack([below, torch.nextafter(below, torch.tensor(2.0))])
     assert (q > reference.threshold_at(q, 1)).tolist() == [False, True]
     assert (q > reference.threshold_at(q, 0)).tolist() == [True, True]
     assert (q > reference.threshold_at(q, 2)).tolist() == [False, False]
+
+
+def test_the_reference_does_not_depend_on_its_chunks(monkeypatch):
+    case = make_case("tied", 2, n=60)
+    whole = reference.search(**case)
+    monkeypatch.setattr(reference, "_CHUNK_BYTES", 1)  # one candidate at a time
+    assert same(reference.search(**case), whole)

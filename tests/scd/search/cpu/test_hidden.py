@@ -1,19 +1,18 @@
-"""The CPU search returns what the reference returns: candidate, threshold and gain."""
+"""The CPU search of a hidden node returns what the reference returns: candidate, threshold and gain."""
 
 import numba
 import numpy as np
 import pytest
 import torch
 
-from scd.search import backend, cpu, reference
-from scd.search.cpu import output
-from scd.search.cpu.narrowing import histogram, narrowed
-from tests.scd.search.search_cases import KINDS, form_of, make_case, same
+from scd.search import cpu, reference
+from scd.search.cpu.hidden import narrowed, unmoved
+from tests.scd.search.search_cases import KINDS, make_case, same
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 40, 700])
 @pytest.mark.parametrize("kind", KINDS)
-def test_equal_to_the_reference(kind, n):
+def test_search_equal_to_the_reference(kind, n):
     for seed in range(3 if n == 700 else 12):
         case = make_case(kind, seed, n=n)
         assert same(cpu.search(**case), reference.search(**case)), seed
@@ -37,60 +36,7 @@ def test_a_window_wider_than_the_data_gives_the_unrestricted_gain(kernel, kind):
     assert torch.equal(wide.candidate, free.candidate)
 
 
-def _output_case(kind, seed, n, inputs, on_grid, window=None):
-    """Arguments of a search at the output node, but for the form of the activations."""
-    case, rng = make_case(kind, seed, n=n, d=inputs, window=window), np.random.default_rng(seed)
-    case["columns"] = torch.from_numpy(rng.integers(0, 2, (3, inputs, n), dtype=np.uint8))
-    case["steps"] *= rng.choice([1, 8]) if seed % 3 else 0.7  # the projections of tied rows move to those of others
-    case["projections"] = case["projections"].double()
-    if on_grid:  # as in training: sums and steps without roundings
-        case["projections"] = (case["projections"] * 1024).round() / 1024
-        case["steps"] = (case["steps"] * 1024).round() / 1024
-    if seed % 4 == 3:  # as of binary weights: a step of its own for each input
-        signs = torch.from_numpy(rng.choice([-1.0, 0.0, 1.0 if on_grid else 2.0], case["steps"].shape))
-        case["steps"] = (case["steps"].abs() * signs).float()
-        case["steps"][:, 0] = 0
-    return {"sums": case.pop("projections"), "active": case.pop("columns"), **case}
-
-
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("inputs", [1, 5, 33])  # the search over activations takes 32 of them at a time
-@pytest.mark.parametrize("on_grid", [True, False])
-def test_activations_as_inputs_equal_to_the_reference(kind, inputs, on_grid):
-    for n in (1, 2, 40, 700):
-        for seed in range(8 if n < 700 else 4):
-            case = _output_case(kind, seed, n, inputs, on_grid)
-            ours = {**case, "active": form_of(cpu, case["active"])}
-            expected = reference.search_output(**case)
-            assert same(cpu.search_output(**ours), expected), (n, seed)
-            if case["effects"].abs().sum(1).max() < 2**31:
-                ours["effects"] = ours["effects"].int()
-                assert same(cpu.search_output(**ours), expected), (n, seed)
-
-
-@pytest.mark.parametrize("kind", ["random", "tied", "outlier"])
-def test_a_window_at_the_output_node_equal_to_the_reference(kind):
-    for seed in range(6):
-        case = _output_case(kind, seed, 150, 5, True, window=3)
-        ours = {**case, "active": form_of(cpu, case["active"])}
-        assert same(cpu.search_output(**ours), reference.search_output(**case)), seed
-
-
-@pytest.mark.parametrize("on_grid", [True, False])
-def test_steps_move_sums_without_roundings_by_whole_bins(on_grid):
-    """So that bins are shifted in training, and the test above also has cases where they cannot be."""
-    moved = []
-    for seed in range(12):
-        case = _output_case("random", seed, 700, 20, on_grid)
-        q, sizes = case["sums"][0].float().numpy(), np.unique(case["steps"][0].numpy())
-        low, scale, _ = output._grid(q, sizes)
-        place = ((q - low) * scale).astype(np.uint32)
-        shifts = np.rint(sizes * scale).astype(np.int64)
-        moved += [output._moves_by(q, place, low, scale, *step) for step in zip(sizes, shifts, strict=True)]
-    assert all(moved) if on_grid else not all(moved)
-
-
-def _one_step_a_feature(kind, seed, n, scale, divisor=255.0):
+def _one_step_per_feature(kind, seed, n, scale, divisor=255.0):
     """As of binary weights: bytes, a step on each feature that is `scale` times as long as the projections are wide."""
     case = make_case(kind, seed, n=n, d=9)
     rng = np.random.default_rng(seed)
@@ -112,10 +58,10 @@ def _one_step_a_feature(kind, seed, n, scale, divisor=255.0):
 
 @pytest.mark.parametrize("scale", [0.0003, 0.02, 0.3, 4.0])
 @pytest.mark.parametrize("kind", KINDS)
-def test_one_step_a_feature_equal_to_the_reference(kind, scale):
+def test_one_step_per_feature_equal_to_the_reference(kind, scale):
     for n in (1, 2, 3, 40, 700, 2500):
         for seed in range(12 if n < 700 else 6):
-            case = _one_step_a_feature(kind, seed, n, scale)
+            case = _one_step_per_feature(kind, seed, n, scale)
             assert same(cpu.search(**case), reference.search(**case)), (n, seed)
 
 
@@ -124,23 +70,23 @@ def test_rows_that_no_step_carries_across_a_threshold_that_matters_are_left_out(
     # effects that reward the threshold 0.5 far more than any other
     p = np.linspace(0, 1, 2000, dtype=np.float32)
     effects = np.where(p > 0.5, 1, -1)
-    place, above, below = histogram(p, effects, p[0], p[-1], 256)
+    before = unmoved(p, effects, p[0], p[-1], 256)
     up, down = (0.01, 0.0) if sign > 0 else (0.0, 0.01)
-    kept, fixed, spans = narrowed(place, above, below, p[0], p[-1], up, down, 990)
+    kept, fixed, spans = narrowed(before, up, down, 990)
     first, last = spans[0 if sign > 0 else 1]
     assert 0.45 < first < 0.5 < last < 0.55
     assert np.isnan(spans[1 if sign > 0 else 0]).all()
     assert 0.4 < p[kept].min() < 0.5 < p[kept].max() < 0.6
     assert fixed == effects[p > p[kept].max()].sum()
-    both, _, spans = narrowed(place, above, below, p[0], p[-1], 0.01, 0.01, 990)
+    both, _, spans = narrowed(before, 0.01, 0.01, 990)
     assert set(kept) <= set(both)
     assert len(both) < 1.2 * len(kept)
     assert (spans[0] > spans[1]).all()
-    assert not len(narrowed(place, above, below, p[0], p[-1], up, down, 1100)[0])
+    assert not len(narrowed(before, up, down, 1100)[0])
 
 
-def _two_steps_a_feature(*case):
-    case = _one_step_a_feature(*case)
+def _two_steps_per_feature(*case):
+    case = _one_step_per_feature(*case)
     features, steps = case["features"][:, 1:].repeat_interleave(2, 1), case["steps"][:, 1:].repeat_interleave(2, 1)
     steps[:, 1::2] *= -1
     case["features"] = torch.cat([case["features"][:, :1], features], 1)
@@ -150,10 +96,10 @@ def _two_steps_a_feature(*case):
 
 @pytest.mark.parametrize("scale", [0.0003, 0.02, 0.3, 4.0])
 @pytest.mark.parametrize("kind", KINDS)
-def test_steps_both_ways_equal_to_the_reference(kind, scale):
+def test_steps_up_and_down_equal_to_the_reference(kind, scale):
     for n in (1, 2, 3, 40, 700, 2500):
         for seed in range(8 if n < 700 else 3):
-            case = _two_steps_a_feature(kind, seed, n, scale)
+            case = _two_steps_per_feature(kind, seed, n, scale)
             assert same(cpu.search(**case), reference.search(**case)), (n, seed)
 
 
@@ -171,7 +117,7 @@ def test_bytes_with_a_divisor_equal_the_float_features(kernel, divisor, window):
 
 @pytest.mark.parametrize("kernel", [cpu, reference])
 @pytest.mark.parametrize("window", [None, 3])
-def test_columns_of_its_own_for_each_vote(kernel, window):
+def test_votes_with_columns_of_their_own_are_searched_independently(kernel, window):
     case = make_case("random", 5, n=100, window=window)
     own = torch.rand(3, 6, 100, generator=torch.Generator().manual_seed(0))
     together = kernel.search(**{**case, "columns": own})
@@ -189,18 +135,6 @@ def test_a_vote_does_not_depend_on_the_others_or_on_threads(kernel, window, kind
     assert same(kernel.search(**case), together)
     for v in range(5):
         assert same(_vote(together, v), _alone(kernel, case, v))
-
-
-def test_the_reference_does_not_depend_on_its_chunks(monkeypatch):
-    case = make_case("tied", 2, n=60)
-    whole = reference.search(**case)
-    monkeypatch.setattr(reference, "_CHUNK_BYTES", 1)  # one candidate at a time
-    assert same(reference.search(**case), whole)
-
-
-def test_an_unknown_backend_is_refused_by_name():
-    with pytest.raises(ValueError, match=r"The 'backend' parameter must be one of .* Got 'gpu' instead."):
-        backend("gpu")
 
 
 def _alone(kernel, case, v):

@@ -3,58 +3,13 @@
 import numpy as np
 import pytest
 import torch
-from numba import njit, types
 
 from scd.search import cpu, reference
-from scd.search.cpu import llvm
 from tests.scd.search.search_cases import form_of
-
-
-@njit
-def _taken(columns, divisor, active, out):
-    planned = llvm.plan(columns, divisor, active)
-    for j in range(len(columns)):
-        llvm.take(columns[j], planned, out[j])
 
 
 def _columns(kind, n, rng):
     return rng.integers(0, 256, (4, n), dtype=np.uint8) if kind == "u1" else rng.standard_normal((4, n)).astype("f4")
-
-
-def _active(n, share, rng):
-    """As the search orders them: rows of positive effect, then those of negative."""
-    order = rng.permutation(n)[: max(1, round(share * n))]
-    cut = rng.integers(0, len(order) + 1)
-    return np.r_[np.sort(order[:cut]), np.sort(order[cut:])].astype(np.uint32)
-
-
-@pytest.mark.parametrize("divisor", [1, 16, 255, 7, 49])
-@pytest.mark.parametrize("kind", ["u1", "f4"])
-def test_features_of_chosen_rows(kind, divisor):
-    rng = np.random.default_rng(divisor)
-    for n in (1, 7, 15, 16, 17, 31, 32, 33, 100, 1000):
-        for share in (0, 0.03, 0.5, 0.75, 1):
-            columns, active = _columns(kind, n, rng), _active(n, share, rng)
-            out = np.full((4, len(active)), np.nan, dtype=np.float32)
-            _taken(columns, np.float32(divisor), active, out)
-            assert np.array_equal(out, columns[:, active].astype(np.float32) / np.float32(divisor)), (n, share)
-
-
-def test_two_products_are_a_division_by_what_pixels_are_divided_by():
-    assert all(llvm.inverse(np.float32(d))[2] for d in (1, 16, 255))
-
-
-def test_features_without_the_instruction_that_moves_bytes(monkeypatch):
-    monkeypatch.setattr(llvm, "_SHUFFLES", False)
-    rng = np.random.default_rng(0)
-    columns, active = _columns("u1", 50, rng), _active(50, 0.5, rng)
-    matrix, row, rows = (
-        types.Array(kind, d, "C") for kind, d in ((types.uint8, 2), (types.uint8, 1), (types.uint32, 1))
-    )
-    planned = llvm._plan(matrix, types.float32, rows)(columns, np.float32(255), active)
-    out = np.empty(len(active), dtype=np.float32)
-    llvm._take(row, types.Tuple((rows, types.float32)), types.Array(types.float32, 1, "C"))(columns[2], planned, out)
-    assert np.array_equal(out, columns[2, active].astype(np.float32) / np.float32(255))
 
 
 def _node(n, spread, votes=3, hidden=4, seed=0):
@@ -78,8 +33,8 @@ def test_effects_equal_to_the_reference(weights, spread):
         node, g = _node(n, spread)
         threshold = torch.randn(3, dtype=torch.float64, generator=g)
         batch = torch.rand(3, n, generator=g) < 0.75
-        ours = {**node, "active": form_of(cpu, node["active"])}
-        found = cpu.hidden_effects(**ours, threshold=threshold, batch=batch, negatives=negatives, weights=weights)
+        packed = {**node, "active": form_of(cpu, node["active"])}
+        found = cpu.hidden_effects(**packed, threshold=threshold, batch=batch, negatives=negatives, weights=weights)
         expected = reference.hidden_effects(
             **node, threshold=threshold, batch=batch, negatives=negatives, weights=weights
         )
@@ -100,8 +55,8 @@ def test_a_logit_of_zero_predicts_label_0():
     node |= {"nodes": torch.tensor([0]), "unit": torch.tensor([0.5]).double(), "threshold": torch.zeros(1).double()}
     batch = torch.ones(1, 2, dtype=torch.bool)
     for kernel in (cpu, reference):  # off: 0, not above the threshold; on: 0.5
-        ours = {**node, "active": form_of(kernel, node["active"])}
-        assert kernel.hidden_effects(**ours, batch=batch, negatives=1, weights=(2, 7)).tolist() == [[-2, 7]]
+        packed = {**node, "active": form_of(kernel, node["active"])}
+        assert kernel.hidden_effects(**packed, batch=batch, negatives=1, weights=(2, 7)).tolist() == [[-2, 7]]
 
 
 @pytest.mark.parametrize("normed", [False, True])
@@ -118,13 +73,23 @@ def test_a_step_equal_to_the_reference(kind, normed):
             "norms": torch.rand(3, generator=g) + 0.5 if normed else None,
             "thresholds": torch.randn(3, generator=g) / 3,
         }  # fmt: skip
-        ours, expected = ({k: x.clone() for k, x in state.items()} for _ in range(2))
-        ours["active"] = form_of(cpu, ours["active"])
-        cpu.take_step(**ours, **step)
+        packed, expected = ({k: x.clone() for k, x in state.items()} for _ in range(2))
+        packed["active"] = form_of(cpu, packed["active"])
+        cpu.take_step(**packed, **step)
         reference.take_step(**expected, **step)
-        assert all(torch.equal(ours[k], expected[k]) for k in ("projections", "sums")), n
-        assert torch.equal(ours["active"], form_of(cpu, expected["active"])), n
+        assert all(torch.equal(packed[k], expected[k]) for k in ("projections", "sums")), n
+        assert torch.equal(packed["active"], form_of(cpu, expected["active"])), n
         votes = torch.arange(3)
-        assert not torch.equal(ours["projections"][votes, step["nodes"]], state["projections"][votes, step["nodes"]])
+        assert not torch.equal(packed["projections"][votes, step["nodes"]], state["projections"][votes, step["nodes"]])
         now, before = (x["active"][votes, step["nodes"]].double() for x in (expected, state))
-        assert torch.equal(ours["sums"], state["sums"] + step["unit"][:, None] * (now - before))
+        assert torch.equal(packed["sums"], state["sums"] + step["unit"][:, None] * (now - before))
+
+
+@pytest.mark.parametrize(("hidden", "size"), [(1, 1.0), (20, 1.0), (40, 1.0), (20, 1e4)])  # the last: not in 32 bits
+def test_output_sums_equal_the_reference_and_the_product(hidden, size):
+    rng = np.random.default_rng(0)
+    active = torch.from_numpy(rng.integers(0, 2, (4, hidden, 333)).astype(np.uint8))
+    output = torch.from_numpy(np.round(size * rng.standard_normal((4, hidden)) * 2**20) / 2**20)
+    fast = cpu.output_sums(form_of(cpu, active), output)
+    assert torch.equal(fast, reference.output_sums(active, output))
+    assert torch.equal(fast, torch.einsum("vhn,vh->vn", active.double(), output))  # exact in any order
