@@ -11,11 +11,13 @@ if TYPE_CHECKING:
     from scd.classifier import SCDClassifier
 
 __version__ = "0.1.0"
+"""The version of the project; pyproject.toml reads it from here."""
+
 __all__ = ["SCDClassifier"]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "SCDClassifier":  # torch and Numba are loaded when first needed
+    if name == "SCDClassifier":  # torch and Numba are imported when first needed
         from scd.classifier import SCDClassifier
 
         return SCDClassifier
