@@ -40,7 +40,7 @@ def test_the_tables_hold_what_the_sweeps_ran(miniature, tmp_path, capsys):
     words = ["--outputs", str(outputs), "--only", "table3,table8", "model=rf", "points.models=[rf]", "verbose=false"]
     assert main(words) == 0, "table8's data are absent, which is no failure"
     said = capsys.readouterr().out
-    assert "table8: some jobs were refused, for want of data or an extra" in said
+    assert "table8: some jobs were refused, because data or an extra are missing" in said
     assert "table3: " not in said
     three = pd.read_csv(outputs / "tables" / "table3.csv").set_index("model")
     assert three.loc["rf", "succeeded"] + three.loc["rf", "already_wrong"] == 2

@@ -227,8 +227,8 @@ def test_a_reader_that_goes_away_is_no_error(store):
 
     outputs, _, _ = store
     command = [sys.executable, "-u", "-m", "scripts.status", "--outputs", str(outputs)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    process.stdout.close()
-    said = process.stderr.read().decode()
-    assert process.wait() == 0, said
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        said = process.stderr.read().decode()
+    assert process.returncode == 0, said
     assert "Traceback" not in said
