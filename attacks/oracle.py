@@ -135,12 +135,12 @@ class LabelOracle(Oracle):
         self.labels = labels
         self.batch_rows = rows_within(memory_budget, n_features) if batch_rows is None else int(batch_rows)
 
-    def __call__(self, inputs: Batch, examples: NDArray[np.int64]) -> NDArray[np.int64]:
+    def __call__(self, rows: Batch, examples: NDArray[np.int64]) -> NDArray[np.int64]:
         """Query the label of every input: arrays in blocks of `batch_rows`, a tensor in one call.
 
         Parameters
         ----------
-        inputs : ndarray or tensor of float32, shape (n, d)
+        rows : ndarray or tensor of float32, shape (n, d)
         examples : ndarray of int64, shape (n,)
             The example that each query is counted for.
 
@@ -156,9 +156,9 @@ class LabelOracle(Oracle):
             If the model does not return one integer label per input.
         """
         self.count(examples)
-        size = self.batch_rows if isinstance(inputs, np.ndarray) else max(1, len(inputs))
-        blocks = [slice(start, start + size) for start in range(0, len(inputs), size)]
-        labels = [self._query(inputs[block], examples[block]) for block in blocks]
+        size = self.batch_rows if isinstance(rows, np.ndarray) else max(1, len(rows))
+        blocks = [slice(start, start + size) for start in range(0, len(rows), size)]
+        labels = [self._query(rows[block], examples[block]) for block in blocks]
         return np.concatenate(labels) if labels else np.zeros(0, dtype=np.int64)
 
     def _predict(self, inputs: Any, examples: NDArray[np.int64]) -> ArrayLike:

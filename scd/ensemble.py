@@ -95,7 +95,7 @@ class VoteEnsemble(ClassifierMixin, BaseEstimator):
         self._validate_params()
         return self
 
-    def warm_up(self, X: np.ndarray, y: np.ndarray) -> None:
+    def warm_up(self, X: NDArray[np.float32], y: NDArray[Any]) -> None:
         """Compile what training needs, so that its time is not counted as training; by default there is nothing."""
 
     def fit(self, X: Any, y: Any) -> Self:

@@ -87,7 +87,7 @@ class _Block:
     def ascend(self, gram: NDArray[np.float32], nu: Floats, step: int) -> Floats:
         """One step on every point's q; the bounds on the squared lengths before it."""
         shift = nu[:, None] * self.q - self.sign * (gram @ (self.sign * self.q).astype(np.float32))
-        squares = -np.einsum("up,up->p", self.q, shift)
+        squares: Floats = -np.einsum("up,up->p", self.q, shift)
         eta = 2 / (step + 4)
         self.q *= 1 - eta
         self.z *= 1 - eta

@@ -188,7 +188,8 @@ def first_units(units: SignUnits, chosen: NDArray[np.int64], votes: NDArray[np.i
 def signed_gram(units: SignUnits, point: PointUnits, chosen: NDArray[np.int64]) -> Floats:
     """(n, n) Gram matrix of the chosen units' normals, each turned into the direction in which it flips."""
     sign = point.sign[chosen]
-    return units.gram[np.ix_(chosen, chosen)] * sign * sign[:, None]
+    signed: Floats = units.gram[np.ix_(chosen, chosen)] * sign * sign[:, None]
+    return signed
 
 
 def order_radius(units: SignUnits, point: PointUnits) -> float:
