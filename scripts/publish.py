@@ -119,7 +119,7 @@ def _votes(folder: Path) -> pd.DataFrame:
 
 
 def _fit_rows(new: Published) -> Iterator[dict[str, Any]]:
-    """A row per fit: the test accuracy of its largest ensemble, by hard majority where it was evaluated."""
+    """A row per fit: the test accuracy of its largest ensemble, by hard voting where it was evaluated."""
     for run, rows in new.tables["evaluations"].groupby("run"):
         hard = rows[rows["voting"] == "hard"] if (rows["voting"] == "hard").any() else rows
         best = hard.loc[hard["n_votes"].idxmax()]

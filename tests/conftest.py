@@ -51,7 +51,7 @@ def run_program(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str
 
 @pytest.fixture(scope="session")
 def run_in_miniature() -> Callable[..., dict[str, Any]]:
-    """Run with scale=smoke into a folder; digits stand in for CIFAR-10, which is not there."""
+    """Run with scale=smoke into a folder; digits replace CIFAR-10, which is not there."""
     from hydra import compose, initialize_config_dir
 
     from pipeline.config.check import resolve

@@ -49,7 +49,7 @@ def _load(config: Config) -> Dataset:
     except (ValueError, TypeError) as error:
         raise UserError(f"dataset={name}: {error}") from error
     other: Any = _dataset(stand_in["_target_"], locate("scale.stand_in", stand_in)())
-    note = f"{other.name} stand in for {name}, which is not there (scale={config['scale']['name']})"
+    note = f"{other.name} replace {name}, which is not there (scale={config['scale']['name']})"
     replaced: Dataset = dataclasses.replace(other, name=name)
     return replaced.with_note(note)
 

@@ -40,7 +40,7 @@ def on_card(x: np.ndarray, y: np.ndarray) -> Section:
 
     products = _ROWS / seconds_of(product, 10)
     predicted = _ROWS / seconds_of(lambda: model.predict(block), 5)
-    section.figures |= {"predict, rows/s": predicted, "float32 product of rows on the card, rows/s": products}
+    section.figures |= {"predict, rows/s": predicted, "float32 product of rows on the GPU, rows/s": products}
     attack = attack_rates(model, x, y, only=["hsj", "rays"])
     section.figures |= attack.figures
     section.ratios |= attack.ratios | {"hsj / float32 product": attack.figures["hsj, labels/s"] / products}

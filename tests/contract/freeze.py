@@ -6,15 +6,15 @@
   its name), its headline number and what else its key is made of: the checksum of the data, and of an attack the key
   and votes of its fit, the attacked rows, the checksums and versions of its files and packages (``inputs``) and, where
   it starts from a given image, the models that chose that image (``judges``). They are facts of record: no command
-  writes them anew. A run is added by hand.
+  writes them again. A run is added by hand.
 - ``signatures``: the parameters of every class and function that conf/ or ``attacks.__all__`` names.
 - ``votes``: hashes of the votes of small fits of the embedded digits.
 - ``runs``: what small runs of the digits leave on disk, and the tables made of them.
 
-``python -m tests.contract.freeze signatures votes runs`` writes the named parts anew. Do so only for a change that is
+``python -m tests.contract.freeze signatures votes runs`` writes the named parts again. Do so only for a change that is
 meant to alter what a user sees, and say in the commit which numbers changed and why.
 
-The first section is all that touches the project's inner parts. When they move, mend it there; the laws in
+The first section is all that touches the project's inner parts. When they move, fix it there; the laws in
 test_frozen.py and the file stay as they are.
 """
 
@@ -89,7 +89,7 @@ def attack_key(config: dict[str, Any], facts: dict[str, Any], clip: tuple[float,
 def published_number(key: str) -> float:
     """The headline number of a published fit or attack.
 
-    Of a fit the test accuracy of its largest ensemble by hard majority; of an attack its mean minimum L2, but of
+    Of a fit the test accuracy of its largest ensemble by hard voting; of an attack its mean minimum L2, but of
     textfooler the accuracy that is left, of transfer the probability on the boundary, of substitute the accuracy at
     epsilon 0.125 after the last round.
     """

@@ -101,7 +101,7 @@ def test_an_engine_that_never_starts_is_said_of_every_job(tmp_path, capsys):
     assert "0 of 2 jobs succeeded" in said.out
     never = "job 1, 2: the job was never begun (ModuleNotFoundError: cluster=ray needs Ray)"
     assert f"{never}\n    python run.py a=1\n    python run.py a=2\n" in said.err, (
-        "one error, said once, of both commands"
+        "one error, printed once, of both commands"
     )
 
 

@@ -47,7 +47,7 @@ def test_documents_are_cut_with_their_rows(compose_config, tmp_path):
 def test_an_absent_image_set_is_replaced_under_its_name_and_says_so(compose_config, offline):
     found = load_dataset(compose_config("scale=smoke", "dataset=cifar10"))
     assert (found.name, found.feature_shape) == ("cifar10", (1, 8, 8))
-    assert found.provenance["notes"] == ["digits stand in for cifar10, which is not there (scale=smoke)"]
+    assert found.provenance["notes"] == ["digits replace cifar10, which is not there (scale=smoke)"]
 
 
 @pytest.mark.parametrize("words", [("scale=paper", "dataset=cifar10"), ("scale=smoke", "dataset=ptb")])

@@ -146,5 +146,5 @@ def test_tables_of_another_scale_take_its_caps_and_name_its_commands(compose_con
     assert five.loc["16 nodes", "n_iter"] == 20
     assert five.loc["4 nodes", "command"].endswith("model.n_iter=20 scale=smoke")
     shown = (tmp_path / "outputs" / "tables" / "table3.md").read_text()
-    assert "Data of cifar10: digits stand in for cifar10, which is not there" in shown
+    assert "Data of cifar10: digits replace cifar10, which is not there" in shown
     assert "Runs of scale=smoke" in shown
