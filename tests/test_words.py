@@ -58,12 +58,12 @@ def test_no_word_of_the_list_is_used(path):
     assert not found, f"{path.relative_to(ROOT)}: " + "; ".join(found)
 
 
-def test_pages_have_lines_of_at_most_100_characters():
+def test_pages_have_lines_of_at_most_100_characters_but_for_rows_of_tables():
     pages = [p for p in files() if p.suffix == ".md" and p.relative_to(ROOT).parts[0] in WRAPPED]
     assert len(pages) > 10
     for page in pages:
         for number, line in enumerate(page.read_text("utf-8").splitlines(), 1):
-            assert len(line) <= 100, f"{page.relative_to(ROOT)}:{number}"
+            assert len(line) <= 100 or line.startswith("|"), f"{page.relative_to(ROOT)}:{number}"
 
 
 @pytest.mark.parametrize(
