@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import numba
+import numpy
 from numba.core import caching, config
 
 _ROOT = Path(__file__).resolve().parents[1]
@@ -74,7 +75,7 @@ def _candidates(name: str) -> Iterator[Path]:
 @functools.cache
 def source_digest(path: Path) -> str:
     """Digest of a file and of all modules of the project that it imports at its top level, directly or not."""
-    digest, waiting, seen = hashlib.sha256(), [path], {path}
+    digest, waiting, seen = hashlib.sha256(numpy.__version__.encode()), [path], {path}  # it holds the layout of arrays
     while waiting:
         content, imported = _read(waiting.pop())
         digest.update(content)
