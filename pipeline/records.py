@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from pipeline.protocols import Floats, Job, Labels, Result, RowsResult, TextResult
 from pipeline.stages.evaluate import Evaluation
-from pipeline.store import write_yaml
-from scd.files import write_bytes, write_json
+from pipeline.store import write_checked, write_config
+from scd.files import write_bytes
 from scd.statistics import bootstrap
 
 MISCLASSIFIED = "already misclassified"
@@ -219,6 +219,6 @@ def _write_tables(folder: Path, tables: dict[str, pd.DataFrame]) -> list[str]:
 
 def _write_facts(folder: Path, job: Job, facts: dict[str, Any]) -> list[str]:
     """Write configuration and provenance and return the names of the files."""
-    write_yaml(folder / "config.yaml", {k: v for k, v in job.config.items() if k != "paths"})
-    write_json(folder / "provenance.json", facts)
+    write_config(folder / "config.yaml", {k: v for k, v in job.config.items() if k != "paths"})
+    write_checked(folder / "provenance.json", facts)
     return ["config.yaml", "provenance.json"]

@@ -15,8 +15,8 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 
-from pipeline.store import key_of, locked, read_json
-from scd.files import write_json
+from pipeline.errors import UserError
+from pipeline.store import is_plain_name, key_of, locked, read_checked, write_checked
 
 RECORD, BEGUN, FAILED = "run.json", "begun.json", "failed.json"
 _NOT_OF_A_JOB = ("cluster", "hydra")
@@ -31,10 +31,17 @@ class RunRecord:
         The outputs folder.
     config : dict
         The resolved configuration. It names the folder, but for its paths and the experiment that it is part of.
+
+    Raises
+    ------
+    UserError
+        A name that cannot be part of a folder's name.
     """
 
     def __init__(self, outputs: Path, config: dict[str, Any]) -> None:
         names = [config[group]["name"] for group in ("dataset", "model", "attack")]
+        if not all(map(is_plain_name, names)):  # the record of a refused configuration must not leave the folder
+            raise UserError(f"Names of a run must consist of letters, digits, _ and -. Got {names}.")
         self.kept = {k: v for k, v in config.items() if k not in ("paths", "experiment")}
         self.folder = outputs / "runs" / f"{'-'.join(names)}-{key_of(config=self.kept)}"
         self.began = time.time()
@@ -43,7 +50,7 @@ class RunRecord:
         """Record that the run has begun, and how far it has come; a killed run leaves this file behind."""
         self.folder.mkdir(parents=True, exist_ok=True)
         where = {"host": platform.node(), "pid": os.getpid()}
-        write_json(self.folder / BEGUN, {"command": command(), "began": self.began, **where, **known})
+        write_checked(self.folder / BEGUN, {"command": command(), "began": self.began, **where, **known})
 
     @contextlib.contextmanager
     def at_work(self) -> Iterator[None]:
@@ -56,17 +63,17 @@ class RunRecord:
     def finish(self, record: dict[str, Any]) -> None:
         """Write the results of the run and remove the record of an earlier failure."""
         facts = {"command": command(), "began": self.began, "seconds": time.time() - self.began}
-        write_json(self.folder / RECORD, {**facts, **record, "config": self.kept})
+        write_checked(self.folder / RECORD, {**facts, **record, "config": self.kept})
         for old in (BEGUN, FAILED):
             (self.folder / old).unlink(missing_ok=True)
 
     def fail(self, error: str, code: int) -> None:
         """Write why the run ended, and the fits that it had come to, which a later try needs."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        begun = read_json(self.folder / BEGUN)
-        known = {key: begun[key] for key in ("fit", "judges") if key in begun} if isinstance(begun, dict) else {}
+        begun = read_checked(self.folder / BEGUN).content or {}
+        known = {key: begun[key] for key in ("fit", "judges") if key in begun}
         facts = {"command": command(), "error": error, "code": code, "ended": time.time(), **known}
-        write_json(self.folder / FAILED, facts)
+        write_checked(self.folder / FAILED, facts)
         (self.folder / BEGUN).unlink(missing_ok=True)
 
 
@@ -97,7 +104,7 @@ def note_outcome(code: int | None, error: str = "") -> None:
     if not in_sweep():
         return
     hydra = HydraConfig.get()
-    write_json(outcome_file(hydra.runtime.output_dir, hydra.job.num), {"code": code, "error": error})
+    write_checked(outcome_file(hydra.runtime.output_dir, hydra.job.num), {"code": code, "error": error})
     state = "begins" if code is None else "done" if code == 0 else "failed"
     print(f"[job {hydra.job.num + 1}] {state}: {hydra.job.override_dirname}", flush=True)
 
@@ -109,7 +116,8 @@ def outcome_file(folder: str | Path, number: int) -> Path:
 
 def outcome(folder: str | Path, number: int) -> tuple[bool, int | None, str]:
     """Whether a job has begun, its exit status (None: not ended), and its error."""
-    found = read_json(outcome_file(folder, number))
-    if not isinstance(found, dict):
-        return False, None, ""
+    stored = read_checked(outcome_file(folder, number))
+    if stored.content is None:
+        return bool(stored.damage), None, ""
+    found = stored.content
     return True, found.get("code"), str(found.get("error", ""))

@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import re
 import tempfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,11 @@ from filelock import FileLock, Timeout
 from pipeline.errors import UserError
 from scd.files import file_sha256, write_bytes, write_json
 
+_CHECKSUM = "checksum"
+_IN_YAML = b"# checksum: "
+_PLAIN = re.compile(r"[A-Za-z0-9_-]+")
+_SHARD = re.compile(r"votes_(\d+)-(\d+)")
+
 
 def key_of(**parts: Any) -> str:
     """16 hex digits that depend on the JSON of `parts` alone."""
@@ -23,13 +30,101 @@ def key_of(**parts: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def write_yaml(path: Path, value: Any) -> None:
-    """Write `value` as YAML, atomically."""
-    write_bytes(path, yaml.safe_dump(value, sort_keys=False).encode())
+@dataclass(frozen=True)
+class Stored:
+    """What a file of the store holds."""
+
+    content: dict[str, Any] | None
+    """Without the checksum; None for a file that is missing or damaged."""
+    damage: str = ""
+    """What is wrong with a file that is there, as ``provenance.json does not match its checksum``; else ''."""
+    verified: bool = False
+    """Whether a checksum was there and matched: files of versions before checksums have none."""
+
+
+def is_plain_name(name: Any) -> bool:
+    """Whether `name` can be part of a folder's name: letters, digits, ``_`` and ``-``."""
+    return isinstance(name, str) and _PLAIN.fullmatch(name) is not None
+
+
+def write_checked(path: Path, value: dict[str, Any]) -> None:
+    """Write a mapping as JSON with a checksum of its content, atomically; read it by :func:`read_checked`."""
+    content = json.loads(json.dumps(value, default=str))  # as it will be read
+    write_json(path, {**content, _CHECKSUM: key_of(**content)})
+
+
+def read_checked(path: Path) -> Stored:
+    """The mapping in a file of :func:`write_checked`, with its checksum compared."""
+    try:
+        content = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return Stored(None)
+    except (OSError, ValueError, RecursionError):
+        return Stored(None, f"{path.name} cannot be read")
+    if not isinstance(content, dict):
+        return Stored(None, f"{path.name} does not hold a mapping")
+    known = content.pop(_CHECKSUM, None)
+    if known is None:
+        return Stored(content)
+    if known != key_of(**content):
+        return Stored(None, f"{path.name} does not match its checksum")
+    return Stored(content, verified=True)
+
+
+def write_config(path: Path, value: dict[str, Any]) -> None:
+    """Write a mapping as YAML whose last line is a comment with the checksum of the others, atomically."""
+    content = yaml.safe_dump(value, sort_keys=False).encode()
+    write_bytes(path, content + _IN_YAML + hashlib.sha256(content).hexdigest().encode() + b"\n")
+
+
+def read_config(path: Path) -> Stored:
+    """The mapping in a file of :func:`write_config`, with its checksum compared."""
+    try:
+        whole = path.read_bytes()
+        lines, mark, known = whole.rpartition(_IN_YAML)
+        if mark and known.strip() != hashlib.sha256(lines).hexdigest().encode():
+            return Stored(None, f"{path.name} does not match its checksum")
+        content = yaml.safe_load(whole)
+    except FileNotFoundError:
+        return Stored(None)
+    except (OSError, ValueError, RecursionError, yaml.YAMLError):
+        return Stored(None, f"{path.name} cannot be read")
+    if not isinstance(content, dict):
+        return Stored(None, f"{path.name} does not hold a mapping")
+    return Stored(content, verified=bool(mark))
+
+
+def read_shard_facts(shard: Path) -> Stored:
+    """The description of a shard of votes, given by its npz or json: its name must agree with the numbers in it."""
+    stored = read_checked(shard.with_suffix(".json"))
+    if stored.content is None:
+        return stored
+    facts, name = stored.content, _SHARD.fullmatch(shard.stem)
+    numbers = [int(number) for number in name.groups()] if name else []
+    seconds = facts.get("seconds")
+    if numbers != [facts.get("first"), facts.get("last")] or not isinstance(seconds, (int, float)):
+        return Stored(None, f"{shard.with_suffix('.json').name} does not agree with its name")
+    return stored
+
+
+def read_evaluation(path: Path) -> Stored:
+    """An evaluation of a fit; its ``key``, the checksum of versions before :func:`write_checked`, is compared too."""
+    stored = read_checked(path)
+    if stored.content is None:
+        return stored
+    content = dict(stored.content)
+    key = content.pop("key", None)
+    if key is not None and key != key_of(**content):
+        return Stored(None, f"{path.name} does not match its checksum")
+    named = re.match(r"evaluation_(\d+)(_mean)?", path.name)
+    voting = "mean" if named and named[2] else "hard"
+    if not named or content.get("n_votes") != int(named[1]) or content.get("voting", "hard") != voting:
+        return Stored(None, f"{path.name} does not agree with its name")
+    return Stored(content, verified=stored.verified or key is not None)
 
 
 def read_json(path: Path) -> Any:
-    """The JSON in `path`; None if there is no file or it is damaged."""
+    """The JSON in `path`, of a file without a checksum; None if there is no file or it is damaged."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -106,18 +201,21 @@ def remove_temporaries(folder: Path) -> None:
 
 def seal(folder: Path, names: list[str], facts: dict[str, Any]) -> None:
     """Declare a folder complete: write the checksums of its files and `facts`, after everything else."""
-    write_json(folder / "done.json", {**facts, "sha256": {name: file_sha256(folder / name) for name in names}})
+    write_checked(folder / "done.json", {**facts, "sha256": {name: file_sha256(folder / name) for name in names}})
 
 
 def sealed(folder: Path) -> tuple[dict[str, Any] | None, str]:
     """The facts of a complete folder (else None), and the damage of one that was complete (else '')."""
-    if not (folder / "done.json").exists():
-        return None, ""
-    facts = read_json(folder / "done.json")
-    if not isinstance(facts, dict) or not isinstance(facts.get("sha256"), dict):
+    stored = read_checked(folder / "done.json")
+    if stored.content is None:
+        return None, stored.damage
+    digests = stored.content.get("sha256")
+    if not isinstance(digests, dict):
         return None, "done.json is damaged"
-    for name, digest in facts["sha256"].items():
+    for name, digest in digests.items():
         path = folder / name
+        if Path(name).name != name or path.is_symlink():
+            return None, f"{name} is not a file of this folder"
         if not path.is_file() or file_sha256(path) != digest:
             return None, f"{name} is damaged or missing"
-    return facts, ""
+    return stored.content, ""

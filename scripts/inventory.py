@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from pipeline.run_log import BEGUN, FAILED, RECORD
-from pipeline.store import is_locked, read_json, sealed
+from pipeline.stages.timer import read_seconds
+from pipeline.store import is_locked, read_checked, read_config, read_evaluation, read_shard_facts, sealed
 from scd.files import file_sha256
-from scripts.records.settings import read_yaml
 
 FINISHED, RUNNING, STOPPED, FAILED_RUN, DAMAGED = "finished", "running", "stopped", "failed", "damaged"
 
@@ -54,21 +53,27 @@ def damaged_votes(folder: Path) -> list[Path]:
 
 
 def _whole(shard: Path) -> bool:
-    facts = read_json(shard.with_suffix(".json"))
-    return isinstance(facts, dict) and facts.get("sha256") == file_sha256(shard)
+    facts = read_shard_facts(shard).content
+    return facts is not None and facts.get("sha256") == file_sha256(shard)
 
 
 def _fit(folder: Path) -> Entry:
-    config, facts = read_yaml(folder / "config.yaml") or {}, [read_json(p) for p in folder.glob("votes_*.json")]
-    known = [f for f in facts if isinstance(f, dict) and {"first", "last", "seconds"} <= set(f)]
-    votes = sum(f["last"] - f["first"] + 1 for f in known)
+    stored_config = read_config(folder / "config.yaml")
+    stored = [read_shard_facts(path) for path in sorted(folder.glob("votes_*.json"))]
+    read = [stored_config, *stored, *map(read_evaluation, sorted(folder.glob("evaluation_*.json")))]
+    damage = "; ".join(each.damage for each in read if each.damage)
+    config, known = stored_config.content or {}, [each.content for each in stored if each.content is not None]
+    votes = len({number for facts in known for number in range(facts["first"], facts["last"] + 1)})
     model = config.get("model", {})
     wanted = model.get("n_votes", votes)
-    seconds = sum(f["seconds"] for f in known) + sum(_number(p) for p in folder.glob("unfinished_*.json"))
-    state = RUNNING if is_locked(folder) else FINISHED if 0 < wanted <= votes else STOPPED
+    seconds = sum(facts["seconds"] for facts in known)
+    seconds += sum(read_seconds(path)[0] for path in folder.glob("unfinished_*.json"))
+    state = DAMAGED if damage else FINISHED if 0 < wanted <= votes else STOPPED
+    state = RUNNING if is_locked(folder) else state
     words = f"python run.py dataset={config.get('dataset', {}).get('name')} model={model.get('name')} attack=none"
-    command = _command(folder / BEGUN) or (words if config and state == STOPPED else "")
-    return Entry(folder, state, seconds, size(folder), f"{votes} of {max(wanted, votes)} votes", command)
+    command = _command(folder / BEGUN) or (words if config and state in (STOPPED, DAMAGED) else "")
+    progress = f"{votes} of {max(wanted, votes)} votes" + (f"; {damage}" if damage else "")
+    return Entry(folder, state, seconds, size(folder), progress, command)
 
 
 def _attack(folder: Path) -> Entry:
@@ -78,17 +83,20 @@ def _attack(folder: Path) -> Entry:
     command = _command(folder / BEGUN)
     saved = "goes on from its saved state" if (folder / "state.npz").exists() else "nothing saved yet"
     state = RUNNING if is_locked(folder) else DAMAGED if damage else STOPPED
-    return Entry(folder, state, _number(folder / "elapsed.json"), size(folder), damage or saved, command)
+    return Entry(folder, state, read_seconds(folder / "elapsed.json")[0], size(folder), damage or saved, command)
 
 
 def _run(folder: Path) -> Entry | None:
-    failed, begun = read_json(folder / FAILED), read_json(folder / BEGUN)
-    if isinstance(begun, dict):
+    read = [read_checked(folder / name) for name in (RECORD, BEGUN, FAILED)]
+    damage, (_, begun, failed) = "; ".join(r.damage for r in read if r.damage), (r.content for r in read)
+    if damage:
+        return Entry(folder, RUNNING if is_locked(folder) else DAMAGED, 0.0, size(folder), damage, "")
+    if begun is not None:
         state = RUNNING if is_locked(folder) else STOPPED
         doing = "attacks or evaluates" if "fit" in begun else "fits"
         at = f"{doing}, on {begun.get('host')}, process {begun.get('pid')}"
         return Entry(folder, state, 0.0, size(folder), at, str(begun.get("command", "")))
-    if isinstance(failed, dict):
+    if failed is not None:
         return Entry(folder, FAILED_RUN, 0.0, size(folder), str(failed.get("error")), str(failed.get("command", "")))
     return None
 
@@ -98,13 +106,13 @@ def references(outputs: Path) -> set[str]:
     found = set()
     for folder in folders(outputs / "runs"):
         for name in (RECORD, BEGUN, FAILED):
-            record = read_json(folder / name)
-            if isinstance(record, dict):
+            record = read_checked(folder / name).content
+            if record is not None:
                 found |= {str(record[key]) for key in ("fit", "attack") if record.get(key)}
                 found |= set(map(str, record.get("judges") or []))
     for folder in folders(outputs / "attacks"):
-        facts = read_json(folder / "provenance.json")
-        if isinstance(facts, dict) and folder.name in found:
+        facts = read_checked(folder / "provenance.json").content
+        if facts is not None and folder.name in found:
             found |= {str(facts.get("fit")), *map(str, facts.get("judged_by") or [])}
     return found
 
@@ -138,10 +146,4 @@ def folders(parent: Path) -> list[Path]:
 
 
 def _command(path: Path) -> str:
-    facts = read_json(path)
-    return str(facts.get("command", "")) if isinstance(facts, dict) else ""
-
-
-def _number(path: Path) -> float:
-    value: Any = read_json(path)
-    return float(value) if isinstance(value, (int, float)) else 0.0
+    return str((read_checked(path).content or {}).get("command", ""))

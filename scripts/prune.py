@@ -17,8 +17,8 @@ from pathlib import Path
 
 from pipeline.config.build import locate
 from pipeline.errors import UserError
-from pipeline.run_log import BEGUN, RECORD
-from pipeline.store import is_locked, read_json
+from pipeline.run_log import BEGUN, FAILED, RECORD
+from pipeline.store import is_locked, read_checked, read_config
 from scripts.inventory import DAMAGED, attack_entries, damaged_votes, fit_entries, folders, references, shown_size, size
 from scripts.records.command import run_command
 from scripts.records.settings import CONF, read_yaml
@@ -34,10 +34,13 @@ def stale(outputs: Path) -> list[tuple[Path, str]]:
     UserError
         The record of a run is damaged: what it refers to is not known, so nothing may go.
     """
-    for path in sorted((outputs / "runs").glob(f"*/{RECORD}")):
-        if not isinstance(read_json(path), dict):
+    records = [path for name in (RECORD, BEGUN, FAILED) for path in sorted((outputs / "runs").glob(f"*/{name}"))]
+    for path in records:
+        stored = read_checked(path)
+        if stored.content is None:
             raise UserError(
-                f"{path} is damaged, so the fit and the attack that it refers to are not known. "
+                f"{path} is damaged ({stored.damage or 'it is gone'}), "
+                "so the fit and the attack that it refers to are not known. "
                 "Remove that folder, or run its command again, before anything is pruned."
             )
     found = [*_fits(outputs), *_attacks(outputs)]
@@ -85,8 +88,7 @@ def _attacks(outputs: Path) -> Iterator[tuple[Path, str]]:
 def _runs(outputs: Path, gone: set[str]) -> Iterator[tuple[Path, str]]:
     """Runs whose fit is gone; one that lost its attack only still speaks for its fit."""
     for folder in folders(outputs / "runs"):
-        record = read_json(folder / RECORD)
-        name = record.get("fit") if isinstance(record, dict) else None
+        name = (read_checked(folder / RECORD).content or {}).get("fit")
         if name and not is_locked(folder) and (name in gone or not (outputs / "fits" / name).is_dir()):
             yield folder, f"its fit {name} is {'stale' if name in gone else 'gone'}"
 
@@ -100,8 +102,9 @@ def _sweeps(outputs: Path) -> Iterator[tuple[Path, str]]:
 
 def _other_version(folder: Path, group: str, facts_file: Path) -> str:
     """Names the version of the method that made the folder if it is not the present one; '' where that is not known."""
-    facts, config = read_json(facts_file), read_yaml(folder / "config.yaml") or {}
-    made = facts.get("provenance", facts).get("method_version") if isinstance(facts, dict) else None
+    facts, config = read_checked(facts_file).content or {}, read_config(folder / "config.yaml").content or {}
+    about = facts.get("provenance", facts)
+    made = about.get("method_version") if isinstance(about, dict) else None
     if made is None or not isinstance(config.get(group), dict):
         return ""
     if config[group].get("_target_") not in _targets(group):  # code is found by the names of conf/ alone

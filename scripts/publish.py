@@ -17,7 +17,7 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.store import read_json
+from pipeline.store import read_evaluation
 from scd.files import write_bytes
 from scripts.records.command import run_command
 from scripts.records.publication import (
@@ -112,7 +112,8 @@ def _joined(tables: Iterator[tuple[str, pd.DataFrame]]) -> pd.DataFrame:
 
 def _votes(folder: Path) -> pd.DataFrame:
     """Test accuracy of each vote, from the evaluation of the largest hard-voting ensemble."""
-    found = [facts for path in folder.glob("evaluation_*.json") if isinstance(facts := read_json(path), dict)]
+    read = [read_evaluation(path).content for path in folder.glob("evaluation_*.json")]
+    found = [facts for facts in read if facts is not None]
     most = max(found, key=lambda facts: (facts.get("n_votes", 0), facts.get("voting") == "hard"), default={})
     accuracies = most.get("accuracy_per_vote", [])
     return pd.DataFrame({"vote": range(len(accuracies)), "accuracy": accuracies})

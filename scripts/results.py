@@ -62,6 +62,7 @@ def read_results(folder: Path, scale: str) -> tuple[Results, list[str]]:
     attacked, other_attacks = _as_configured(every_attack)
     left_out = f"Left out, for their data set or model settings differ from those of conf/: {other_fits} fits, "
     notes = ["", f"{left_out}{other_attacks} attacks."] if other_fits or other_attacks else []
+    notes += ["", *source.notes()] if source.notes() else []
     return Results(fits, attacked, paper_values(), every_attack, source, every_fit, scale_caps(scale)), notes
 
 

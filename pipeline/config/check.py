@@ -11,6 +11,7 @@ from omegaconf.errors import OmegaConfBaseException
 from pipeline.config.build import NOT_ARGUMENTS, REQUIRED, SUBGROUPS, arguments, build_attack, build_model
 from pipeline.errors import UserError, did_you_mean
 from pipeline.protocols import Access, AnyAttack, Attack, Config, Model, TextAttack
+from pipeline.store import is_plain_name
 from scd.devices import parse_bytes, resolve_device
 
 RULES = ("first", "random", "indices", "correct", "correct_for_all")
@@ -141,6 +142,7 @@ def check_scale(scale: Any) -> None:
     _must("scale", scale, lambda v: isinstance(v, dict), "a group of keys")
     caps = ("votes", "mlp_votes", "conv_votes", "n_iter", "epochs", "restarts", "max_iter", "queries", "points", "rows")
     _same_keys("scale.", scale, {"name", "without", "stand_in", *caps})
+    _must("scale.name", scale["name"], is_plain_name, _NAME)
     for key in caps:
         _must(f"scale.{key}", scale[key], lambda v: v is None or _is_int(1)(v), "null or an int >= 1")
     _must("scale.without", scale["without"], _is_list(str), "a list of names of conf/model, e.g. [resnet50]")
@@ -157,6 +159,7 @@ def _check_group(name: str, node: Any) -> None:
     for key in sorted(REQUIRED[name] | {"name"}):
         if key not in node:
             raise UserError(f"{name}.{key} is missing from conf/{name}/.")
+    _must(f"{name}.name", node["name"], is_plain_name, _NAME)
     for key in NOT_ARGUMENTS[name] & {"training", "attack", "points"}:
         if not isinstance(node[key], dict):
             raise UserError(f"{name}.{key} must be a group of keys. Got {node[key]!r} instead.")
@@ -217,6 +220,7 @@ def _is_int(minimum: int) -> Callable[[Any], bool]:
     return lambda value: isinstance(value, int) and not isinstance(value, bool) and value >= minimum
 
 
+_NAME = "a name of letters, digits, _ and -, since folders are named after it"
 _SEED = f"an int in 0..{2**32 - 1}"
 
 

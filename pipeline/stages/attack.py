@@ -36,8 +36,7 @@ from pipeline.stages.inputs import label_function, score_function
 from pipeline.stages.points import choose, given_starts
 from pipeline.stages.timer import ResumableTimer
 from pipeline.stages.verify import verified, verified_texts
-from pipeline.store import key_of, locked, remove_temporaries, seal, sealed
-from scd.files import write_json
+from pipeline.store import key_of, locked, remove_temporaries, seal, sealed, write_checked
 
 _STATE, _ELAPSED = "state.npz", "elapsed.json"  # only while an attack runs, or after a kill
 
@@ -78,7 +77,7 @@ def attack(job: Job, fitted: Fitted, judges: list[Fitted], evaluation: Evaluatio
         remove_temporaries(folder)
         if _is_finished(folder):
             return Attacked(folder, read_summary(folder), reused=True)
-        write_json(folder / BEGUN, {"command": command()})
+        write_checked(folder / BEGUN, {"command": command()})
         timer, y = ResumableTimer(folder / _ELAPSED), job.dataset.y_test[index]
         if _attack_of(job).takes == "documents":
             changed_texts = _attack_documents(job, fitted, index, y, timer, folder / _STATE)

@@ -15,8 +15,7 @@ from sklearn.metrics import roc_auc_score
 from pipeline.protocols import Dataset, Floats, Job, Labels
 from pipeline.stages.fit import Fitted
 from pipeline.stages.inputs import inputs_for
-from pipeline.store import key_of, locked, read_json
-from scd.files import write_json
+from pipeline.store import locked, read_evaluation, write_checked
 
 _BLOCK = 4096  # inputs of one call of the model
 
@@ -60,8 +59,7 @@ def evaluate(job: Job, fitted: Fitted) -> Evaluation:
             times = {"one_vote_seconds": fitted.one_vote_seconds, "fit_seconds": fitted.fit_seconds}
             return Evaluation(**{**known, **times})
         found = _evaluate(job, fitted)
-        content = asdict(found)
-        write_json(path, {**content, "key": key_of(**content)})
+        write_checked(path, asdict(found))
         return found
 
 
@@ -131,14 +129,14 @@ def evaluation_file(fitted: Fitted, scale: str) -> Path:
 
 def _known(path: Path) -> dict[str, Any] | None:
     """What an earlier run wrote; None for a damaged file, with a warning, and for one without today's fields."""
-    if not path.exists():
+    stored = read_evaluation(path)
+    known = stored.content
+    if known is None or not stored.verified:
+        if path.exists():
+            why = stored.damage or "it has no checksum"
+            warnings.warn(f"The evaluation in {path} is damaged; the votes are evaluated again ({why}).", stacklevel=3)
         return None
-    known = read_json(path)
-    key = known.pop("key", None) if isinstance(known, dict) else None
-    if key is None or key != key_of(**known):
-        warnings.warn(f"The evaluation in {path} is damaged; the votes are evaluated again.", stacklevel=3)
-        return None
-    return dict(known) if set(known) == {field.name for field in fields(Evaluation)} else None
+    return known if set(known) == {field.name for field in fields(Evaluation)} else None
 
 
 def correct_rows(fitted: Fitted, dataset: Dataset, split: str) -> NDArray[np.bool_]:

@@ -23,8 +23,8 @@ from pipeline.provenance import provenance
 from pipeline.run_log import BEGUN, command
 from pipeline.stages.inputs import adapt, inputs_for
 from pipeline.stages.timer import ResumableTimer
-from pipeline.store import key_of, locked, read_json, remove_temporaries, write_yaml
-from scd.files import file_sha256, write_json
+from pipeline.store import key_of, locked, read_shard_facts, remove_temporaries, write_checked, write_config
+from scd.files import file_sha256
 from scd.storage import load_votes, save_votes
 
 _GPU_SHARD = 100  # votes
@@ -73,8 +73,8 @@ def fit(job: Job) -> Fitted:
         missing = [v for v in range(node["n_votes"]) if v not in shards.votes]
         if missing:
             kept = {k: job.config[k] for k in ("dataset", "model", "scale", "seed", "device")}
-            write_yaml(folder / "config.yaml", kept)
-            write_json(folder / BEGUN, {"command": command()})
+            write_config(folder / "config.yaml", kept)
+            write_checked(folder / BEGUN, {"command": command()})
             _train(job, shards, missing)
             (folder / BEGUN).unlink(missing_ok=True)
     used = range(node["use_votes"] or node["n_votes"])
@@ -115,9 +115,12 @@ class _Shards:
             self._load(path)
 
     def _load(self, path: Path) -> None:
-        facts = read_json(path.with_suffix(".json"))
-        if not isinstance(facts, dict):
-            damage = "the file that describes it is missing, as after a kill, or damaged"
+        stored = read_shard_facts(path)
+        facts = stored.content
+        if facts is None:
+            damage = stored.damage or "the file that describes it is missing, as after a kill"
+        elif path.is_symlink():
+            damage = "it is a link"
         elif file_sha256(path) != facts.get("sha256"):
             damage = "its checksum does not match"
         else:
@@ -134,7 +137,7 @@ class _Shards:
         path = self.folder / f"votes_{numbers[0]:05d}-{numbers[-1]:05d}.npz"
         save_votes(path, votes, {})
         about = {"first": numbers[0], "last": numbers[-1], "seconds": seconds, "sha256": file_sha256(path)}
-        write_json(path.with_suffix(".json"), {**about, "provenance": facts})
+        write_checked(path.with_suffix(".json"), {**about, "provenance": facts})
         for number, vote in zip(numbers, votes, strict=True):
             self.votes[number] = vote
             self.seconds[number] = seconds / len(votes)

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pipeline.store import read_json
-from scd.files import write_json
+from pipeline.store import read_checked, read_json, write_checked
 
 _SAVE_SECONDS = 5.0
+
+
+def read_seconds(path: Path) -> tuple[float, str]:
+    """The time in the file of a :class:`ResumableTimer`, 0 where there is none, and what is damaged, else ''."""
+    known = read_json(path)
+    if isinstance(known, (int, float)):  # as versions before checksums wrote it
+        return float(known), ""
+    stored = read_checked(path)
+    seconds = (stored.content or {}).get("seconds", 0.0)
+    return (float(seconds), stored.damage) if isinstance(seconds, (int, float)) else (0.0, "it holds no time")
 
 
 class ResumableTimer:
@@ -24,8 +34,9 @@ class ResumableTimer:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        known = read_json(path)
-        self.before = float(known) if isinstance(known, (int, float)) else 0.0
+        self.before, damage = read_seconds(path)
+        if damage:
+            warnings.warn(f"The time spent before this process is not known ({path}: {damage}).", stacklevel=2)
         self.began = self.saved = time.perf_counter()
 
     def timing(self, work: Callable[..., Any], device: str | None = None) -> TimedWork:
@@ -43,7 +54,7 @@ class ResumableTimer:
         """Save the time, unless that was done in the last seconds."""
         if time.perf_counter() - self.saved > _SAVE_SECONDS:
             self.saved = time.perf_counter()
-            write_json(self.path, self.stop())
+            write_checked(self.path, {"seconds": self.stop()})
 
     def stop(self) -> float:
         """Seconds so far."""

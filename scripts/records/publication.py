@@ -126,6 +126,10 @@ class Publication:
         self._by_run: dict[str, dict[str, pd.DataFrame]] = {}
         self._examples: dict[str, pd.DataFrame] = {}
 
+    def notes(self) -> list[str]:
+        """None: what is damaged is left out before it is published."""
+        return []
+
     def evaluations(self) -> pd.DataFrame:
         table = self._renamed("evaluations")
         notes = [tuple((self.record(run).get("data") or {}).get("notes", ())) for run in table["folder"]]

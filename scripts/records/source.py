@@ -30,6 +30,9 @@ class Source(Protocol):
     def adversarials(self, run: str) -> dict[str, np.ndarray] | None:
         """Arrays ``index`` (n,), ``label`` (n,), ``original`` and ``adversarial`` (n, d); None where there are none."""
 
+    def notes(self) -> list[str]:
+        """Sentences on runs that were left out because their files are damaged, of what has been read so far."""
+
     def record(self, run: str) -> dict[str, Any]:
         """Configuration (``config``) and provenance of a run; empty where it is not known."""
 

@@ -9,9 +9,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from pipeline.store import sealed
+from pipeline.store import read_config, sealed
 from scd.files import write_bytes
 
 Row = dict[str, Any]
@@ -125,8 +123,8 @@ def write_page(folder: Path, target: Path, shown: int) -> Path:
         why = damage or "it has no done.json or no texts.jsonl"
         raise ValueError(f"{folder} must be the folder of a finished attack on texts, but {why}.")
     rows = [json.loads(line) for line in (folder / "texts.jsonl").read_text(encoding="utf-8").splitlines()]
-    config = yaml.safe_load((folder / "config.yaml").read_text())
-    names = [str(name) for name in config["dataset"].get("classes") or []]
+    config = read_config(folder / "config.yaml").content or {}
+    names = [str(name) for name in config.get("dataset", {}).get("classes") or []]
     classes = names if len(names) == 2 and not all(name.isdigit() for name in names) else ["class 0", "class 1"]
     target.mkdir(parents=True, exist_ok=True)
     path = target / f"{folder.name}.html"
