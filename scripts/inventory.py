@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.run_log import BEGUN, FAILED, RECORD
 from pipeline.stages.timer import read_seconds
-from pipeline.store import is_locked, read_checked, read_config, read_evaluation, read_shard_facts, sealed
+from pipeline.store import (
+    is_locked,
+    is_plain_name,
+    read_checked,
+    read_config,
+    read_evaluation,
+    read_shard_facts,
+    sealed,
+)
 from scd.files import file_sha256
 
 FINISHED, RUNNING, STOPPED, FAILED_RUN, DAMAGED = "finished", "running", "stopped", "failed", "damaged"
@@ -70,8 +79,11 @@ def _fit(folder: Path) -> Entry:
     seconds += sum(read_seconds(path)[0] for path in folder.glob("unfinished_*.json"))
     state = DAMAGED if damage else FINISHED if 0 < wanted <= votes else STOPPED
     state = RUNNING if is_locked(folder) else state
-    words = f"python run.py dataset={config.get('dataset', {}).get('name')} model={model.get('name')} attack=none"
-    command = _command(folder / BEGUN) or (words if config and state in (STOPPED, DAMAGED) else "")
+    names = config.get("dataset", {}).get("name"), model.get("name")
+    words = f"python run.py dataset={names[0]} model={names[1]} attack=none"
+    command = _command(folder / BEGUN) or (
+        words if all(map(is_plain_name, names)) and state in (STOPPED, DAMAGED) else ""
+    )
     progress = f"{votes} of {max(wanted, votes)} votes" + (f"; {damage}" if damage else "")
     return Entry(folder, state, seconds, size(folder), progress, command)
 
@@ -95,9 +107,11 @@ def _run(folder: Path) -> Entry | None:
         state = RUNNING if is_locked(folder) else STOPPED
         doing = "attacks or evaluates" if "fit" in begun else "fits"
         at = f"{doing}, on {begun.get('host')}, process {begun.get('pid')}"
-        return Entry(folder, state, 0.0, size(folder), at, str(begun.get("command", "")))
+        return Entry(folder, state, 0.0, size(folder), _printable(at), shown_command(begun.get("command")))
     if failed is not None:
-        return Entry(folder, FAILED_RUN, 0.0, size(folder), str(failed.get("error")), str(failed.get("command", "")))
+        return Entry(
+            folder, FAILED_RUN, 0.0, size(folder), _printable(failed.get("error")), shown_command(failed.get("command"))
+        )
     return None
 
 
@@ -146,4 +160,19 @@ def folders(parent: Path) -> list[Path]:
 
 
 def _command(path: Path) -> str:
-    return str((read_checked(path).content or {}).get("command", ""))
+    return shown_command((read_checked(path).content or {}).get("command"))
+
+
+def shown_command(command: object) -> str:
+    """A stored command, which a reader may paste into a shell; '' unless it is one of words without any effect there."""
+    try:
+        words = shlex.split(str(command))
+    except ValueError:
+        return ""
+    harmless = words[:1] == ["python"] and shlex.join(words) == command
+    return _printable(command) if harmless else ""
+
+
+def _printable(text: object) -> str:
+    """Stored text without what a terminal would act on."""
+    return "".join(c if c.isprintable() else "?" for c in str(text))

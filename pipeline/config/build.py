@@ -128,6 +128,13 @@ def build(group: str, node: Config, **more: Any) -> Any:
         raise UserError(f"{group}={node.get('name')}: {error}") from error
 
 
+def _check_class(group: str, node: Config, base: str) -> None:
+    """Refuse another target before it is called: whatever it is, calling it could do anything."""
+    target = locate(group, node)
+    if not (inspect.isclass(target) and hasattr(target, "method_version")):
+        raise UserError(f"{group}._target_={node['_target_']} must be a subclass of {base}.")
+
+
 def build_model(config: Config) -> Model:
     """The unfitted estimator.
 
@@ -137,6 +144,7 @@ def build_model(config: Config) -> Model:
         A bad parameter, or a class that is no :class:`scd.ensemble.VoteEnsemble`.
     """
     node = config["model"]
+    _check_class("model", node, "scd.ensemble.VoteEnsemble")
     budget = config["memory_budget"]
     model = build("model", node, random_state=config["seed"], device=config["device"], memory_budget=budget)
     if not isinstance(model, Model):
@@ -159,6 +167,7 @@ def build_attack(config: Config) -> Attack | TextAttack | None:
     node = config["attack"]
     if node.get("_target_") is None:
         return None
+    _check_class("attack", node, "attacks.base.Attack")
     budget = min(parse_bytes(config["memory_budget"]), _ATTACK_MEMORY)
     attack = build("attack", node, seed=config["seed"], memory_budget=budget, verbose=config["verbose"])
     kind = TextAttack if isinstance(attack, AnyAttack) and attack.takes == "documents" else Attack

@@ -13,6 +13,7 @@ from hydra.errors import HydraException
 from pipeline.config.build import CANNOT_CHANGE_RESULT
 from pipeline.config.check import resolve
 from pipeline.config.resolvers import minimum, register_resolvers
+from pipeline.store import is_plain_name
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 
@@ -103,6 +104,8 @@ def _result_settings(config: dict[str, Any]) -> dict[str, Any]:
 @functools.cache
 def _composed(dataset: str, model: str, scale: str, attack: str) -> dict[str, Any]:
     """The configuration that conf/ gives for these names; empty where it does not know them."""
+    if not all(map(is_plain_name, (dataset, model, scale, attack))):  # a stored name may say anything
+        return {}
     register_resolvers()
     try:
         with initialize_config_dir(str(CONF), version_base="1.3"):

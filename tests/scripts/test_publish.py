@@ -8,6 +8,7 @@ import shutil
 import pandas as pd
 import pytest
 
+from pipeline.store import write_checked
 from scripts.publish import main, without_folders
 from scripts.publish import publish as publish_data
 from scripts.records.publication import read_published
@@ -43,6 +44,10 @@ def publish(outputs, tmp_path):
         return read_published(to)
 
     return published
+
+
+def without_checksum(facts):
+    return {name: value for name, value in facts.items() if name != "checksum"}
 
 
 def rendered(folder):
@@ -135,7 +140,7 @@ def test_a_run_that_was_made_again_replaces_its_rows(outputs, publish):
     before = publish()
     (evaluation,) = outputs.glob("fits/digits-*/evaluation_*.json")
     facts = json.loads(evaluation.read_text())
-    evaluation.write_text(json.dumps({**facts, "accuracy_ensemble": 0.125}))
+    write_checked(evaluation, {**without_checksum(facts), "accuracy_ensemble": 0.125})
     after = publish()
     assert len(after.tables["runs"]) == len(before.tables["runs"])
     assert after.tables["runs"].set_index("run").loc[evaluation.parent.name, "value"] == 0.125
@@ -144,9 +149,10 @@ def test_a_run_that_was_made_again_replaces_its_rows(outputs, publish):
 def test_the_record_of_a_fit_on_another_device_stays(outputs, publish, capsys):
     before = publish(all_of_it=True)
     (shard,) = outputs.glob("fits/digits-*/votes_00000-00000.json")
-    shard.write_text(shard.read_text().replace('"device": "cpu"', '"device": "cuda (NVIDIA H200)"'))
+    about = shard.read_text().replace('"device": "cpu"', '"device": "cuda (NVIDIA H200)"')
+    write_checked(shard, without_checksum(json.loads(about)))
     (evaluation,) = shard.parent.glob("evaluation_*.json")
-    evaluation.write_text(json.dumps({**json.loads(evaluation.read_text()), "accuracy_ensemble": 0.125}))
+    write_checked(evaluation, {**without_checksum(json.loads(evaluation.read_text())), "accuracy_ensemble": 0.125})
     capsys.readouterr()
     after = publish(all_of_it=True)
     pd.testing.assert_frame_equal(after.tables["runs"], before.tables["runs"])
@@ -174,3 +180,32 @@ def test_the_source_is_not_its_own_target(outputs, capsys):
     assert main(["--outputs", str(outputs), "--to", str(outputs)]) == 2
     assert "must be another folder" in capsys.readouterr().err
     assert main(["--outputs", str(outputs / "absent")]) == 2
+
+
+def test_names_in_a_seal_do_not_leave_their_folder(outputs, tmp_path, publish):
+    """Neither with two dots nor through a link: nothing outside is read into the publication, nothing is written."""
+    from pipeline.store import sealed, write_checked
+    from scd.files import file_sha256
+
+    outside = tmp_path / "run.py"
+    outside.write_text("mine")
+    attack = next(outputs.glob("attacks/digits-*"))
+    for name in ("../../../run.py", str(outside)):
+        write_checked(attack / "done.json", {"sha256": {name: file_sha256(outside)}})
+        assert sealed(attack)[1] == f"{name} is not a file of this folder"
+    (attack / "x.csv").symlink_to(outside)
+    write_checked(attack / "done.json", {"sha256": {"x.csv": file_sha256(outside)}})
+    assert sealed(attack)[1] == "x.csv is not a file of this folder"
+    content = publish(all_of_it=True)
+    assert attack.name not in content.records
+    assert outside.read_text() == "mine"
+
+
+def test_what_is_left_out_of_a_publication_is_named(outputs, publish, capsys):
+    attack, link = sorted(outputs.glob("attacks/*"))[:2]
+    (attack / "examples.csv").write_bytes(b"\xff")
+    (link / "more").symlink_to(outputs)
+    publish()
+    said = capsys.readouterr().err
+    assert f"attacks/{attack.name} (examples.csv is damaged or missing)" in said
+    assert f"holds one or has no plain name: {link.name}" in said

@@ -232,3 +232,27 @@ def test_a_reader_that_goes_away_is_no_error(store):
         said = process.stderr.read().decode()
     assert process.returncode == 0, said
     assert "Traceback" not in said
+
+
+def test_a_stored_command_is_shown_only_if_a_shell_would_do_nothing_else_with_it(store, capsys):
+    outputs, fit, _ = store
+    for command, is_shown in (
+        ("python run.py dataset=digits 'attack={name: x}'", True),
+        ("python run.py $(touch /tmp/x)", False),
+        ("python run.py; touch x", False),
+        ("touch x", False),
+        ("python run.py '\x1b]0;x'", False),
+    ):
+        (fit / "begun.json").write_text(json.dumps({"command": command}))
+        (fit / "votes_00000-00000.json").write_text("{}")
+        assert (command in shown(capsys, outputs)) == is_shown
+
+
+def test_status_says_what_is_damaged(store, capsys):
+    outputs, fit, _ = store
+    evaluation = next(fit.glob("evaluation_*.json"))
+    evaluation.write_bytes(evaluation.read_bytes().replace(b'"accuracy_ensemble": 0', b'"accuracy_ensemble": 1'))
+    next(outputs.glob("runs/*/run.json")).write_bytes(b"\xff")
+    said = shown(capsys, outputs)
+    assert f"{evaluation.name} does not match its checksum" in said
+    assert "run.json cannot be read" in said

@@ -41,6 +41,10 @@ import pytest
         ("memory_budget=lots", r"'memory_budget' parameter must be a positive number of bytes, .* Got 'lots'"),
         ("verbose=loud", r"verbose must be true or false\. Got 'loud'"),
         ("model._target_=scd.Missing", r"model\._target_=scd\.Missing cannot be imported"),
+        ("model.name=../../x", r"model\.name must be a name of letters, digits, _ and -.* Got '\.\./\.\./x'"),
+        ("attack.name=a/b", r"attack\.name must be a name of letters"),
+        ("dataset.name=..", r"dataset\.name must be a name of letters"),
+        ("scale.name=a.b", r"scale\.name must be a name of letters"),
         ("model._target_=nowhere", r"model\._target_ must name a class or function"),
         ("~model.loss", r""),
         ("dataset.training.batch_fraction=2", r"'batch_fraction' parameter .* Got 2"),
@@ -128,3 +132,30 @@ def test_more_features_per_step_than_features(compose_config):
 
     with pytest.raises(UserError, match=r"'features_per_step' .* range \[1, 64\].* Got 65"):
         run(compose_config("model.features_per_step=65", "scale=smoke"))
+
+
+@pytest.mark.parametrize("group", ["model", "attack"])
+def test_another_target_is_refused_before_it_is_called(compose_config, tmp_path, group):
+    """Also where the group is given whole, as a dictionary."""
+    from pipeline.config.check import check
+    from pipeline.errors import UserError
+
+    made = tmp_path / "made"
+    config = compose_config()
+    more = {"model": {"n_votes": 1, "use_votes": None}, "attack": {"points": {"rule": "first", "count": 1}}}[group]
+    for target in ("os.makedirs", "subprocess.Popen"):
+        key = "name" if target == "os.makedirs" else "args"
+        node = {"_target_": target, "name": "mine", **more, **({key: ["touch", str(made)]} if key == "args" else {})}
+        with pytest.raises(UserError, match=rf"{group}\._target_={target} must be a subclass"):
+            check({**config, group: node})
+    assert not made.exists()
+
+
+def test_no_record_of_a_refused_name_is_written_elsewhere(compose_config, tmp_path):
+    from pipeline.errors import UserError
+    from pipeline.run_log import RunRecord
+
+    config = compose_config("model.name=../../../x")
+    with pytest.raises(UserError, match="must consist of letters"):
+        RunRecord(tmp_path / "outputs", config).fail("refused", 2)
+    assert not list(tmp_path.rglob("*x*"))
