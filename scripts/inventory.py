@@ -164,7 +164,7 @@ def _command(path: Path) -> str:
 
 
 def shown_command(command: object) -> str:
-    """A stored command, which a reader may paste into a shell; '' unless it is one of words without any effect there."""
+    """A stored command, which a reader may paste into a shell; '' unless it only starts Python with plain words."""
     try:
         words = shlex.split(str(command))
     except ValueError:

@@ -6,6 +6,8 @@ import os
 import sys
 from collections.abc import Callable
 
+from pipeline.errors import UserError
+
 
 def run_command(main: Callable[[], int]) -> int:
     """The exit status of `main`: 0 where its reader went away, 2 and one sentence where a file cannot be used."""
@@ -15,6 +17,9 @@ def run_command(main: Callable[[], int]) -> int:
     except BrokenPipeError:  # as in `make status | head`: what was asked for has been read
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.code
     except OSError as error:
         print(f"error: {error.filename or 'a file'}: {error.strerror or error}.", file=sys.stderr)
         return 2

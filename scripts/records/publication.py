@@ -8,6 +8,8 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import zipfile
+import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +18,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from pipeline.errors import UserError
 from pipeline.store import read_json
 from scd.files import write_bytes
 
@@ -87,10 +90,26 @@ class Published:
 
 
 def read_published(folder: Path) -> Published:
-    """What was published in `folder`; nothing where there is no publication."""
+    """What was published in `folder`; nothing where there is no publication.
+
+    Raises
+    ------
+    UserError
+        A file is damaged.
+    """
     found = Published()
     if not (folder / RUNS).is_file():
         return found
+    try:
+        return _read_published(folder, found)
+    except (ValueError, KeyError, EOFError, zlib.error, zipfile.BadZipFile, gzip.BadGzipFile) as error:
+        what = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(
+            f"The publication in {folder} is damaged: {what}. Restore it, e.g. with git checkout."
+        ) from error
+
+
+def _read_published(folder: Path, found: Published) -> Published:
     for name, file in FILES.items():
         if (folder / file).is_file():
             found.tables[name] = pd.read_csv(folder / file, dtype=_TEXT, float_precision="round_trip")
