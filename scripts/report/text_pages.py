@@ -11,6 +11,7 @@ from typing import Any
 
 from pipeline.store import read_config, sealed
 from scd.files import write_bytes
+from scripts.records.command import run_command
 
 Row = dict[str, Any]
 
@@ -160,4 +161,4 @@ def main(words: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command(main))

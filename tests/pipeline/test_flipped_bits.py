@@ -21,7 +21,7 @@ from tests.pipeline.small_runs import go
 
 BITS = (0x01, 0x40)
 """A low and a high bit: a digit becomes another one, a letter changes or becomes a sign."""
-FLIPS_A_FILE = 25
+FLIPS_A_FILE = 12
 
 
 @pytest.fixture(scope="module")
@@ -67,23 +67,23 @@ def same(before: pd.DataFrame, after: pd.DataFrame) -> bool:
     return set(before) <= set(after) and before.equals(after[list(before)])
 
 
-@pytest.mark.parametrize("kind", ["fits", "attacks", "runs"])
+@pytest.mark.parametrize("kind", ["fits", "attacks"])
 def test_tables_show_the_same_numbers_or_say_what_they_leave_out(outputs, kind):
     folder, flips, loud = only(outputs, f"{kind}/*"), 0, 0
     before = RunStore(outputs)
-    evaluations, attacks = before.evaluations(), before.attacks()
-    assert len(evaluations) == len(attacks) == 1
+    shown = RunStore.evaluations if kind == "fits" else RunStore.attacks
+    expected = shown(before)
+    assert len(expected) == 1
     assert not before.notes()
     for path in sorted(p for p in folder.iterdir() if p.suffix and p.name != ".lock"):
         for at in flipped(path):
             after, flips = RunStore(outputs), flips + 1
-            found = after.evaluations(), after.attacks()
-            unchanged = same(evaluations, found[0]) and same(attacks, found[1])
+            found = shown(after)
             named = any(folder.name in note for note in after.notes())
-            assert unchanged or (named and sum(map(len, found)) == 1), (path, at)
+            assert same(expected, found) or (named and not len(found)), (path, at)
             loud += named
     assert flips >= 50
-    assert loud > 200 or kind == "runs", "which no table reads"
+    assert loud > 50
 
 
 def test_the_next_run_reads_the_same_votes_or_trains_them_again(outputs):
@@ -104,7 +104,7 @@ def test_the_next_run_reads_the_same_votes_or_trains_them_again(outputs):
             damaged += len(after.votes) < 3
             for lost, content in whole.items():
                 lost.write_bytes(content)
-    assert damaged > 100
+    assert damaged > 50
 
 
 def test_the_next_run_reads_the_same_evaluation_or_makes_it_again(outputs):

@@ -209,3 +209,19 @@ def test_what_is_left_out_of_a_publication_is_named(outputs, publish, capsys):
     said = capsys.readouterr().err
     assert f"attacks/{attack.name} (examples.csv is damaged or missing)" in said
     assert f"holds one or has no plain name: {link.name}" in said
+
+
+def test_a_damaged_publication_is_one_sentence(outputs, publish, tmp_path, capsys):
+    from scripts.records.command import run_command
+    from scripts.records.publication import RECORDS, RUNS
+
+    publish()
+    for name, content in ((RUNS, b"run\n\xff\n"), (RECORDS, b"\x1f\x8bnothing"), (RUNS, b"")):
+        path = tmp_path / "published" / name
+        before = path.read_bytes()
+        path.write_bytes(content)
+        assert run_command(lambda: make_tables(["--outputs", str(tmp_path / "published")])) == 2
+        said = capsys.readouterr().err
+        assert "is damaged: " in said
+        assert said.count("\n") == 1
+        path.write_bytes(before)
