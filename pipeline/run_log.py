@@ -70,7 +70,7 @@ class RunRecord:
     def fail(self, error: str, code: int) -> None:
         """Write why the run ended, and the fits that it had come to, which a later try needs."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        begun = read_checked(self.folder / BEGUN).content or {}
+        begun: dict[str, Any] = read_checked(self.folder / BEGUN).content or {}
         known = {key: begun[key] for key in ("fit", "judges") if key in begun}
         facts = {"command": command(), "error": error, "code": code, "ended": time.time(), **known}
         write_checked(self.folder / FAILED, facts)
