@@ -1,4 +1,4 @@
-"""Black-box attacks on classifiers, and their white-box control. Each works on any callable, without Hydra.
+"""Black-box attacks on classifiers, their white-box control, and certificates. Each works on any callable, without Hydra.
 
 >>> from attacks import HopSkipJump
 >>> result = HopSkipJump(max_iter=20, restarts=2)(model.predict, X_test[:10], y_test[:10])  # doctest: +SKIP
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:  # the types of `_MODULES` for mypy and editors
     from attacks.boundary import BoundaryAttack as BoundaryAttack
     from attacks.boundary_art import BoundaryAttackART as BoundaryAttackART
+    from attacks.certificate import Certificate as Certificate
     from attacks.cgba import CGBA as CGBA
     from attacks.hopskipjump import HopSkipJump as HopSkipJump
     from attacks.hsj_art import HopSkipJumpART as HopSkipJumpART
@@ -30,6 +31,7 @@ _MODULES = {
     "BoundaryAttack": "attacks.boundary",
     "BoundaryAttackART": "attacks.boundary_art",
     "CGBA": "attacks.cgba",
+    "Certificate": "attacks.certificate",
     "HopSkipJump": "attacks.hopskipjump",
     "HopSkipJumpART": "attacks.hsj_art",
     "LabelOracle": "attacks.oracle",

@@ -13,6 +13,7 @@ ALREADY_MISCLASSIFIED = "already misclassified"
 BUDGET_SPENT = "query budget spent"
 NOT_FOOLED = "still classified correctly"
 TRAINED_ON = "used to train the substitute"
+CERTIFIED = "certified, not attacked"
 
 _COLUMNS = ("index", "label", "success", "adversarials", "l2", "linf", "queries", "restart", "reason")
 

@@ -32,15 +32,19 @@ def summary_lines(summary: dict[str, Any], reused: bool) -> list[str]:
     """The result of an attack."""
     s = summary
     attacked = int(s["points"]) - int(s["already_wrong"])
+    certified = "l2_lower_mean" in s
     lines = [
         "",
         f"  {s['attack']} on {int(s['points'])} points{' (from the store)' if reused else ''}",
-        _row("success rate", f"{_percent(s['success_rate'])} ({int(s['succeeded'])} of {attacked})"),
     ]
+    if not certified:
+        lines.append(_row("success rate", f"{_percent(s['success_rate'])} ({int(s['succeeded'])} of {attacked})"))
     if s["already_wrong"]:
         lines.append(_row("already misclassified", f"{int(s['already_wrong'])}, left out"))
     if "adversarial_accuracy" in s:
         lines += _text_lines(s)
+    elif certified:
+        lines += _certified_lines(s)
     elif s["norm"] == "linf":
         lines.append(_row("mean minimum Linf", _number(s["linf_mean"])))
         lines.append(_row("mean L2 of the same", _interval(s, "l2_mean")))
@@ -54,6 +58,14 @@ def summary_lines(summary: dict[str, Any], reused: bool) -> list[str]:
         "",
     ]
     return lines
+
+
+def _certified_lines(s: dict[str, Any]) -> list[str]:
+    return [
+        _row("mean certified L2", _interval(s, "l2_lower_mean", "no point is classified correctly")),
+        _row("median certified L2", _interval(s, "l2_lower_median", "no point is classified correctly")),
+        _row("mean certified Linf", _interval(s, "linf_lower_mean", "no point is classified correctly", digits=5)),
+    ]
 
 
 def _text_lines(s: dict[str, Any]) -> list[str]:
@@ -85,16 +97,16 @@ def _row(name: str, value: str) -> str:
     return f"    {name:<29}{value}"
 
 
-def _interval(s: dict[str, Any], name: str) -> str:
+def _interval(s: dict[str, Any], name: str, without: str = "no adversarial found", digits: int = 3) -> str:
     if s[name] is None:
-        return "- (no adversarial found)"
+        return f"- ({without})"
     low, high = s[f"{name}_low"], s[f"{name}_high"]
-    inside = "" if low is None else f"  (95 % interval {_number(low)} to {_number(high)})"
-    return _number(s[name]) + inside
+    inside = "" if low is None else f"  (95 % interval {_number(low, digits)} to {_number(high, digits)})"
+    return _number(s[name], digits) + inside
 
 
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
+def _number(value: float | None, digits: int = 3) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
 
 
 def _percent(value: float | None) -> str:

@@ -40,7 +40,7 @@ class Access(StrEnum):
     GRADIENT = "gradient"
     """Labels, and a differentiable approximation of the model: not black-box."""
     WEIGHTS = "weights"
-    """Labels, and the arrays of the trained votes: not black-box."""
+    """Labels, and radii that the model certifies from the weights of its votes: not black-box."""
 
 
 class Inputs(Protocol):
@@ -197,17 +197,20 @@ class Model(Protocol):
         ...
 
 
-class TrainedModel(Model, Protocol):
-    """A model after `use_votes`."""
-
-    votes_: list[Vote]
-
-
 class SmoothModel(Model, Protocol):
     """A model that is `differentiable`."""
 
     def smooth(self, x: Any, beta: float, gamma: float) -> Any:
         """(n,) differentiable approximation of the fraction of votes for class 1."""
+        ...
+
+
+@runtime_checkable
+class CertifiedModel(Model, Protocol):
+    """A model that certifies radii."""
+
+    def certified_radius(self, X: Floats, y: Labels, norm: Any = "l2", **search: Any) -> NDArray[np.float64]:
+        """(n,) radius in "l2" or "linf" within which no perturbation changes the label."""
         ...
 
 

@@ -137,6 +137,7 @@ def summarize(job: Job, examples: pd.DataFrame, evaluation: Evaluation, facts: d
                 "l2_median_high": median[2],
                 "l2_mean_with_zeros": _mean(zeros),
                 "linf_mean": _mean(found["linf"]),
+                **_certified(attacked),
                 "queries_mean": _mean(attacked["queries"]),
                 **_protocol(job, evaluation, facts, ("norm", "max_iter", "restarts", "start", "query_budget")),
             }
@@ -164,6 +165,23 @@ def summarize_texts(job: Job, examples: pd.DataFrame, evaluation: Evaluation, fa
 
 def _attacked(examples: pd.DataFrame) -> pd.DataFrame:
     return examples[examples["reason"] != MISCLASSIFIED]
+
+
+def _certified(attacked: pd.DataFrame) -> dict[str, float]:
+    """Means and medians of certified radii with intervals; nothing for an attack, which certifies none.
+
+    An infinite radius makes the mean infinite, and leaves the statistic without an interval.
+    """
+    found: dict[str, float] = {}
+    for norm in ("l2", "linf") if "l2_lower" in attacked else ():
+        values = attacked[f"{norm}_lower"].to_numpy()
+        for statistic in ("mean", "median"):
+            if np.isfinite(values).all():
+                ends = bootstrap(values, statistic)
+            else:
+                ends = (float(getattr(np, statistic)(values)), float("nan"), float("nan"))
+            found |= {f"{norm}_lower_{statistic}{end}": x for end, x in zip(("", "_low", "_high"), ends, strict=True)}
+    return found
 
 
 def _mean(values: Any) -> float:

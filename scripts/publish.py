@@ -175,6 +175,9 @@ def _headline(new: Published, row: dict[str, Any]) -> dict[str, Any]:
         return {"metric": "accuracy_at_epsilon_0.125", "value": value}
     if pd.notna(row.get("adversarial_accuracy")):
         return {"metric": "adversarial_accuracy", "value": row["adversarial_accuracy"]}
+    if pd.notna(row.get("l2_lower_mean")):
+        names = {"value": "l2_lower_mean", "low": "l2_lower_mean_low", "high": "l2_lower_mean_high"}
+        return {"metric": "l2_lower_mean", **{name: row[column] for name, column in names.items()}}
     return {"metric": "l2_mean", "value": row["l2_mean"], "low": row["l2_mean_low"], "high": row["l2_mean_high"]}
 
 

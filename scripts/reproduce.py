@@ -25,7 +25,7 @@ ORDER = (
     "figure3",
     "table7",
 )
-"""First what others need: the fits of Table 1, the attacks of Table 2."""
+"""First what others need: the fits of Table 1, the attacks of Table 2. ``certificates`` is not of the paper."""
 
 REFUSED = 2
 """Status of a sweep in which nothing failed at work, but some jobs were refused: data or an extra is absent."""

@@ -10,8 +10,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from pipeline.config.build import NOT_ARGUMENTS, REQUIRED, SUBGROUPS, arguments, build_attack, build_model
 from pipeline.errors import UserError, did_you_mean
-from pipeline.protocols import Access, AnyAttack, Attack, Config, Model, TextAttack
-from pipeline.store import is_plain_name
+from pipeline.protocols import Access, AnyAttack, Attack, CertifiedModel, Config, Model, TextAttack
 from scd.devices import parse_bytes, resolve_device
 
 RULES = ("first", "random", "indices", "correct", "correct_for_all")
@@ -87,6 +86,14 @@ def check_access(attack: AnyAttack, model: Model, name: str) -> None:
         raise UserError(f"attack={name}: `requires` must be {_either(Access)}. Got {attack.requires!r} instead.")
     if attack.requires == Access.GRADIENT and not model.differentiable:
         raise UserError(f"attack={name} needs a model with a gradient; {type(model).__name__} has none.")
+    if attack.requires == Access.WEIGHTS:
+        if not isinstance(model, CertifiedModel):
+            raise UserError(
+                f"attack={name}: certified radii need the weights of a sign network (an scd model); "
+                f"{type(model).__name__} has none."
+            )
+        if model.voting != "hard":
+            raise UserError(f"attack={name}: certified radii need model.voting=hard. Got {model.voting!r} instead.")
 
 
 def check_keys(config: Config) -> None:

@@ -16,6 +16,7 @@ from pipeline.protocols import (
     Access,
     AnyAttack,
     Attack,
+    CertifiedModel,
     Floats,
     Job,
     LabelFunction,
@@ -25,7 +26,6 @@ from pipeline.protocols import (
     TextAttack,
     TextDataset,
     TextResult,
-    TrainedModel,
 )
 from pipeline.provenance import provenance
 from pipeline.records import read_summary, write_records, write_text_records
@@ -179,7 +179,7 @@ def _access(granted: Access, fitted: Fitted) -> tuple[LabelFunction, str | None,
         case Access.GRADIENT:
             return model.predict, None, {"smooth": cast(SmoothModel, model).smooth}
         case Access.WEIGHTS:
-            return model.predict, None, {"votes": cast(TrainedModel, model).votes_}
+            return model.predict, None, {"certified_radius": cast(CertifiedModel, model).certified_radius}
 
 
 def _starts(method: Attack, job: Job, judges: list[Fitted]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from scripts.tables.cells import NOT_FLAT, Cell, where
 NAME = "other_runs"
 TITLE = "Your runs: what is in no table of the paper"
 NOTES = [
-    "Attacks: mean minimum L2 (texts: adversarial accuracy, %); fits: test accuracy, %. Settings that differ from "
+    "Attacks: mean minimum L2 (texts: adversarial accuracy, %; certificate: mean certified L2); fits: test accuracy, %. Settings that differ from "
     "those of conf/ are beside the name. Seeds of the same settings share a cell: mean ± standard deviation over "
     "seeds. An attack gives an upper bound of the distance. †: the search had not converged."
 ]
@@ -96,7 +96,9 @@ def _over_seeds(searches: list[pd.DataFrame]) -> pd.DataFrame:
 
 def _attack(results: Results, run: dict[str, Any]) -> dict[str, Any]:
     of_text = pd.notna(run.get("adversarial_accuracy"))
-    value = 100 * run["adversarial_accuracy"] if of_text else run.get("l2_mean", np.nan)
+    certified = pd.notna(run.get("l2_lower_mean"))
+    value = run["l2_lower_mean"] if certified else run.get("l2_mean", np.nan)
+    value = 100 * run["adversarial_accuracy"] if of_text else value
     about = {"attack": run["attack"], "points": run["points"], "queries_mean": run["queries_mean"], "value": value}
     return {**_common(results, run), **about, "late_gain": run.get("late_gain", np.nan)}
 

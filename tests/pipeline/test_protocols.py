@@ -77,7 +77,7 @@ def test_each_access_grants_what_its_name_says(small):
     assert granted[Access.LABEL][2] == granted[Access.SCORE][2] == {}
     assert granted[Access.MEMBERS][2] == {"n_members": 4}
     assert granted[Access.GRADIENT][2] == {"smooth": fitted.model.smooth}
-    assert granted[Access.WEIGHTS][2] == {"votes": fitted.model.votes_}
+    assert granted[Access.WEIGHTS][2] == {"certified_radius": fitted.model.certified_radius}
 
 
 def test_reasons_in_the_records_are_those_of_the_attacks():

@@ -22,8 +22,9 @@ def miniature(tmp_path, monkeypatch):
     monkeypatch.setenv("SCD_DATA", str(tmp_path))
 
 
-def test_every_experiment_has_its_turn():
-    assert sorted(ORDER) == sorted(path.stem for path in (ROOT / "conf" / "experiment").glob("*.yaml"))
+def test_every_experiment_of_the_paper_has_its_turn():
+    there = {path.stem for path in (ROOT / "conf" / "experiment").glob("*.yaml")}
+    assert sorted(ORDER) == sorted(there - {"certificates"})
 
 
 @pytest.mark.parametrize(
