@@ -14,9 +14,9 @@ from scripts.tables.cells import NOT_FLAT, Cell, where
 NAME = "other_runs"
 TITLE = "Your runs: what is in no table of the paper"
 NOTES = [
-    "Attacks: mean minimum L2 (texts: adversarial accuracy, %; certificate: mean certified L2); fits: test accuracy, %. Settings that differ from "
-    "those of conf/ are beside the name. Seeds of the same settings share a cell: mean ± standard deviation over "
-    "seeds. An attack gives an upper bound of the distance. †: the search had not converged."
+    "Attacks: mean minimum L2 (texts: adversarial accuracy, %); certificate: mean certified L2; fits: test accuracy, "
+    "%. Settings that differ from those of conf/ are beside the name. Seeds of the same settings share a cell: mean ± "
+    "standard deviation over seeds. An attack gives an upper bound of the distance. †: the search had not converged."
 ]
 
 

@@ -86,6 +86,27 @@ def test_points_that_were_named_count_where_another_run_drew_them(results):
     assert len(protocol(both, "scd01", "surfree")) == 1
 
 
+def test_certified_rows_are_there_with_a_run_and_say_why_a_cell_is_empty(results, tmp_path):
+    """The means of white-box distance and radius are over the same points; a white-box run at others does not count."""
+    first = results.attacks.iloc[:1]
+    assert not table2(results)[1]["row"].str.contains("ertified").any()
+    write_attack_table(tmp_path, "sure", pd.DataFrame({"index": [7, 3, 5], "l2": np.nan, "l2_lower": [1.0, 0.0, 2.0]}))
+    write_attack_table(tmp_path, "white", pd.DataFrame({"index": [3, 5, 7], "l2": [0.5, 3.0, 2.5]}))
+    write_attack_table(tmp_path, "other", pd.DataFrame({"index": [3, 5, 8], "l2": [9.0, 9.0, 9.0]}))
+    radii = {"l2_mean": np.nan, "l2_lower_mean": 1.0, "l2_lower_mean_low": 0.0, "l2_lower_mean_high": 2.0}
+    sure = first.assign(attack="certificate", folder="sure", norm=None, **radii)
+    other, white = (first.assign(attack="whitebox", folder=f, norm=None) for f in ("other", "white"))
+    for white_box, ratio in (([other], "–<br>no white-box run at these points"), ([other, white], "2.00<br>3 points")):
+        runs = pd.concat([results.attacks, sure, *white_box], ignore_index=True)
+        _, cells, notes = table2(replace(results, attacks=runs))
+        shown = cells.set_index(["row", "model"])["shown"]
+        assert shown["Certified at least", "scd01"] == "1.00 (0.00–2.00)<br>3 points, 100 votes"
+        assert shown["White-box / certified", "scd01"] == ratio
+        assert shown["Certified at least", "scdce"] == "–<br>not run"
+        assert shown["Certified at least", "mlp"] == "–<br>no sign votes"
+        assert any("no adversarial of any attack is nearer" in note for note in notes)
+
+
 def test_a_search_that_had_not_converged_is_marked(results):
     _, cells, notes = table2(results)
     cell = cells[(cells["row"] == "HopSkipJump") & (cells["model"] == "scd01")].iloc[0]
