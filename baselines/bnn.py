@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from functools import partial
 from numbers import Integral, Real
 from typing import Any, ClassVar
@@ -19,7 +20,7 @@ from scd.devices import resolve_device
 from scd.ensemble import Progress, VoteEnsemble
 from scd.forward import StackedVotes
 from scd.smooth import smooth_share
-from scd.storage import Vote
+from scd.storage import Vote, check_network
 
 
 class BNNVotes(VoteEnsemble):
@@ -145,6 +146,9 @@ class BNNVotes(VoteEnsemble):
         """(n,) differentiable surrogate of the fraction of votes for the second class: :mod:`scd.smooth`."""
         check_is_fitted(self, "votes_")
         return smooth_share(self._forward, x, beta, gamma, self.voting)
+
+    def _vote_check(self, first: Vote, features: int) -> Callable[[Vote], None]:
+        return partial(check_network, first=first, features=features)
 
     def _stack(self, votes: list[Vote]) -> StackedVotes:
         names = ("hidden", "thresholds", "output", "output_threshold")

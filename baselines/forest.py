@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from numbers import Integral
 from typing import Any, ClassVar
@@ -13,10 +14,11 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.utils._param_validation import Interval, RealNotInt, StrOptions
 
 from baselines.workers.pool import train_in_parallel
+from scd.devices import threads_for
 from scd.ensemble import Progress, VoteEnsemble
 from scd.numba_cache import njit
 from scd.seeds import vote_seed
-from scd.storage import Vote
+from scd.storage import Vote, check_array
 
 
 class ForestVotes(VoteEnsemble):
@@ -125,8 +127,31 @@ class ForestVotes(VoteEnsemble):
         # scikit-learn grows trees without the interpreter lock, so threads share the samples
         return train_in_parallel(train, votes, self.n_jobs, "threads", progress, bool(self.verbose))
 
+    def _vote_check(self, first: Vote, features: int) -> Callable[[Vote], None]:
+        return partial(_check_tree, features=features)
+
     def _stack(self, votes: list[Vote]) -> StackedTrees:
         return StackedTrees(votes)
+
+
+def _check_tree(vote: Vote, features: int) -> None:
+    """Raise a ValueError if these arrays are not those of one tree: every path from the root must end in a leaf."""
+    nodes = np.size(vote.get("share", ()))
+    if not nodes:
+        raise ValueError("it has no nodes.")
+    left, right, feature = (check_array(vote, name, (nodes,), "iu") for name in ("left", "right", "feature"))
+    check_array(vote, "threshold", (nodes,), "f")
+    share = check_array(vote, "share", (nodes,), "f")
+    if share.min() < 0 or share.max() > 1:
+        raise ValueError("its array 'share' must hold fractions in [0, 1].")
+    inner = left >= 0
+    # children that come after their parents leave no cycle
+    parents = np.flatnonzero(inner)
+    for name, child in (("left", left[inner]), ("right", right[inner])):
+        if (child <= parents).any() or (child >= nodes).any():
+            raise ValueError(f"its array {name!r} must lead from each node to a later one, below {nodes}.")
+    if (feature[inner] < 0).any() or (feature[inner] >= features).any():
+        raise ValueError(f"its array 'feature' must hold numbers of features, 0 to {features - 1}.")
 
 
 class StackedTrees:
@@ -158,7 +183,8 @@ class StackedTrees:
     def _leaves(self, X: np.ndarray, values: np.ndarray) -> np.ndarray:
         out = np.empty((len(X), len(self.roots)), dtype=values.dtype)
         inputs = np.ascontiguousarray(X, dtype=np.float32)
-        _descend(inputs, self.roots, self.left, self.right, self.feature, self.threshold, values, out)
+        with threads_for(len(inputs)):
+            _descend(inputs, self.roots, self.left, self.right, self.feature, self.threshold, values, out)
         return out
 
 

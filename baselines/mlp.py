@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from functools import partial
 from numbers import Integral, Real
 from typing import Any, ClassVar
@@ -20,7 +21,7 @@ from scd.devices import resolve_device
 from scd.ensemble import Progress, VoteEnsemble
 from scd.forward import StackedVotes
 from scd.smooth import smooth_share
-from scd.storage import Vote
+from scd.storage import Vote, check_network
 
 
 class MLPVotes(VoteEnsemble):
@@ -166,6 +167,9 @@ class MLPVotes(VoteEnsemble):
         for category, message in dict.fromkeys(w for w in raised if w[0] is not ConvergenceWarning):
             warnings.warn(message, category, stacklevel=3)
         return [vote for vote, _ in results]
+
+    def _vote_check(self, first: Vote, features: int) -> Callable[[Vote], None]:
+        return partial(check_network, first=first, features=features)
 
     def _stack(self, votes: list[Vote]) -> StackedVotes:
         names = ("hidden", "thresholds", "output", "output_threshold")

@@ -150,6 +150,12 @@ random_state, verbose : see :class:`baselines.torch_ensemble.convolutional.Convo
             held[samples[: max(1, round(self.validation_share * len(samples)))]] = True
         return held
 
+    def _vote_check(self, first: Vote, features: int) -> Callable[[Vote], None]:
+        shape = np.shape(first.get("convs.0.weight", ()))
+        if len(shape) < 2:
+            raise ValueError("its array 'convs.0.weight' is missing.")
+        return self._check_of(partial(self._word_network, dimension=shape[1]))
+
     def _stack(self, votes: list[Vote]) -> StackedNetworks:
         make = partial(self._word_network, dimension=votes[0]["convs.0.weight"].shape[1])
         return StackedNetworks(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from numbers import Integral, Real
 from typing import Any, ClassVar, Literal, Self
 
@@ -20,7 +22,7 @@ from scd.ensemble import Progress, VoteEnsemble
 from scd.forward import StackedVotes
 from scd.search import backend, default_backend
 from scd.smooth import smooth_share
-from scd.storage import Vote
+from scd.storage import Vote, check_network
 
 
 class SCDClassifier(VoteEnsemble):
@@ -257,6 +259,9 @@ class SCDClassifier(VoteEnsemble):
             rollback=bool(self.rollback),
             nodes_per_iter=int(self.nodes_per_iter),
         )
+
+    def _vote_check(self, first: Vote, features: int) -> Callable[[Vote], None]:
+        return partial(check_network, first=first, features=features)
 
     def _stack(self, votes: list[Vote]) -> StackedVotes:
         hidden, thresholds, output, output_threshold = (

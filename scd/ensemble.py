@@ -43,9 +43,9 @@ class VoteEnsemble(ClassifierMixin, BaseEstimator):
     mean of the votes' probabilities (``voting="mean"``, the authors' program for some models).
     A tie is the first class.
 
-    A subclass has the parameters ``n_votes``, ``voting``, ``random_state``, ``warm_start`` and two methods: ``_train``
-    trains the votes with given numbers and must not depend on which others are trained; ``_stack`` makes trained votes
-    predict together.
+    A subclass has the parameters ``n_votes``, ``voting``, ``random_state``, ``warm_start`` and the methods ``_train``,
+    which trains the votes with given numbers and must not depend on which others are trained, ``_stack``, which makes
+    trained votes predict together, and ``_vote_check``, which refuses votes that no training gives.
 
     Attributes
     ----------
@@ -90,6 +90,25 @@ class VoteEnsemble(ClassifierMixin, BaseEstimator):
     def _stack(self, votes: list[Vote]) -> Forward:
         raise TypeError(f"{type(self).__name__} must implement _stack.")
 
+    def check_votes(self, votes: list[Vote], features: int) -> None:
+        """Raise a ValueError that names the first vote, and its array, that no training of this class gives.
+
+        Without these checks, damaged votes predict from memory that is not theirs, or for ever.
+        """
+        if not votes:
+            raise ValueError(f"{type(self).__name__} needs at least one vote. Got none.")
+        number = 0
+        try:
+            check = self._vote_check(votes[0], features)
+            for number, vote in enumerate(votes):  # noqa: B007  (named in the error)
+                check(vote)
+        except ValueError as error:
+            raise ValueError(f"Vote {number} of {type(self).__name__} cannot be used: {error}") from None
+
+    def _vote_check(self, first: Vote, features: int) -> Callable[[Vote], None]:
+        """Return what raises a ValueError for a vote that cannot predict beside vote `first`."""
+        return lambda vote: None
+
     def check_params(self) -> Self:
         """Raise a ValueError that names the first bad parameter, the allowed values and the given one."""
         self._validate_params()
@@ -113,10 +132,13 @@ class VoteEnsemble(ClassifierMixin, BaseEstimator):
             Bad parameter, NaN or infinity, not two classes, fewer than two samples of a class.
         """
         self.check_params()
+        grows = self.warm_start and hasattr(self, "votes_")
+        names = getattr(self, "feature_names_in_", None)  # validate_data records those of X instead
         X, y = validate_data(self, X, y, dtype=np.float32, ensure_min_samples=2)
         classes, encoded = self._encode(y)
         done: list[Vote] = []
-        if self.warm_start and hasattr(self, "votes_"):
+        if grows:
+            self._check_names_of_growth(names)
             self._check_warm_start(classes, X.shape[1])
             done, root = self.votes_[: self.n_votes], self.root_seed_
         else:
@@ -150,9 +172,21 @@ class VoteEnsemble(ClassifierMixin, BaseEstimator):
         return self._train(X, encoded, votes, self.root_seed(), progress, **more)
 
     def use_votes(self, votes: list[Vote], classes: Any = (0, 1), n_features: int | None = None, root: int = 0) -> Self:
-        """Become the fitted ensemble of these trained votes."""
+        """Become the fitted ensemble of these trained votes.
+
+        ``feature_names_in_`` is kept if there are as many names as features.
+
+        Raises
+        ------
+        ValueError
+            If the votes cannot be those of a trained ensemble of this class: see :meth:`check_votes`.
+        """
+        features = int(n_features if n_features is not None else self.n_features_in_)
+        self.check_votes(votes, features)
         self.classes_ = np.asarray(classes)
-        self.n_features_in_ = int(n_features if n_features is not None else self.n_features_in_)
+        self.n_features_in_ = features
+        if len(getattr(self, "feature_names_in_", range(features))) != features:
+            del self.feature_names_in_
         self.root_seed_ = root
         self.votes_ = votes
         self._trained_with = {"features": self.n_features_in_, **self._kept_params()}
@@ -170,6 +204,18 @@ class VoteEnsemble(ClassifierMixin, BaseEstimator):
     def _kept_params(self) -> dict[str, Any]:
         """The parameters that a warm start may not change."""
         return {k: v for k, v in self.get_params(deep=False).items() if k not in _MAY_CHANGE}
+
+    def _check_names_of_growth(self, names: NDArray[Any] | None) -> None:
+        """Refuse to grow votes on other columns than those named `names`, and keep these names."""
+        given = getattr(self, "feature_names_in_", None)
+        if names is None:
+            return
+        self.feature_names_in_ = names
+        if given is not None and not np.array_equal(names, given):
+            raise ValueError(
+                "The feature names should match those that were passed during fit: warm_start adds votes trained on "
+                f"the same columns in the same order, {_shown(names)}. Got {_shown(given)}."
+            )
 
     def _check_warm_start(self, classes: NDArray[Any], n_features: int) -> None:
         if not np.array_equal(classes, self.classes_):
@@ -265,6 +311,8 @@ class VoteEnsemble(ClassifierMixin, BaseEstimator):
                 f"The 'k' of subset must be an int in the range [1, {len(self.votes_)}]. Got {k!r} instead."
             )
         other = type(self)(**{**self.get_params(deep=False), "n_votes": int(k)})
+        if hasattr(self, "feature_names_in_"):
+            other.feature_names_in_ = self.feature_names_in_
         return other.use_votes(self.votes_[:k], self.classes_, self.n_features_in_, self.root_seed_)
 
     def save(self, path: str | Path) -> None:
@@ -285,6 +333,8 @@ class VoteEnsemble(ClassifierMixin, BaseEstimator):
             "n_features": self.n_features_in_,
             "root_seed": self.root_seed_,
         }
+        if hasattr(self, "feature_names_in_"):
+            meta["feature_names"] = self.feature_names_in_.tolist()
         save_votes(path, self.votes_, meta)
 
     @classmethod
@@ -294,13 +344,27 @@ class VoteEnsemble(ClassifierMixin, BaseEstimator):
         Raises
         ------
         FileNotFoundError, ValueError
-            If there is no file, or it is damaged or of another class.
+            If there is no file, or it is damaged, of another class, or holds what no training gives.
         """
         votes, meta = load_votes(path)
         if meta.get("class") != cls.__name__:
             raise ValueError(f"{path} holds a {meta.get('class')}, not a {cls.__name__}.")
-        classes = np.array(meta["classes"], dtype=meta["classes_dtype"])
-        return cls(**meta["params"]).use_votes(votes, classes, meta["n_features"], meta["root_seed"])
+        try:
+            model = cls(**meta["params"]).check_params()
+            classes, names = np.array(meta["classes"], dtype=meta["classes_dtype"]), meta.get("feature_names")
+            features, root = meta["n_features"], meta["root_seed"]
+            if classes.shape != (2,) or classes[0] == classes[1]:
+                raise ValueError(f"it has the classes {meta['classes']!r}, not two different ones")
+            if type(features) is not int or features < 1 or type(root) is not int:
+                raise ValueError(f"n_features and root_seed must be ints. Got {features!r} and {root!r}")
+            if names is not None:
+                if not (isinstance(names, list) and len(names) == features and all(isinstance(n, str) for n in names)):
+                    raise ValueError(f"it does not name each of its {features} features")
+                model.feature_names_in_ = np.array(names, dtype=object)
+            return model.use_votes(votes, classes, features, root)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            reason = f"{error} is missing" if isinstance(error, KeyError) else str(error).rstrip(".")
+            raise ValueError(f"{path} is damaged or not a file of saved votes: {reason}.") from error
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -23,7 +23,7 @@ from baselines.torch_ensemble.training import Training, train_votes
 from scd.devices import parse_bytes, resolve_device
 from scd.ensemble import Progress, VoteEnsemble
 from scd.smooth import share_of_logits
-from scd.storage import Vote
+from scd.storage import Vote, check_array
 
 LOGIT_SIZE = 10.0  # magnitude of a trained network's logits; the sharpness of smoothed labels is relative to it
 
@@ -220,6 +220,22 @@ class ConvolutionalVotes(VoteEnsemble):
         check_is_fitted(self, "votes_")
         logits = self._forward.logits(x.to(self._forward.device))
         return share_of_logits(logits, gamma, self.voting, scale=LOGIT_SIZE)
+
+    def _vote_check(self, first: Vote, features: int) -> Callable[[Vote], None]:
+        return self._check_of(self._make(features))
+
+    def _check_of(self, make: Callable[[int], VoteNetwork]) -> Callable[[Vote], None]:
+        """Return what checks that a vote has the weights of this network."""
+        with torch.device("meta"):  # shapes only
+            shapes = {name: tuple(array.shape[1:]) for name, array in make(1).arrays().items()}
+
+        def check(vote: Vote) -> None:
+            for name, shape in shapes.items():
+                array = check_array(vote, name, shape, "f")
+                if name.endswith("running_var") and array.min() < 0:
+                    raise ValueError(f"its array {name!r} holds negative variances.")
+
+        return check
 
     def _stack(self, votes: list[Vote]) -> StackedNetworks:
         make = self._make(self.n_features_in_)

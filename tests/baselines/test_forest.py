@@ -75,3 +75,31 @@ def test_mean_voting_is_scikit_learns_own_forest(digits):
     model = ForestVotes(n_votes=8, min_samples_leaf=10, voting="mean", n_jobs=1, random_state=5).fit(X, y)
     theirs = np.mean([fit_tree(model._tree(), X, y, 5, t).predict_proba(X_test)[:, 1] for t in range(8)], axis=0)
     np.testing.assert_allclose(model.predict_proba(X_test)[:, 1], theirs, atol=1e-12)
+
+
+TREE_DAMAGES = {
+    "a cycle": ("left", 0, 0),
+    "a child outside": ("right", 0, 10**6),
+    "half a leaf": ("right", 0, -1),
+    "a feature outside": ("feature", 0, 64),
+    "a negative feature": ("feature", 0, -2),
+    "no fraction": ("share", 0, 1.5),
+    "NaN": ("threshold", 0, np.nan),
+}
+
+
+@pytest.mark.parametrize("damage", TREE_DAMAGES)
+def test_a_damaged_tree_is_refused(digits, damage):
+    name, node, value = TREE_DAMAGES[damage]
+    model = ForestVotes(n_votes=2, n_jobs=1, random_state=0).fit(*digits[:2])
+    damaged = {key: array.copy() for key, array in model.votes_[1].items()}
+    damaged[name][node] = value
+    with pytest.raises(ValueError, match=rf"Vote 1 of ForestVotes cannot be used: its array '{name}'"):
+        ForestVotes().use_votes([model.votes_[0], damaged], (0, 1), 64)
+
+
+@pytest.mark.parametrize("name", ["left", "right", "feature", "threshold", "share"])
+def test_a_tree_with_a_short_array_is_refused(digits, name):
+    vote = ForestVotes(n_votes=1, n_jobs=1, random_state=0).fit(*digits[:2]).votes_[0]
+    with pytest.raises(ValueError, match=r"Vote 0 of ForestVotes cannot be used: its array"):
+        ForestVotes().use_votes([{**vote, name: vote[name][:-1]}], (0, 1), 64)
