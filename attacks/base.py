@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from tqdm import tqdm
 
 from attacks.engine.bisection import BoundarySearch
 from attacks.engine.checkpoint import Journal, RecordedQueries, fingerprint
@@ -27,6 +26,7 @@ from attacks.engine.validation import (
 )
 from attacks.oracle import LABEL, LabelFunction, LabelOracle, rows_within
 from attacks.result import BUDGET_SPENT, NO_START, AttackResult
+from scd.progress import progress_bar
 
 
 class Attack:
@@ -91,7 +91,7 @@ class ArrayAttack(Attack, ABC):
 
     def _bar(self, total: int | None, initial: int, unit: str) -> Any:
         """Return the progress bar, a context manager."""
-        return tqdm(total=total, initial=initial, desc=type(self).__name__, unit=unit, disable=not self.verbose)
+        return progress_bar(total, initial=initial, desc=type(self).__name__, unit=unit, verbose=self.verbose)
 
 
 def run_or_resume(journal: RecordedQueries, attack: Callable[[], AttackResult]) -> AttackResult:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from numpy.typing import ArrayLike
-from tqdm import tqdm
 
 from attacks.base import Attack
 from attacks.engine.checkpoint import Snapshots, fingerprint
@@ -23,6 +22,7 @@ from attacks.text.similarity import Similarity, encoder_version, universal_sente
 from attacks.text.synonyms import Synonyms, find_synonyms, load_synonyms
 from attacks.text.word_search import Rules, TextSearch
 from scd.files import file_sha256
+from scd.progress import progress_bar
 
 _CANNOT_CHANGE_RESULT = ("data_dir", "outputs_dir", "memory_budget", "verbose")
 
@@ -221,7 +221,7 @@ class TextFooler(Attack):
                 return TextResult.from_arrays(snapshots.snapshot)
             progress = TextProgress.from_arrays(snapshots.snapshot) if snapshots.snapshot else TextProgress.new(texts)
             search = TextSearch(self._rules(), oracle, texts, labels, progress)
-            with tqdm(total=len(texts), desc=type(self).__name__, unit="document", disable=not self.verbose) as bar:
+            with progress_bar(len(texts), desc=type(self).__name__, unit="document", verbose=self.verbose) as bar:
                 more = True
                 while more:
                     more = search.step()

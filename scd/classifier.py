@@ -12,7 +12,6 @@ import torch
 from numpy.typing import NDArray
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
-from tqdm import tqdm
 
 from scd.descent import Descent
 from scd.devices import one_torch_thread, parse_bytes, resolve_device
@@ -20,6 +19,7 @@ from scd.engine.feature_columns import as_columns
 from scd.engine.parameters import Networks, Settings
 from scd.ensemble import Progress, VoteEnsemble
 from scd.forward import StackedVotes
+from scd.progress import progress_bar
 from scd.search import backend, default_backend
 from scd.smooth import smooth_share
 from scd.storage import Vote, check_network
@@ -215,7 +215,7 @@ class SCDClassifier(VoteEnsemble):
         chunks = [votes[i : i + size] for i in range(0, len(votes), size)]
         trained: list[Vote] = []
         total = self.n_iter * len(chunks)
-        with tqdm(total=total, disable=not self.verbose, desc="iterations", leave=False) as bar:
+        with progress_bar(total, verbose=bool(self.verbose), desc="iterations", leave=False) as bar:
             for c, chunk in enumerate(chunks):
 
                 def show(descent: Descent, c: int = c) -> None:

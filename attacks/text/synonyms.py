@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from attacks.engine.checkpoint import load_state, save_state
 from scd.files import file_sha256
+from scd.progress import progress_bar
 
 VECTORS = "counter-fitted-vectors.txt"
 LISTS = "counterfitted_neighbors.json.gz"
@@ -215,16 +215,20 @@ def nearest_neighbours(
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)
     unit = vectors / np.where(norms > 0, norms, 1)
     ids, cosines = np.empty((n, max_neighbours), dtype=np.int32), np.empty((n, max_neighbours), dtype=np.float32)
-    for begin in tqdm(range(0, n, _ROWS), desc="Neighbours of all words (once)", disable=not verbose):
-        rows = slice(begin, min(begin + _ROWS, n))
-        cosine = unit[rows] @ unit.T
-        cosine[np.arange(len(cosine)), np.arange(rows.start, rows.stop)] = -np.inf  # a word is not its own synonym
-        # argpartition is 3 times slower
-        minimum = np.partition(cosine, n - max_neighbours, axis=1)[:, n - max_neighbours]
-        row, other = np.nonzero(cosine >= minimum[:, None])  # more than `max_neighbours` per row if the last are equal
-        value = cosine[row, other]
-        order = np.lexsort((other, -value, row))
-        begins = np.searchsorted(row, np.arange(len(cosine)))
-        chosen = order[begins[:, None] + np.arange(max_neighbours)]
-        ids[rows], cosines[rows] = other[chosen], value[chosen]
+    with progress_bar(n, desc="Neighbours of all words (once)", unit="word", verbose=verbose) as bar:
+        for begin in range(0, n, _ROWS):
+            rows = slice(begin, min(begin + _ROWS, n))
+            cosine = unit[rows] @ unit.T
+            cosine[np.arange(len(cosine)), np.arange(rows.start, rows.stop)] = -np.inf  # a word is not its own synonym
+            # argpartition is 3 times slower
+            minimum = np.partition(cosine, n - max_neighbours, axis=1)[:, n - max_neighbours]
+            row, other = np.nonzero(
+                cosine >= minimum[:, None]
+            )  # more than `max_neighbours` per row if the last are equal
+            value = cosine[row, other]
+            order = np.lexsort((other, -value, row))
+            begins = np.searchsorted(row, np.arange(len(cosine)))
+            chosen = order[begins[:, None] + np.arange(max_neighbours)]
+            ids[rows], cosines[rows] = other[chosen], value[chosen]
+            bar.update(len(cosine))
     return ids, cosines

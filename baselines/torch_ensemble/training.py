@@ -23,12 +23,12 @@ import joblib
 import numpy as np
 import torch
 import torch.nn.functional as F
-from tqdm import tqdm
 
 from baselines.torch_ensemble.checkpoint import Checkpoint, Progressed
 from baselines.torch_ensemble.layers import VoteNetwork
 from scd.devices import one_torch_thread
 from scd.engine.cuda_graphs import Recorded
+from scd.progress import progress_bar
 from scd.seeds import generator_for, seed_for
 from scd.storage import Vote
 
@@ -109,7 +109,7 @@ def train_votes(
         if on_cpu:
             stack.enter_context(one_torch_thread())  # which the workers inherit
             workers = stack.enter_context(ThreadPoolExecutor(max(map(len, groups), default=1)))
-        bar = tqdm(total=total, initial=done, disable=not training.verbose, desc="epochs", leave=False)
+        bar = progress_bar(total, initial=done, verbose=training.verbose, desc="epochs", leave=False)
         stack.enter_context(bar)
         for group in groups:
             parts = [[vote] for vote in group] if on_cpu or not kind.side_by_side else [group]

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from joblib import Parallel, delayed, effective_n_jobs, parallel_config
 from threadpoolctl import threadpool_limits
-from tqdm import tqdm
+
+from scd.progress import progress_bar
 
 if TYPE_CHECKING:
     from scd.ensemble import Progress
@@ -47,7 +48,8 @@ def train_in_parallel(
         ignored.
     """
     trained: list[T] = []
-    with threadpool_limits(limits=1), tqdm(total=len(votes), disable=not verbose, desc="votes", leave=False) as bar:
+    bar = progress_bar(len(votes), verbose=verbose, desc="votes", leave=False)
+    with threadpool_limits(limits=1), bar:
         jobs = (delayed(train)(vote) for vote in votes)
         results: Iterable[T]
         if outside:

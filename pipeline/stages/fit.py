@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from pipeline.config.build import that_change_the_result
 from pipeline.errors import UserError
@@ -23,8 +22,9 @@ from pipeline.provenance import provenance
 from pipeline.run_log import BEGUN, command
 from pipeline.stages.inputs import adapt, inputs_for
 from pipeline.stages.timer import ResumableTimer
-from pipeline.store import key_of, locked, read_shard_facts, remove_temporaries, write_checked, write_config
-from scd.files import file_sha256
+from pipeline.store import key_of, locked, read_json, remove_temporaries, write_yaml
+from scd.files import file_sha256, write_json
+from scd.progress import progress_bar
 from scd.storage import load_votes, save_votes
 
 _GPU_SHARD = 100  # votes
@@ -154,7 +154,7 @@ def _train(job: Job, shards: _Shards, missing: list[int]) -> None:
         if not unfinished.exists():
             unfinished.with_suffix(".json").unlink(missing_ok=True)  # the time of a shard that is trained again
         timer = ResumableTimer(unfinished.with_suffix(".json"))
-        with tqdm(desc=label, disable=not job.config["verbose"], leave=False) as bar:
+        with progress_bar(desc=label, verbose=job.config["verbose"], leave=False) as bar:
             try:
                 votes = model.fit_votes(x, y, numbers, timer.timing(_shown_on(bar)), checkpoint=unfinished)
             except (ValueError, ImportError) as error:
