@@ -11,6 +11,7 @@ from omegaconf.errors import OmegaConfBaseException
 from pipeline.config.build import NOT_ARGUMENTS, REQUIRED, SUBGROUPS, arguments, build_attack, build_model
 from pipeline.errors import UserError, did_you_mean
 from pipeline.protocols import Access, AnyAttack, Attack, CertifiedModel, Config, Model, TextAttack
+from pipeline.store import is_plain_name
 from scd.devices import parse_bytes, resolve_device
 
 RULES = ("first", "random", "indices", "correct", "correct_for_all")

@@ -22,8 +22,8 @@ from pipeline.provenance import provenance
 from pipeline.run_log import BEGUN, command
 from pipeline.stages.inputs import adapt, inputs_for
 from pipeline.stages.timer import ResumableTimer
-from pipeline.store import key_of, locked, read_json, remove_temporaries, write_yaml
-from scd.files import file_sha256, write_json
+from pipeline.store import key_of, locked, read_shard_facts, remove_temporaries, write_checked, write_config
+from scd.files import file_sha256
 from scd.progress import progress_bar
 from scd.storage import load_votes, save_votes
 
