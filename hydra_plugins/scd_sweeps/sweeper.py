@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import json
-import os
-import signal
 import sys
-import tempfile
-import traceback
-import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import IO, Any, NoReturn
+from typing import Any
 
-from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
@@ -109,18 +102,11 @@ class _Tolerating(Launcher):
         """
         first = min(jobs)  # an engine numbers the jobs of a call in order, hence `_sequences`
         try:
-            if isinstance(self.engine, BasicLauncher) and hasattr(os, "fork"):
-                self.lost |= _in_a_child(lambda: self._launch(jobs, first))
-            else:
-                self.lost |= self._launch(jobs, first)
+            returned = self.engine.launch(list(jobs.values()), initial_job_idx=first)
+            failed = (r.status == JobStatus.FAILED for r in returned)
+            self.lost |= {n: _short(r._return_value) for n, r, f in zip(jobs, returned, failed, strict=True) if f}
         except Exception as error:
             self._after(error, jobs)
-
-    def _launch(self, jobs: Jobs, first: int) -> dict[int, str]:
-        """Call the engine; the errors of jobs that raised, by number."""
-        returned = self.engine.launch(list(jobs.values()), initial_job_idx=first)
-        failed = (r.status == JobStatus.FAILED for r in returned)
-        return {n: _short(r._return_value) for n, r, f in zip(jobs, returned, failed, strict=True) if f}
 
     def _after(self, error: Exception, jobs: Jobs) -> None:
         begun = {n for n in jobs if outcome(self.folder, n)[0]}
@@ -170,62 +156,6 @@ class _Tolerating(Launcher):
             (self.folder / "multirun.yaml").unlink(missing_ok=True)
             self.folder.rmdir()
         return next(code for code in (*sorted(codes - {0, 2}), 2, 0) if code in codes)
-
-
-def _in_a_child(work: Callable[[], dict[int, str]]) -> dict[int, str]:
-    """What `work` returns, in one forked process for all jobs, so that a signal that ends it does not end the sweep.
-
-    A fork costs milliseconds and loads nothing again. It is safe here because the sweep itself computes nothing: no
-    compiled threads run in it, and no GPU is in use.
-
-    Raises
-    ------
-    ChildProcessError
-        The process was ended by a signal or by an error.
-    """
-    sys.stdout.flush()
-    sys.stderr.flush()
-    with tempfile.TemporaryFile() as passed:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # idle threads of a library are no danger
-            child = os.fork()
-        if child == 0:
-            _end_after(work, passed)
-        status = os.waitstatus_to_exitcode(_waited_for(child))
-        if status == 130:
-            raise KeyboardInterrupt
-        if status:
-            ended = f"by signal {-status} ({signal.Signals(-status).name})" if status < 0 else f"with status {status}"
-            raise ChildProcessError(f"its process ended {ended}")
-        passed.seek(0)
-        return {int(number): error for number, error in json.load(passed).items()}
-
-
-def _end_after(work: Callable[[], dict[int, str]], passed: IO[bytes]) -> NoReturn:
-    """The whole life of the child: it never returns into the code of its parent."""
-    status = 1
-    try:
-        passed.write(json.dumps(work()).encode())
-        passed.flush()
-        status = 0
-    except KeyboardInterrupt:
-        status = 130
-    except BaseException:  # also SystemExit, which would run the parent's code
-        traceback.print_exc()
-    finally:
-        with contextlib.suppress(OSError, ValueError):
-            sys.stdout.flush()
-            sys.stderr.flush()
-        os._exit(status)
-
-
-def _waited_for(child: int) -> int:
-    """The wait status of a child; Ctrl-C reaches the child too, which saves its work and ends first."""
-    try:
-        return os.waitpid(child, 0)[1]
-    except KeyboardInterrupt:
-        os.waitpid(child, 0)
-        raise
 
 
 def _sequences(numbers: list[int]) -> list[list[int]]:
