@@ -6,7 +6,10 @@ torch and Numba are imported where they are used, so that this module is cheap t
 from __future__ import annotations
 
 import contextlib
+import os
 import re
+import sys
+import threading
 from collections.abc import Iterator
 from numbers import Integral
 from typing import Any
@@ -90,14 +93,48 @@ def one_torch_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+_workqueue_lock = threading.RLock()  # Numba ends the program if two threads enter its layer "workqueue" at once
+_forked_from_openmp = False
+
+
+def _note_fork() -> None:
+    """In a forked process: record whether compiled code of the parent had started OpenMP's threads."""
+    global _forked_from_openmp, _workqueue_lock
+    _workqueue_lock = threading.RLock()  # the one of the parent may be held by a thread that is not here
+    parallel = sys.modules.get("numba.np.ufunc.parallel")
+    if parallel is not None and getattr(parallel, "_is_initialized", False):
+        _forked_from_openmp = _forked_from_openmp or parallel.threading_layer() == "omp"
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_note_fork)
+
+
 @contextlib.contextmanager
 def threads_for(tasks: int) -> Iterator[None]:
-    """Use at most one Numba thread per task: idle threads still join the barrier, which is slow on a loaded machine."""
-    from numba import get_num_threads, set_num_threads
+    """Use at most one Numba thread per task: idle threads still join the barrier, which is slow on a loaded machine.
 
-    before = get_num_threads()
-    set_num_threads(max(1, min(before, tasks)))
-    try:
-        yield
-    finally:
-        set_num_threads(before)
+    All calls of compiled parallel code are made within it. With Numba's threading layer "workqueue", which is not
+    thread-safe, they wait for each other.
+
+    Raises
+    ------
+    RuntimeError
+        In a process forked after compiled code has run in its parent: OpenMP would end the process.
+    """
+    from numba import config, get_num_threads, set_num_threads, threading_layer
+
+    if _forked_from_openmp:
+        raise RuntimeError(
+            "Compiled code cannot run in a process that was forked after its parent had run compiled code, since "
+            "OpenMP does not survive a fork: start processes by multiprocessing's 'spawn' or 'forkserver', or by "
+            "joblib's 'loky'."
+        )
+    before = get_num_threads()  # starts Numba's threads, which chooses their layer
+    alone = not config.DISABLE_JIT and threading_layer() == "workqueue"
+    with _workqueue_lock if alone else contextlib.nullcontext():
+        set_num_threads(max(1, min(before, tasks)))
+        try:
+            yield
+        finally:
+            set_num_threads(before)

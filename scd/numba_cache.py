@@ -35,15 +35,30 @@ _IMPORT = re.compile(r"^(?:from ([\w.]+) import (?:\(([^)]*)\)|(.*))|import ([\w
 
 
 def njit(**options: Any) -> Callable[[Callable[..., Any]], Any]:
-    """Like ``numba.njit(cache=True, **options)``, with this module's cache."""
+    """Like ``numba.njit(cache=True, **options)``, with this module's cache.
+
+    With ``NUMBA_DISABLE_JIT=1`` the function raises a RuntimeError: the kernels have parts that are no Python.
+    """
 
     def decorate(function: Callable[..., Any]) -> Any:
+        if config.DISABLE_JIT:
+            return _not_compiled(function)
         dispatcher = numba.njit(**options)(function)
         if cache_folder() is not None:
             dispatcher._cache = _Cache(dispatcher.py_func)
         return dispatcher
 
     return decorate
+
+
+def _not_compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(function)
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise RuntimeError(
+            "This needs compiled code, which the environment variable NUMBA_DISABLE_JIT switches off: unset it."
+        )
+
+    return refuse
 
 
 @functools.cache

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _ROWS = 1024  # samples transposed at a time, so that only the columns themselves take memory
+_LARGEST = 1e30  # above it, float32 sums of products with weights and steps may overflow
 
 
 def as_columns(
@@ -35,6 +36,8 @@ def as_columns(
 
     Raises
     ------
+    ValueError
+        If a feature is larger than 1e30.
     OSError
         If columns of more than `memory` bytes do not fit on the disk.
     """
@@ -50,7 +53,14 @@ def as_columns(
             return columns, divisor
     columns = _room((X.shape[1], len(X)), np.float32, memory)
     for block in blocks:
-        columns[:, block] = X[order[block]].T
+        rows = X[order[block]]
+        if max(rows.max(), -rows.min()) > _LARGEST:
+            raise ValueError(
+                f"The features must be numbers between -{_LARGEST:g} and {_LARGEST:g}, so that float32 can hold sums "
+                f"of them. Got {rows.max() if rows.max() > _LARGEST else rows.min():g}; scale the features, such as "
+                "to [0, 1]."
+            )
+        columns[:, block] = rows.T
     return columns, 1.0
 
 
@@ -72,7 +82,8 @@ def _room(shape: tuple[int, int], kind: type[np.generic], memory: int | None) ->
 
 
 def _are_bytes(X: NDArray[Any], divisor: float) -> bool:
-    scaled = np.rint(X * np.float32(divisor))
+    with np.errstate(over="ignore"):  # infinity is no byte either
+        scaled = np.rint(X * np.float32(divisor))
     if scaled.min() < 0 or scaled.max() > 255:
         return False
     return bool(np.array_equal(scaled / np.float32(divisor), X))

@@ -1,8 +1,10 @@
 """Names of devices and sizes of memory mean one thing in all rooms."""
 
 import contextlib
+import os
 import subprocess
 import sys
+import textwrap
 
 import numpy as np
 import pytest
@@ -57,3 +59,72 @@ def test_the_leaves_import_nothing_heavy():
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def _in_a_fresh_process(code, **environment):
+    code = textwrap.dedent(code)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, env={**os.environ, **environment}
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+FIT = """
+    import multiprocessing, threading
+    import numpy as np
+    from scd import SCDClassifier
+    X = np.random.default_rng(0).random((60, 8), dtype=np.float32)
+    y = (X.sum(axis=1) > 4).astype(int)
+    def fit(seed):
+        return SCDClassifier(n_votes=2, n_iter=5, random_state=seed).fit(X, y).votes_[0]["hidden"].tobytes()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+def test_a_fit_in_a_forked_process_is_refused_instead_of_killed():
+    out = _in_a_fresh_process(
+        FIT
+        + """
+    fit(0)
+    import numba
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        try:
+            assert pool.map_async(fit, [0]).get(timeout=60) == [fit(0)] and numba.threading_layer() != "omp"
+        except RuntimeError as error:
+            assert all(word in str(error) for word in ("spawn", "forkserver", "loky"))
+            assert numba.threading_layer() == "omp"
+    print("ended")
+    """
+    )
+    assert out == "ended\n"
+
+
+def test_fits_in_threads_do_not_end_the_process_under_the_layer_workqueue():
+    out = _in_a_fresh_process(
+        FIT
+        + """
+    found = {}
+    threads = [threading.Thread(target=lambda s=s: found.update({s: fit(s)})) for s in range(4)]
+    for thread in threads: thread.start()
+    for thread in threads: thread.join()
+    print(found == {s: fit(s) for s in range(4)})
+    """,
+        NUMBA_THREADING_LAYER="workqueue",
+        NUMBA_NUM_THREADS="2",
+    )
+    assert out == "True\n"
+
+
+def test_without_compilation_there_is_one_sentence():
+    out = _in_a_fresh_process(
+        FIT
+        + """
+    try:
+        fit(0)
+    except RuntimeError as error:
+        print(error)
+    """,
+        NUMBA_DISABLE_JIT="1",
+    )
+    assert "NUMBA_DISABLE_JIT" in out

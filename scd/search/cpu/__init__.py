@@ -33,7 +33,8 @@ _BLOCK = 256  # rows a projection works on at a time, so that the sums of a vote
 def project(columns: torch.Tensor, weights: torch.Tensor, divisor: float = 1.0) -> torch.Tensor:
     """See :func:`scd.search.reference.project`; sums in feature order whatever the shapes and threads."""
     out = np.zeros((weights.shape[0], weights.shape[1], columns.shape[1]), dtype=np.float32)
-    _project(columns.numpy(), weights.numpy(), np.float32(divisor), out)
+    with threads_for(-(-columns.shape[1] // _BLOCK)):
+        _project(columns.numpy(), weights.numpy(), np.float32(divisor), out)
     return torch.from_numpy(out)
 
 

@@ -52,3 +52,11 @@ def test_a_fit_with_columns_on_disk_is_the_same_and_a_full_disk_is_reported(digi
     monkeypatch.setattr("os.posix_fallocate", full, raising=False)
     with pytest.raises(OSError, match=r"columns take .* bytes, more than memory_budget, .*No space left.*move TMPDIR"):
         SCDClassifier(**small, memory_budget=1000).fit(X, y)
+
+
+@pytest.mark.parametrize("value", [3e38, -3e38])
+def test_features_near_the_end_of_float32_are_refused_in_one_sentence(digits, value):
+    X = digits[0].copy()
+    X[5, 3] = value
+    with pytest.raises(ValueError, match=r"features must be numbers between -1e\+30 and 1e\+30.*Got -?3e\+38"):
+        SCDClassifier(n_votes=1, n_iter=2).fit(X, digits[1])
