@@ -70,8 +70,10 @@ class RunRecord:
     def fail(self, error: str, code: int) -> None:
         """Write why the run ended, and the fits that it had come to, which a later try needs."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        begun: dict[str, Any] = read_checked(self.folder / BEGUN).content or {}
-        known = {key: begun[key] for key in ("fit", "judges") if key in begun}
+        begun = read_checked(self.folder / BEGUN).content
+        known: dict[str, Any] = {}
+        if isinstance(begun, dict):
+            known = {key: begun[key] for key in ("fit", "judges") if key in begun}
         facts = {"command": command(), "error": error, "code": code, "ended": time.time(), **known}
         write_checked(self.folder / FAILED, facts)
         (self.folder / BEGUN).unlink(missing_ok=True)

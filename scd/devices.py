@@ -122,7 +122,8 @@ def threads_for(tasks: int) -> Iterator[None]:
     RuntimeError
         In a process forked after compiled code has run in its parent: OpenMP would end the process.
     """
-    from numba import config, get_num_threads, set_num_threads, threading_layer
+    from numba import config, get_num_threads, set_num_threads
+    from numba.np.ufunc.parallel import threading_layer
 
     if _forked_from_openmp:
         raise RuntimeError(
@@ -131,7 +132,7 @@ def threads_for(tasks: int) -> Iterator[None]:
             "joblib's 'loky'."
         )
     before = get_num_threads()  # starts Numba's threads, which chooses their layer
-    alone = not config.DISABLE_JIT and threading_layer() == "workqueue"
+    alone = not vars(config)["DISABLE_JIT"] and threading_layer() == "workqueue"
     with _workqueue_lock if alone else contextlib.nullcontext():
         set_num_threads(max(1, min(before, tasks)))
         try:

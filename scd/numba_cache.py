@@ -41,7 +41,7 @@ def njit(**options: Any) -> Callable[[Callable[..., Any]], Any]:
     """
 
     def decorate(function: Callable[..., Any]) -> Any:
-        if config.DISABLE_JIT:
+        if vars(config)["DISABLE_JIT"]:
             return _not_compiled(function)
         dispatcher = numba.njit(**options)(function)
         if cache_folder() is not None:

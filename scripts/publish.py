@@ -68,8 +68,8 @@ def publish(outputs: Path, to: Path) -> tuple[int, int, list[str]]:
     attacked = [run for run in attacks.get("folder", []) if _may_be_read(outputs / "attacks" / run)]
     for note in source.notes():
         print(f"note: {note}", file=sys.stderr)
-    there = {*evaluations.get("folder", []), *attacks.get("folder", [])}
-    for name in sorted(there - {*fits, *kept, *attacked}):
+    found = {*evaluations.get("folder", []), *attacks.get("folder", [])}
+    for name in sorted(found - {*fits, *kept, *attacked}):
         print(f"note: left out, for it is a link, holds one or has no plain name: {name}", file=sys.stderr)
     new = Published(records={run: _published_record(source.record(run)) for run in [*fits, *attacked]})
     new.tables["evaluations"] = _numbers(evaluations, fits)
