@@ -26,9 +26,18 @@ def prepare() -> None:
     """Prepare this process: unencodable characters are replaced, and Hydra hands its errors to :func:`explained`."""
     replace_unencodable()
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
+    sys.argv[1:] = with_plus(sys.argv[1:])
     if "--version" in sys.argv[1:]:
         print(f"scd {__version__}")
         raise SystemExit(0)
+
+
+def with_plus(words: list[str]) -> list[str]:
+    """The command line with ``experiment=table2`` and ``cluster=slurm`` as Hydra needs them, ``+experiment=table2``.
+
+    The two groups are in no defaults list: an experiment overrides the groups that are.
+    """
+    return [f"+{word}" if re.match(r"(experiment|cluster)=(?!null$)", word) else word for word in words]
 
 
 def replace_unencodable() -> None:

@@ -8,7 +8,7 @@ import pytest
 from hydra.errors import HydraException
 
 import scd
-from pipeline.command_line import explained
+from pipeline.command_line import explained, with_plus
 from pipeline.config.compose import composed
 from pipeline.config.resolvers import data_folder
 
@@ -69,3 +69,17 @@ def test_without_a_home_only_data_sets_that_need_a_folder_are_refused(compose_co
     assert load_dataset(compose_config(folder)).name == "digits"
     with pytest.raises(UserError, match=r"dataset=cifar10 needs a data folder, .*: set .* SCD_DATA or paths\.data"):
         load_dataset(compose_config(folder, "dataset=cifar10"))
+
+
+def test_experiment_and_cluster_work_with_and_without_plus():
+    words = ["-m", "experiment=table2", "cluster=slurm", "experiment.votes=3", "model=rf"]
+    given = with_plus(words)
+    assert given == ["-m", "+experiment=table2", "+cluster=slurm", "experiment.votes=3", "model=rf"]
+    assert with_plus(given) == given
+    assert composed(*given[1:3]).experiment.name == "table2"
+
+
+def test_an_experiment_without_plus_is_composed(run_program):
+    done = run_program("--cfg", "job", "experiment=table2")
+    assert done.returncode == 0, done.stderr
+    assert "name: table2" in done.stdout
