@@ -19,7 +19,6 @@ from pipeline.errors import UserError
 from scd.files import file_sha256, write_bytes, write_json
 
 _CHECKSUM = "checksum"
-_SAFE = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _IN_YAML = b"# checksum: "
 _PLAIN = re.compile(r"[A-Za-z0-9_-]+")
 _SHARD = re.compile(r"votes_(\d+)-(\d+)")
@@ -85,7 +84,7 @@ def read_config(path: Path) -> Stored:
         lines, mark, known = whole.rpartition(_IN_YAML)
         if mark and known.strip() != hashlib.sha256(lines).hexdigest().encode():
             return Stored(None, f"{path.name} does not match its checksum")
-        content = yaml.load(whole, _SAFE)  # a safe loader, the compiled one where it is there
+        content = yaml.safe_load(whole)  # not by the C loader, which deep nesting crashes
     except FileNotFoundError:
         return Stored(None)
     except (OSError, ValueError, RecursionError, yaml.YAMLError):
