@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+import scd
+
 ROOT = Path(__file__).resolve().parents[1]
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -114,5 +116,5 @@ def test_every_page_is_in_the_navigation():
 
 def test_the_citation_names_the_paper_and_the_version_of_the_package():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
-    assert str(citation["version"]) == PROJECT["project"]["version"]
+    assert str(citation["version"]) == scd.__version__
     assert citation["references"][0]["title"].startswith("Defending against black-box adversarial attacks")
