@@ -52,6 +52,8 @@ def summary_lines(summary: dict[str, Any], reused: bool) -> list[str]:
         lines.append(_row("mean minimum L2", _interval(s, "l2_mean")))
         lines.append(_row("median minimum L2", _interval(s, "l2_median")))
         lines.append(_row("mean Linf of the same", _number(s["linf_mean"])))
+    if "adversarial_accuracy" not in s and s["succeeded"]:
+        lines.append(_row("", "each distance is an upper bound of the minimum"))
     lines += [
         _row("queries per point", "-" if s["queries_mean"] is None else f"{s['queries_mean']:,.0f}"),
         _row("attack time", _time(s["attack_seconds"])),

@@ -20,6 +20,7 @@ from pipeline.stages.data import load_dataset
 from pipeline.stages.evaluate import evaluate
 from pipeline.stages.fit import fit
 from pipeline.store import outputs_folder
+from scd.numba_cache import is_empty
 
 
 def run_from_command_line(cfg: DictConfig) -> int:
@@ -95,6 +96,8 @@ def run(config: Config, judge_configs: list[Config] | None = None) -> dict[str, 
         Job(each, dataset, made.model, None, outputs) for each, made in zip(judge_configs, judges_checked, strict=True)
     ]
     print(f"{dataset!r}", flush=True)
+    if is_empty():
+        print("note: The first run compiles code (one to two minutes of CPU time); later runs read it.", flush=True)
     for note in [*dataset.provenance.get("notes", []), *attack_notes]:
         print(f"note: {note}")
     record = RunRecord(outputs, config)
@@ -106,6 +109,7 @@ def run(config: Config, judge_configs: list[Config] | None = None) -> dict[str, 
 
 def _stages(job: Job, judges: list[Job], record: RunRecord) -> dict[str, Any]:
     """Fit, evaluate and attack; the names of the fit and the attack."""
+    print(f"Fit: {job.model_name}", flush=True)
     fitted = fit(job)
     made: dict[str, Any] = {"fit": fitted.folder.name, "attack": None}
     record.begin(**made)
@@ -116,9 +120,11 @@ def _stages(job: Job, judges: list[Job], record: RunRecord) -> dict[str, Any]:
         return made
     fitted_judges = []
     for judge in judges:
+        print(f"Fit, to choose points: {judge.model_name}", flush=True)
         fitted_judges.append(fit(judge))
         made["judges"] = [each.folder.name for each in fitted_judges]
         record.begin(**made)
+    print(f"Attack: {job.attack_name}", flush=True)
     done = attack(job, fitted, fitted_judges, evaluation)
     made["attack"] = done.folder.name
     print("\n".join([*summary_lines(done.summary, done.reused), *table_lines(done.folder)]))

@@ -76,6 +76,12 @@ def cache_folder() -> Path | None:
     return None
 
 
+def is_empty() -> bool:
+    """Whether no compiled code is stored yet, as before the first run."""
+    folder = cache_folder()
+    return folder is None or next(folder.rglob("*.nbi"), None) is None
+
+
 def _candidates(name: str) -> Iterator[Path]:
     if given := getattr(config, "CACHE_DIR", ""):
         yield Path(given) / name

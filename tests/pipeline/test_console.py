@@ -1,0 +1,30 @@
+"""What a run prints of a result."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pipeline.console import summary_lines
+from scd import numba_cache
+
+SUMMARY: dict[str, Any] = {
+    "attack": "hsj", "points": 2, "already_wrong": 0, "success_rate": 1.0, "norm": "l2", "queries_mean": 10.0,
+    "l2_mean": 0.5, "l2_mean_low": 0.4, "l2_mean_high": 0.6, "l2_median": 0.5, "l2_median_low": 0.4,
+    "l2_median_high": 0.6, "linf_mean": 0.1, "attack_seconds": 1.0,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("succeeded", [0, 2])
+def test_a_distance_is_called_an_upper_bound_where_there_is_one(succeeded):
+    printed = "\n".join(summary_lines({**SUMMARY, "succeeded": succeeded}, reused=False))
+    assert ("each distance is an upper bound of the minimum" in printed) == (succeeded > 0)
+
+
+def test_a_cache_folder_is_empty_until_code_is_stored(tmp_path, monkeypatch):
+    monkeypatch.setattr(numba_cache, "cache_folder", lambda: tmp_path)
+    assert numba_cache.is_empty()
+    (tmp_path / "module").mkdir()
+    (tmp_path / "module" / "function.nbi").touch()
+    assert not numba_cache.is_empty()
