@@ -12,7 +12,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from attacks.engine.bisection import BoundarySearch
 from attacks.engine.checkpoint import Journal, RecordedQueries, fingerprint
-from attacks.engine.confirmation import confirmed
 from attacks.engine.initial_points import Candidates, begin_runs, nearest_samples, noise_starts
 from attacks.engine.run_state import RunState
 from attacks.engine.validation import (
@@ -95,15 +94,11 @@ class ArrayAttack(Attack, ABC):
         return progress_bar(total, initial=initial, desc=type(self).__name__, unit=unit, verbose=self.verbose)
 
 
-def run_or_resume(journal: RecordedQueries, x: NDArray[np.float32], attack: Callable[[], AttackResult]) -> AttackResult:
-    """Return the record of a finished attack from its state file; else attack, and store the record there.
-
-    `x` (n, d) are the originals of the journal's examples: a state that another model began is refused.
-    """
+def run_or_resume(journal: RecordedQueries, attack: Callable[[], AttackResult]) -> AttackResult:
+    """Return the record of a finished attack from its state file; else attack, and store the record there."""
     with journal:
         if journal.finished:
             return AttackResult.from_arrays(journal.snapshot)
-        journal.check_model(x)
         result = attack()
         journal.finish(result.to_arrays())
     return result
@@ -147,9 +142,9 @@ class DecisionAttack(ArrayAttack):
         ----------
         labels : callable
             Takes float32 inputs (n, d) within the clip box, returns n integer labels. The array is a reused buffer:
-            it may be written to; copy it to keep it. If the callable has an attribute `device` (a torch device other
-            than the CPU), it must also accept tensors on that device. HopSkipJump and all bisections then generate
-            their inputs there (:mod:`attacks.engine.cuda`).
+            copy it to keep it. If the callable has an attribute `device` (a torch device), it must also accept
+            tensors on that device. HopSkipJump and all bisections then generate their inputs there
+            (:mod:`attacks.engine.cuda`).
         x : array of shape (n, d)
             Originals, finite and within `clip`.
         y : array of int, shape (n,)
@@ -173,15 +168,7 @@ class DecisionAttack(ArrayAttack):
         Raises
         ------
         ValueError
-            Invalid examples, or a state file of another attack or model.
-        RuntimeError
-            If a distance measured again differs from the recorded one: an error of the attack.
-
-        Warns
-        -----
-        RuntimeWarning
-            If adversarials are not confirmed: after the attack each is queried once more, outside `query_budget` and
-            `queries`, and one that is now classified correctly counts as failed.
+            Invalid examples, or a state file of another attack.
         """
         class_name = type(self).__name__
         task = read_task(class_name, x, y, clip, index)
@@ -189,9 +176,7 @@ class DecisionAttack(ArrayAttack):
         arrays = {} if shared is None else {"images": shared.images, "order": np.concatenate(shared.order)}
         oracle = self._label_oracle(labels, task, self.query_budget)
         journal = Journal(oracle, task.y, None if state is None else Path(state), self._identity(task, arrays))
-        return run_or_resume(
-            journal, task.x, lambda: confirmed(class_name, self._attack(task, journal, shared), task, oracle)
-        )
+        return run_or_resume(journal, lambda: self._attack(task, journal, shared))
 
     @abstractmethod
     def _attack(self, task: Task, journal: Journal, shared: Candidates | None) -> AttackResult:

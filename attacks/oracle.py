@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any, Union
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from attacks.engine.validation import as_array
-
 if TYPE_CHECKING:
     import torch
 
@@ -108,9 +106,6 @@ def check_one_per_input(answer: NDArray[Any], n_inputs: int, each: str) -> None:
 class LabelOracle(Oracle):
     """A model that shows its predicted labels only, with a count of queries per example.
 
-    The model gets its inputs in memory of its own. So a model that writes into them, for example one that scales in
-    place, changes neither the inputs of the attack nor the caller's arrays.
-
     Parameters
     ----------
     labels : callable
@@ -142,7 +137,6 @@ class LabelOracle(Oracle):
         super().__init__(n_examples, budget)
         self.labels = labels
         self.batch_rows = rows_within(memory_budget, n_features) if batch_rows is None else int(batch_rows)
-        self._private = np.empty((0, n_features), dtype=np.float32)
 
     def __call__(self, rows: Batch, examples: NDArray[np.int64]) -> NDArray[np.int64]:
         """Query the label of every input: arrays in blocks of `batch_rows`, a tensor in one call.
@@ -165,10 +159,6 @@ class LabelOracle(Oracle):
             If the model does not return one integer label per input.
         """
         self.count(examples)
-        return self.query_uncounted(rows, examples)
-
-    def query_uncounted(self, rows: Batch, examples: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Query as a call does, without counting: for checks of the model and of a result, not for an attack."""
         size = self.batch_rows if isinstance(rows, np.ndarray) else max(1, len(rows))
         blocks = [slice(start, start + size) for start in range(0, len(rows), size)]
         labels = [self._query(rows[block], examples[block]) for block in blocks]
@@ -179,7 +169,7 @@ class LabelOracle(Oracle):
         return self.labels(inputs)
 
     def _query(self, inputs: Batch, examples: NDArray[np.int64]) -> NDArray[np.int64]:
-        labels = as_array(self._predict(self._copied(inputs), examples))
+        labels = np.asarray(self._predict(inputs, examples))
         check_one_per_input(labels, len(inputs), "label per row")
         if labels.dtype.kind not in "iub":
             whole = labels.dtype.kind == "f" and bool(np.all(np.isfinite(labels)) and np.all(labels == np.rint(labels)))
@@ -188,16 +178,6 @@ class LabelOracle(Oracle):
                     f"The model queried by an attack must return integer labels. Got {labels.dtype} values instead."
                 )
         return labels.astype(np.int64)
-
-    def _copied(self, inputs: Batch) -> Batch:
-        """Return a copy of the inputs; of an array in a reused buffer."""
-        if not isinstance(inputs, np.ndarray):
-            return inputs.clone()
-        if len(self._private) < len(inputs):
-            self._private = np.empty(inputs.shape, dtype=np.float32)
-        copy = self._private[: len(inputs)]
-        np.copyto(copy, inputs)
-        return copy
 
 
 class MemberOracle(LabelOracle):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,9 +13,8 @@ ALREADY_MISCLASSIFIED = "already misclassified"
 BUDGET_SPENT = "query budget spent"
 NOT_FOOLED = "still classified correctly"
 TRAINED_ON = "used to train the substitute"
-NOT_CONFIRMED = "not confirmed by a fresh prediction"
+CERTIFIED = "certified, not attacked"
 
-_OF_THE_ADVERSARIAL = ("l2_returned", "norm_first_hit")  # columns of `extra` that a failed example has no value of
 _COLUMNS = ("index", "label", "success", "adversarials", "l2", "linf", "queries", "restart", "reason")
 
 
@@ -30,14 +29,13 @@ class AttackResult:
     label : ndarray of int64, shape (n,)
         True labels.
     success : ndarray of bool, shape (n,)
-        Whether an adversarial was found, and the model misclassified it again at the end of the attack.
+        Whether an adversarial was found.
     adversarials : ndarray of float32, shape (n, d)
         The closest adversarial found; NaN where the attack failed.
     l2, linf : ndarray of float64, shape (n,)
         Its distances to the original in feature units, computed in float64; NaN where the attack failed.
     queries : ndarray of int64, shape (n,)
-        All queries for the example: its own label, the starts and every restart. The one that confirms the
-        adversarial at the end is not included.
+        All queries for the example: its own label, the starts and every restart.
     restart : ndarray of int64, shape (n,)
         The restart with the minimum distance, -1 where the attack failed.
     reason : ndarray of str, shape (n,)
@@ -64,20 +62,6 @@ class AttackResult:
     trace: dict[str, NDArray[Any]] = field(default_factory=dict)
     extra: dict[str, NDArray[Any]] = field(default_factory=dict)
     tables: dict[str, dict[str, NDArray[Any]]] = field(default_factory=dict)
-
-    def without(self, unconfirmed: NDArray[np.intp]) -> AttackResult:
-        """Return the record with the examples at these positions as failures of reason `NOT_CONFIRMED`."""
-        columns: dict[str, Any] = {name: getattr(self, name).copy() for name in _COLUMNS}
-        columns["reason"] = columns["reason"].astype(object)
-        failed = {"success": False, "restart": -1, "reason": NOT_CONFIRMED}
-        for name, value in {**failed, "adversarials": np.nan, "l2": np.nan, "linf": np.nan}.items():
-            columns[name][unconfirmed] = value
-        columns["reason"] = columns["reason"].astype(str)
-        extra = dict(self.extra)
-        for name in extra.keys() & set(_OF_THE_ADVERSARIAL):
-            extra[name] = extra[name].copy()
-            extra[name][unconfirmed] = np.nan
-        return replace(self, **columns, extra=extra)
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """Return the record as a flat dict of arrays, which a file stores without pickle."""

@@ -11,7 +11,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from attacks.base import ArrayAttack, run_or_resume
 from attacks.engine.checkpoint import LabelJournal
-from attacks.engine.confirmation import confirmed
 from attacks.engine.initial_points import query_in_blocks
 from attacks.engine.run_state import Arrays
 from attacks.engine.substitute_network import OPTIMIZERS, SubstituteNetwork, torch_generator
@@ -189,7 +188,7 @@ class Substitute(ArrayAttack):
             raise refuse(class_name, "y", "an array of 0 and 1", got)
         oracle = self._label_oracle(_two_classes(class_name, labels), task)
         journal = LabelJournal(oracle, None if state is None else Path(state), self._identity(task))
-        return run_or_resume(journal, task.x, lambda: confirmed(class_name, self._attack(task, journal), task, oracle))
+        return run_or_resume(journal, lambda: self._attack(task, journal))
 
     def _attack(self, task: Task, journal: LabelJournal) -> AttackResult:
         order = torch.randperm(len(task.x), generator=torch_generator(self.seed, "points")).numpy()

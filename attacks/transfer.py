@@ -12,12 +12,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from attacks.base import ArrayAttack, run_or_resume
 from attacks.engine.checkpoint import Journal
-from attacks.engine.confirmation import confirmed
 from attacks.engine.run_state import Arrays
 from attacks.engine.validation import Described, Task, check_int, check_numbers, read_task, refuse
 from attacks.hopskipjump import HopSkipJump
 from attacks.oracle import MEMBERS, MemberFunction, MemberOracle
-from attacks.result import ALREADY_MISCLASSIFIED, NO_START, NOT_CONFIRMED, AttackResult
+from attacks.result import ALREADY_MISCLASSIFIED, NO_START, AttackResult
 from scd.seeds import stream_key
 from scd.statistics import bootstrap
 
@@ -160,14 +159,14 @@ class Transfer(ArrayAttack):
         journal = Journal(oracle, pairs.task.y, None if state is None else Path(state), identity)
 
         def attack() -> AttackResult:
-            attacked = confirmed(class_name, self._single()._attack(pairs.task, journal, None), pairs.task, oracle)
+            attacked = self._single()._attack(pairs.task, journal, None)
             # example j of this oracle is member j: it counts who is fooled
             members = MemberOracle(labels, np.arange(m), task.x.shape[1], memory_budget=self.memory_budget)
             misclassified_x = misclassifying_members(members, task.x, task.y)
             misclassified = misclassified_beyond(members, pairs, attacked, self.overshoots)
             return _collect(task, pairs, attacked, self.overshoots, misclassified_x, misclassified)
 
-        return run_or_resume(journal, pairs.task.x, attack)
+        return run_or_resume(journal, attack)
 
     def _single(self) -> HopSkipJump:
         """Return the attack on one member."""
@@ -279,9 +278,7 @@ def _collect(
     self_fooled = misclassified[:, all_pairs, pairs.member]
     # the attacked member is not one of the others: it is subtracted from both sums
     fooled = (misclassified & correct[pairs.point]).sum(axis=2) - (self_fooled & correct[pairs.point, pairs.member])
-    others_wrong = np.where(
-        np.isin(attacked.reason, (NO_START, NOT_CONFIRMED)), 0, misclassified.sum(axis=2) - self_fooled
-    )
+    others_wrong = np.where(attacked.reason == NO_START, 0, misclassified.sum(axis=2) - self_fooled)
     others_fooled = np.where(success, fooled, np.nan)
     by_point = np.eye(n, dtype=np.int64)[:, pairs.point]  # (n, n_pairs): sums over the pairs of a point
     p = _fraction((fooled * success) @ by_point.T, (by_point @ success) * (correct.sum(axis=1) - 1))
@@ -312,7 +309,6 @@ def _nearest(task: Task, pairs: Pairs, attacked: AttackResult) -> AttackResult:
     chosen = np.arange(n) * k + np.argmin(np.where(attacked.success, attacked.l2, np.inf).reshape(n, k), axis=1)
     success = attacked.success[chosen]
     all_misclassify = (attacked.reason == ALREADY_MISCLASSIFIED).reshape(n, k).all(axis=1)
-    found_none = np.where((attacked.reason == NOT_CONFIRMED).reshape(n, k).any(axis=1), NOT_CONFIRMED, NO_START)
     numbers = attacked.trace["index"]
     return AttackResult(
         index=task.index,
@@ -323,7 +319,7 @@ def _nearest(task: Task, pairs: Pairs, attacked: AttackResult) -> AttackResult:
         linf=attacked.linf[chosen],
         queries=attacked.queries.reshape(n, k).sum(axis=1),
         restart=np.where(success, pairs.member[chosen], -1),
-        reason=np.where(success, "", np.where(all_misclassify, ALREADY_MISCLASSIFIED, found_none)),
+        reason=np.where(success, "", np.where(all_misclassify, ALREADY_MISCLASSIFIED, NO_START)),
         trace={**attacked.trace, "index": numbers // _MAX_MEMBERS, "restart": numbers % _MAX_MEMBERS},
     )
 

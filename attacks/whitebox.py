@@ -14,7 +14,6 @@ from numpy.typing import ArrayLike, NDArray
 from attacks.base import ArrayAttack, mean_best, project_and_collect, run_or_resume
 from attacks.engine.bisection import BoundarySearch
 from attacks.engine.checkpoint import Journal
-from attacks.engine.confirmation import confirmed
 from attacks.engine.initial_points import Candidates, begin_runs, nearest_samples, run_keys
 from attacks.engine.rng import NORMAL, UNIFORM, fill_noise
 from attacks.engine.run_state import RunState, Selection
@@ -186,9 +185,7 @@ class WhiteBox(ArrayAttack):
         arrays = {} if near is None else {"near": near.images[np.concatenate(near.order)]}
         oracle, gradient = self._label_oracle(labels, task), GradientOracle(smooth, *task.x.shape)
         journal = Journal(oracle, task.y, None if state is None else Path(state), self._identity(task, arrays))
-        return run_or_resume(
-            journal, task.x, lambda: confirmed(class_name, self._attack(task, journal, gradient, near), task, oracle)
-        )
+        return run_or_resume(journal, lambda: self._attack(task, journal, gradient, near))
 
     def _attack(self, task: Task, journal: Journal, gradient: GradientOracle, near: Candidates | None) -> AttackResult:
         """Attack validated examples; continue from `journal.snapshot` if it is not empty."""

@@ -3,8 +3,7 @@
 The file contains a snapshot of the attack's arrays (taken where the attack calls `Journal.mark`) and every label of the
 model since then. An attack is a deterministic function of these labels. So resuming means: restore the snapshot, run
 the same code, and answer its first queries from the file. This works at any point of the attack. The format is npz
-without pickle. A checksum detects damage, a fingerprint detects other arguments, and the labels of the originals
-detect another model.
+without pickle. A checksum detects damage, a fingerprint detects other arguments.
 """
 
 from __future__ import annotations
@@ -83,14 +82,6 @@ def load_state(
     return arrays
 
 
-def another_model(path: Path | None, differ: int, known: int) -> ValueError:
-    """Return the error for a state that another model began."""
-    return ValueError(
-        f"The attack state {path} belongs to another model: the model given here has other labels at {differ} of the "
-        f"{known} points that the state knows; give another file or remove it."
-    )
-
-
 class Snapshots:
     """Snapshots of an attack's arrays in a file; a killed attack continues from the latest one.
 
@@ -145,18 +136,14 @@ class Snapshots:
         flat: Arrays = {f"snapshot.{name}": array for name, array in self.snapshot.items()}
         flat["fingerprint"], flat["finished"] = np.array(self.identity), np.array(self.finished)
         try:
-            save_state(self.path, {**flat, **self._model(), **self._since()})
+            save_state(self.path, {**flat, **self._since()})
         except OSError as refusal:
             warnings.warn(f"The attack state {self.path} was not saved: {refusal}", RuntimeWarning, stacklevel=2)
         self._saved_at = time.monotonic()
         self._save_cost = self._saved_at - began
 
-    def _model(self) -> Arrays:
-        """Return the arrays by which the file knows its model."""
-        return {}
-
     def _since(self) -> Arrays:
-        """Return the arrays of the file besides the snapshot and the model."""
+        """Return the arrays of the file besides the snapshot."""
         return {}
 
     def _save_if_due(self) -> None:
@@ -204,38 +191,11 @@ class RecordedQueries(Snapshots):
         self.oracle = oracle
         self._answers: list[NDArray[np.bool_]] = []
         self._replay = np.zeros(0, dtype=bool)
-        n = len(oracle.queries)
-        self._own_label, self._queried = np.zeros(n, dtype=np.int64), np.zeros(n, dtype=bool)
-        self._knows_model = path is not None
         super().__init__(oracle, path, identity)
 
     @abstractmethod
-    def _bits(self, labels: NDArray[np.int64], examples: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Return what is recorded of the labels: one bit per input."""
-
     def _fresh(self, inputs: Batch, examples: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Query the model and return one bit per input."""
-        labels = self.oracle(inputs, examples)
-        if self._knows_model and not self._queried.all():  # every attack first queries an example's original
-            first = np.unique(examples, return_index=True)[1]
-            first = first[~self._queried[examples[first]]]
-            self._own_label[examples[first]], self._queried[examples[first]] = labels[first], True
-        return self._bits(labels, examples)
-
-    def check_model(self, x: NDArray[np.float32]) -> None:
-        """Refuse a model that did not begin this state: query the originals `x` (n, d) again, outside the count.
-
-        A state without labels of originals passes: it is new, or of a version that did not record them.
-
-        Raises
-        ------
-        ValueError
-            If the model's label of an original is not the recorded one.
-        """
-        known = np.flatnonzero(self._queried)
-        differ = int((self.oracle.query_uncounted(x[known], known) != self._own_label[known]).sum())
-        if differ:
-            raise another_model(self.path, differ, len(known))
 
     def query(self, inputs: Batch, examples: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Return one bit per input, from the file or from the model; (n, d) and (n,) to (n,)."""
@@ -262,19 +222,12 @@ class RecordedQueries(Snapshots):
         if not len(self._replay):  # the answers being replayed are in the file already
             super()._save_if_due()
 
-    def _model(self) -> Arrays:
-        return {"model.labels": self._own_label, "model.queried": self._queried} if self._knows_model else {}
-
     def _since(self) -> Arrays:
         answers = np.concatenate([*self._answers, self._replay])
         return {"answers": np.packbits(answers), "n_answers": np.array(len(answers))} if len(answers) else {}
 
     def _restore(self, path: Path) -> Arrays | None:
         flat = super()._restore(path)
-        if flat is not None:
-            self._knows_model = "model.queried" in flat  # an older version did not record it
-            if self._knows_model:
-                self._own_label, self._queried = flat["model.labels"], flat["model.queried"]
         if flat is not None and "answers" in flat:
             self._replay = np.unpackbits(flat["answers"], count=int(flat["n_answers"])).astype(bool)
         return flat
@@ -296,12 +249,12 @@ class Journal(RecordedQueries):
         self.true_labels = true_labels
         super().__init__(oracle, path, identity)
 
-    def _bits(self, labels: NDArray[np.int64], examples: NDArray[np.int64]) -> NDArray[np.bool_]:
-        return np.not_equal(labels, self.true_labels[examples])
+    def _fresh(self, inputs: Batch, examples: NDArray[np.int64]) -> NDArray[np.bool_]:
+        return np.not_equal(self.oracle(inputs, examples), self.true_labels[examples])
 
 
 class LabelJournal(RecordedQueries):
     """Recorded queries of a model with labels 0 and 1: `query` returns whether the label of each input is 1."""
 
-    def _bits(self, labels: NDArray[np.int64], examples: NDArray[np.int64]) -> NDArray[np.bool_]:
-        return np.equal(labels, 1)
+    def _fresh(self, inputs: Batch, examples: NDArray[np.int64]) -> NDArray[np.bool_]:
+        return np.equal(self.oracle(inputs, examples), 1)

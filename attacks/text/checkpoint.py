@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from attacks.engine.checkpoint import another_model
-from attacks.engine.confirmation import warn_unconfirmed
-from attacks.text.oracle import ScoreOracle
 from attacks.text.result import Document, TextResult, changed_positions, pack, unpack
 from attacks.text.similarity import Similarity
 
@@ -97,32 +93,6 @@ class TextProgress:
         columns: dict[str, Any] = {k: flat[k].copy() for k in _ARRAYS}
         columns |= {k: unpack(flat[k]) for k in _LISTS}
         return cls(**columns)
-
-
-def check_model(progress: TextProgress, original: list[Document], oracle: ScoreOracle, path: Path | None) -> None:
-    """Refuse a model that did not begin this state: query the originals again, outside the count.
-
-    Raises
-    ------
-    ValueError
-        If the model's label of an original is not the one of the recorded score.
-    """
-    known = np.flatnonzero(~np.isnan(progress.before))
-    scores = oracle.query_uncounted(original[d] for d in known)
-    differ = int(((scores > 0.5) != (progress.before[known] > 0.5)).sum())
-    if differ:
-        raise another_model(path, differ, len(known))
-
-
-def confirmed_texts(name: str, result: TextResult, oracle: ScoreOracle) -> TextResult:
-    """Return the result of the attack `name` in which every success holds: see `engine.confirmation.confirmed`."""
-    found = np.flatnonzero(result.success)
-    scores = oracle.query_uncounted(text for text in result.adversarial if text is not None)
-    unconfirmed = found[(scores > 0.5) == (result.label[found] == 1)]
-    if not len(unconfirmed):
-        return result
-    warn_unconfirmed(name, len(unconfirmed), len(found))
-    return result.without(unconfirmed)
 
 
 def collect_texts(
