@@ -106,6 +106,9 @@ def check_one_per_input(answer: NDArray[Any], n_inputs: int, each: str) -> None:
 class LabelOracle(Oracle):
     """A model that shows its predicted labels only, with a count of queries per example.
 
+    The model gets its inputs in memory of its own. So a model that writes into them, for example one that scales in
+    place, changes neither the inputs of the attack nor the caller's arrays.
+
     Parameters
     ----------
     labels : callable
@@ -137,6 +140,7 @@ class LabelOracle(Oracle):
         super().__init__(n_examples, budget)
         self.labels = labels
         self.batch_rows = rows_within(memory_budget, n_features) if batch_rows is None else int(batch_rows)
+        self._private = np.empty((0, n_features), dtype=np.float32)
 
     def __call__(self, rows: Batch, examples: NDArray[np.int64]) -> NDArray[np.int64]:
         """Query the label of every input: arrays in blocks of `batch_rows`, a tensor in one call.
@@ -169,7 +173,7 @@ class LabelOracle(Oracle):
         return self.labels(inputs)
 
     def _query(self, inputs: Batch, examples: NDArray[np.int64]) -> NDArray[np.int64]:
-        labels = np.asarray(self._predict(inputs, examples))
+        labels = np.asarray(self._predict(self._copied(inputs), examples))
         check_one_per_input(labels, len(inputs), "label per row")
         if labels.dtype.kind not in "iub":
             whole = labels.dtype.kind == "f" and bool(np.all(np.isfinite(labels)) and np.all(labels == np.rint(labels)))
@@ -178,6 +182,16 @@ class LabelOracle(Oracle):
                     f"The model queried by an attack must return integer labels. Got {labels.dtype} values instead."
                 )
         return labels.astype(np.int64)
+
+    def _copied(self, rows: Batch) -> Batch:
+        """Return a copy of the inputs; of an array in a buffer that the next call uses again."""
+        if not isinstance(rows, np.ndarray):
+            return rows.clone()
+        if self._private.shape[1:] != rows.shape[1:] or len(self._private) < len(rows):
+            self._private = np.empty(rows.shape, dtype=np.float32)
+        copy = self._private[: len(rows)]
+        np.copyto(copy, rows)
+        return copy
 
 
 class MemberOracle(LabelOracle):
