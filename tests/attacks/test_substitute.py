@@ -231,7 +231,7 @@ def test_an_unknown_device_is_refused(device):
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="CUDA is there")
 def test_cuda_is_refused_where_it_is_absent():
-    with pytest.raises(ValueError, match=r"'auto' or 'cpu', as torch finds no CUDA device\. Got 'cuda' instead"):
+    with pytest.raises(ValueError, match=r"'auto' or 'cpu', for torch finds no CUDA device\. Got 'cuda' instead"):
         Substitute(device="cuda")
 
 
