@@ -8,17 +8,18 @@ from numbers import Integral
 from typing import Any, ClassVar
 
 import numpy as np
-from numba import prange
 from sklearn.base import clone
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.utils._param_validation import Interval, RealNotInt, StrOptions
 
 from baselines.workers.pool import train_in_parallel
-from scd.devices import threads_for
+from scd.devices import in_threads
 from scd.ensemble import Progress, VoteEnsemble
 from scd.numba_cache import njit
 from scd.seeds import vote_seed
 from scd.storage import Vote, check_array
+
+_DEPTH = 10  # comparisons of an input in a tree, roughly
 
 
 class ForestVotes(VoteEnsemble):
@@ -183,14 +184,15 @@ class StackedTrees:
     def _leaves(self, X: np.ndarray, values: np.ndarray) -> np.ndarray:
         out = np.empty((len(X), len(self.roots)), dtype=values.dtype)
         inputs = np.ascontiguousarray(X, dtype=np.float32)
-        with threads_for(len(inputs)):
-            _descend(inputs, self.roots, self.left, self.right, self.feature, self.threshold, values, out)
+
+        trees = (self.roots, self.left, self.right, self.feature, self.threshold, values)
+        in_threads(lambda begin, end: _descend(inputs, *trees, out, begin, end), len(inputs), _DEPTH * out.size)
         return out
 
 
-@njit(parallel=True, nogil=True)
-def _descend(X, roots, left, right, feature, threshold, values, out):  # pragma: no cover
-    for i in prange(len(X)):
+@njit(nogil=True)
+def _descend(X, roots, left, right, feature, threshold, values, out, begin, end):  # pragma: no cover
+    for i in range(begin, end):
         for t in range(len(roots)):
             root = roots[t]
             node = root

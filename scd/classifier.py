@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from functools import partial
 from numbers import Integral, Real
@@ -13,8 +14,8 @@ from numpy.typing import NDArray
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from scd.descent import Descent
-from scd.devices import one_torch_thread, parse_bytes, resolve_device
+from scd.descent import Descent, descent_for
+from scd.devices import cores, one_torch_thread, parse_bytes, resolve_device
 from scd.engine.feature_columns import as_columns
 from scd.engine.parameters import Networks, Settings
 from scd.ensemble import Progress, VoteEnsemble
@@ -23,6 +24,8 @@ from scd.progress import progress_bar
 from scd.search import backend, default_backend
 from scd.smooth import smooth_share
 from scd.storage import Vote, check_network
+
+_SECONDS = 0.2  # between two figures of the progress bar
 
 
 class SCDClassifier(VoteEnsemble):
@@ -67,6 +70,9 @@ class SCDClassifier(VoteEnsemble):
     device : {"auto", "cpu", "cuda"} or a torch device
     backend : {"auto", "cpu", "cuda", "reference"}
         Search kernel; "auto" is that of the device ("reference" on CUDA without Triton). Affects rounding only.
+    n_jobs : int or None
+        Votes trained at the same time on CPU, each on one thread; -1 is one for each core that this process may use.
+        Does not affect the result.
     memory_budget : int or str
         Bytes that training may take beyond the data, e.g. "2GiB". Samples as columns that take more are stored in a
         temporary file. Does not affect the result.
@@ -122,6 +128,7 @@ class SCDClassifier(VoteEnsemble):
         "nodes_per_iter": [Interval(Integral, 0, None, closed="left")],
         "device": [str],
         "backend": [StrOptions({"auto", "cpu", "cuda", "reference"})],
+        "n_jobs": [Interval(Integral, 1, None, closed="left"), Interval(Integral, None, -1, closed="right"), None],
         "memory_budget": [Interval(Integral, 1, None, closed="left"), str],
         "voting": [StrOptions({"hard", "mean"})],
         "warm_start": ["boolean"],
@@ -149,6 +156,7 @@ class SCDClassifier(VoteEnsemble):
         nodes_per_iter: int = 1,
         device: str = "auto",
         backend: str = "auto",
+        n_jobs: int | None = -1,
         memory_budget: int | str = "2GiB",
         voting: str = "hard",
         warm_start: bool = False,
@@ -173,6 +181,7 @@ class SCDClassifier(VoteEnsemble):
         self.nodes_per_iter = nodes_per_iter
         self.device = device
         self.backend = backend
+        self.n_jobs = n_jobs
         self.memory_budget = memory_budget
         self.voting = voting
         self.warm_start = warm_start
@@ -214,20 +223,24 @@ class SCDClassifier(VoteEnsemble):
         size = max(1, min(len(votes), parse_bytes(self.memory_budget) // per_vote))
         chunks = [votes[i : i + size] for i in range(0, len(votes), size)]
         trained: list[Vote] = []
-        total = self.n_iter * len(chunks)
+        total, shown = self.n_iter * len(chunks), [-_SECONDS]
         with progress_bar(total, verbose=bool(self.verbose), desc="iterations", leave=False) as bar:
             for c, chunk in enumerate(chunks):
 
                 def show(descent: Descent, c: int = c) -> None:
-                    bar.update()
-                    if progress is not None or (self.verbose and descent.iteration % 10 == 0):
-                        score = descent.best_score()
+                    done = c * self.n_iter + descent.iteration
+                    bar.update(done - bar.n)
+                    if progress is not None or (self.verbose and time.monotonic() > shown[0] + _SECONDS):
+                        score, shown[0] = descent.best_score(), time.monotonic()
                         bar.set_postfix_str(f"best balanced accuracy {score:.3f}", refresh=False)
                         if progress is not None:
-                            progress(c * self.n_iter + descent.iteration, total, score)
+                            progress(done, total, score)
 
                 with one_torch_thread():
-                    descent = Descent(data, divisor, int((y == 0).sum()), settings, chunk, root_seed, backend(name))
+                    kernel = backend(name)
+                    descent = descent_for(kernel)(
+                        data, divisor, int((y == 0).sum()), settings, chunk, root_seed, kernel, cores(self.n_jobs)
+                    )
                     trained += _as_votes(descent.run(show))
         correct_votes = self._stack(trained).labels(X) == y[:, None]  # predicted again, not training's own count
         for vote, correct in zip(trained, correct_votes.T, strict=True):

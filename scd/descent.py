@@ -27,8 +27,17 @@ REFRESH = 1000
 """Iterations after which projections are recomputed, against the drift of float32 updates."""
 
 
+def descent_for(kernel: ModuleType) -> type[Descent]:
+    """The class that trains with this kernel."""
+    if kernel.__name__ != "scd.search.cpu":
+        return Descent
+    from scd.search.cpu.descent import CpuDescent
+
+    return CpuDescent
+
+
 class Descent:
-    """Trains some votes on one training set.
+    """Trains some votes on one training set, all of them together.
 
     Parameters
     ----------
@@ -43,7 +52,9 @@ class Descent:
         Numbers of the votes to train.
     root_seed : int
     kernel : module
-        ``scd.search.reference``, ``scd.search.cpu`` or ``scd.search.cuda``.
+        ``scd.search.reference`` or ``scd.search.cuda``; :class:`scd.search.cpu.descent.CpuDescent` has its own.
+    threads : int
+        Threads that train votes, on CPU.
     """
 
     def __init__(
@@ -55,7 +66,9 @@ class Descent:
         votes: range | list[int],
         root_seed: int,
         kernel: ModuleType,
+        threads: int = 1,
     ) -> None:
+        self.threads = threads
         self.columns, self.divisor, self.negatives = columns, divisor, negatives
         self.settings, self.kernel = settings, kernel
         self.iteration = 0
@@ -67,17 +80,22 @@ class Descent:
         self.all_votes = torch.arange(len(votes), device=self.device)
         self.now = initial_networks(settings, d, self.generators, self.device)
         self.changed = torch.zeros_like(self.now.thresholds, dtype=torch.bool)  # nodes since the best network
-        self.projections = kernel.project(columns, self.now.hidden, divisor)  # (V, h, n) float32
-        self.now.thresholds = _medians(self.projections)
+        self._start()
+
+    def _start(self) -> None:
+        """Thresholds before the first iteration."""
+        settings, kernel, (d, n) = self.settings, self.kernel, self.columns.shape
+        self.projections = kernel.project(self.columns, self.now.hidden, self.divisor)  # (V, h, n) float32
+        self.now.thresholds = medians(self.projections)
         self.active = kernel.activations(self.projections, self.now.thresholds)
         self.sums = self._output_sums()
-        everything = torch.ones(len(votes), n, dtype=torch.bool, device=self.device)
+        everything = torch.ones(len(self.generators), n, dtype=torch.bool, device=self.device)
         self._search_output(everything, steps=False)
         if settings.init_thresholds == "searched":
             order = np.stack([g.permutation(settings.hidden_nodes) for g in self.generators])
             for nodes in torch.from_numpy(order.T.copy()).to(self.device):
                 self._search_hidden(nodes, everything, None)
-        self.draws = Draws(self.generators, (d, n), negatives, settings, self.device)
+        self.draws = Draws(self.generators, (d, n), self.negatives, settings, self.device)
         self.best = self.now.clone()
         self.best_correct = self.correct()
         names = ("projections", "active", "sums", "best_correct")
@@ -253,7 +271,7 @@ class Descent:
         self.sums = self._output_sums()
 
 
-def _medians(projections: torch.Tensor) -> torch.Tensor:
+def medians(projections: torch.Tensor) -> torch.Tensor:
     """(V, h): midpoint of the two middle projections of every node."""
     ordered = projections.sort(dim=2).values
     n = ordered.shape[2]

@@ -8,12 +8,14 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import sys
-import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from itertools import pairwise
 from numbers import Integral
 from typing import Any
 
+_SMALL_WORK = 100_000  # array elements; below this, handing work to a thread costs more than doing it
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30}
 
 
@@ -76,6 +78,18 @@ def parse_bytes(budget: Any, owner: str = "", name: str = "memory_budget") -> in
     return int(size)
 
 
+def cores(n_jobs: int | None = -1) -> int:
+    """Number of threads that `n_jobs` means, as in joblib: -1 is one for each core that this process may use.
+
+    Counted are the cores of the process's affinity and of its cgroup, at most ``NUMBA_NUM_THREADS`` if that is set.
+    """
+    from joblib import effective_n_jobs
+    from numba import config
+
+    jobs: int = effective_n_jobs(n_jobs)
+    return max(1, min(jobs, vars(config)["NUMBA_NUM_THREADS"])) if n_jobs is not None and n_jobs < 0 else jobs
+
+
 @contextlib.contextmanager
 def one_torch_thread() -> Iterator[None]:
     """Keep torch on one thread: its element-wise operations would compete with Numba's threads for the cores.
@@ -93,49 +107,29 @@ def one_torch_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-_workqueue_lock = threading.RLock()  # Numba ends the program if two threads enter its layer "workqueue" at once
-_forked_from_openmp = False
+@cache
+def _pool(_process: int, threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(threads, thread_name_prefix="scd")
 
 
-def _note_fork() -> None:
-    """In a forked process: record whether compiled code of the parent had started OpenMP's threads."""
-    global _forked_from_openmp, _workqueue_lock
-    _workqueue_lock = threading.RLock()  # the one of the parent may be held by a thread that is not here
-    parallel = sys.modules.get("numba.np.ufunc.parallel")
-    if parallel is not None and getattr(parallel, "_is_initialized", False):
-        _forked_from_openmp = _forked_from_openmp or parallel.threading_layer() == "omp"
+def in_threads(work: Callable[[int, int], None], length: int, elements: int) -> None:
+    """Run ``work(begin, end)`` over 0..length-1, split among the threads.
 
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_note_fork)
-
-
-@contextlib.contextmanager
-def threads_for(tasks: int) -> Iterator[None]:
-    """Use at most one Numba thread per task: idle threads still join the barrier, which is slow on a loaded machine.
-
-    All calls of compiled parallel code are made within it. With Numba's threading layer "workqueue", which is not
-    thread-safe, they wait for each other.
-
-    Raises
-    ------
-    RuntimeError
-        In a process forked after compiled code has run in its parent: OpenMP would end the process.
+    Parameters
+    ----------
+    work : callable
+        Processes the items begin..end-1 without the GIL; its results must not depend on where the cuts are.
+    length : int
+        Number of items.
+    elements : int
+        Size of the whole work in array elements; small work is done in this thread.
     """
-    from numba import config, get_num_threads, set_num_threads
-    from numba.np.ufunc.parallel import threading_layer
-
-    if _forked_from_openmp:
-        raise RuntimeError(
-            "Compiled code cannot run in a process that was forked after its parent had run compiled code, since "
-            "OpenMP does not survive a fork: start processes by multiprocessing's 'spawn' or 'forkserver', or by "
-            "joblib's 'loky'."
-        )
-    before = get_num_threads()  # starts Numba's threads, which chooses their layer
-    alone = not vars(config)["DISABLE_JIT"] and threading_layer() == "workqueue"
-    with _workqueue_lock if alone else contextlib.nullcontext():
-        set_num_threads(max(1, min(before, tasks)))
-        try:
-            yield
-        finally:
-            set_num_threads(before)
+    threads = min(cores(), length)
+    if threads < 2 or elements < _SMALL_WORK:
+        work(0, length)
+        return
+    cuts = [length * k // threads for k in range(threads + 1)]
+    # a forked child inherits the pool object without its threads, hence the process number in the key
+    pool = _pool(os.getpid(), cores())
+    for done in [pool.submit(work, begin, end) for begin, end in pairwise(cuts)]:
+        done.result()

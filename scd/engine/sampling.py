@@ -13,10 +13,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from numba import prange
 from numpy.typing import NDArray
 
-from scd.devices import threads_for
 from scd.engine.parameters import Settings
 from scd.numba_cache import njit
 
@@ -83,14 +81,11 @@ class Draws:
     def _draw_block(self) -> tuple[NDArray[Any], ...]:
         s, (d, n) = self.settings, self.shape
         votes, k = len(self.states), s.nodes_per_iter
-        batch = np.ones((self.block, votes, n), dtype=np.bool_)
-        nodes = np.empty((self.block, k, votes), dtype=np.int64)
-        features = np.empty((self.block, k, votes, s.features_per_step), dtype=np.int64)
-        sizes = (self.negatives, n - self.negatives)
-        first, second = (size - max(1, round(s.batch_fraction * size)) for size in sizes)  # left out of a batch
-        with threads_for(votes):
-            draw(self.states, Sizes(self.negatives, first, second, d, s.hidden_nodes), batch, nodes, features)
-        return batch, nodes, features
+        batch = np.empty((self.block, votes, n), dtype=np.bool_)
+        nodes = np.empty((self.block, votes, k), dtype=np.int64)
+        features = np.empty((self.block, votes, k, s.features_per_step), dtype=np.int64)
+        draw(self.states, sizes_of(s, d, n, self.negatives), batch, nodes, features)
+        return batch, nodes.swapaxes(1, 2), features.swapaxes(1, 2)
 
     def _to_device(self, array: NDArray[Any]) -> torch.Tensor:
         tensor = torch.from_numpy(array)
@@ -153,7 +148,7 @@ def _bounded(state, maximum):
     return np.int64(product >> _U32)
 
 
-@njit(nogil=True)
+@njit(nogil=True, inline="always")
 def _by_floyd(n, size, small_fraction):
     return n <= _FLOYD_MAX or size <= n // small_fraction
 
@@ -177,7 +172,8 @@ def leave_out(state, kept, size):
     else:
         numbers = np.arange(n)
         _tail(state, numbers, size)
-        kept[numbers[n - size :]] = False
+        for i in range(n - size, n):
+            kept[numbers[i]] = False
 
 
 @njit(nogil=True)
@@ -198,7 +194,8 @@ def sample(state, out, taken):
     else:
         numbers = np.arange(n)
         _tail(state, numbers, size)
-        out[:] = numbers[n - size :]
+        for i in range(size):
+            out[i] = numbers[n - size + i]
 
 
 class Sizes(NamedTuple):
@@ -213,21 +210,28 @@ class Sizes(NamedTuple):
     hidden_nodes: Any
 
 
+def sizes_of(settings: Settings, d: int, n: int, negatives: int) -> Sizes:
+    """See :class:`Sizes`, for n training samples of d features of which `negatives` have label 0."""
+    first, second = (size - max(1, round(settings.batch_fraction * size)) for size in (negatives, n - negatives))
+    return Sizes(negatives, first, second, d, settings.hidden_nodes)
+
+
 @njit(nogil=True)
-def _draw_vote(v, state, sizes, batch, nodes, features):
+def draw_vote(state, sizes, batch, nodes, features):
+    """Fill the draws of one iteration of one vote: `batch` (n,) bool, `nodes` (k,), `features` (k, F) int64."""
     no_feature, no_node = np.zeros(sizes.features, dtype=np.bool_), np.zeros(sizes.hidden_nodes, dtype=np.bool_)
-    chosen = np.empty(nodes.shape[1], dtype=np.int64)
     for i in range(len(batch)):
-        leave_out(state, batch[i, v, : sizes.negatives], sizes.left_out_0)
-        leave_out(state, batch[i, v, sizes.negatives :], sizes.left_out_1)
-        sample(state, chosen, no_node)
-        nodes[i, :, v] = chosen
-        for each in range(len(chosen)):
-            sample(state, features[i, each, v], no_feature)
+        batch[i] = True
+    leave_out(state, batch[: sizes.negatives], sizes.left_out_0)
+    leave_out(state, batch[sizes.negatives :], sizes.left_out_1)
+    sample(state, nodes, no_node)
+    for k in range(len(nodes)):
+        sample(state, features[k], no_feature)
 
 
-@njit(parallel=True, nogil=True)
+@njit(nogil=True)
 def draw(states, sizes, batch, nodes, features):
-    """Fill the draws of some iterations: as in :class:`Draw`, with an axis of iterations first."""
-    for v in prange(len(states)):
-        _draw_vote(v, states[v], sizes, batch, nodes, features)
+    """Fill the draws of some iterations of all votes: `batch` (I, V, n), `nodes` (I, V, k), `features` (I, V, k, F)."""
+    for i in range(len(batch)):
+        for v in range(len(states)):
+            draw_vote(states[v], sizes, batch[i, v], nodes[i, v], features[i, v])

@@ -6,10 +6,11 @@ changes the loss by a known amount; its negative is the row's *effect* ``e_i``, 
 ``step * columns[feature]`` to the projections. The search returns, for each vote, the candidate and threshold with the
 maximum gain ``sum(e_i for rows above the threshold)``.
 
-Three interchangeable kernels share the signature of :class:`Search`:
+There are three kernels. The first and the last share the signature of :class:`Search`; the second does whole
+iterations of a vote:
 
 ``reference``  plain torch, sorts every candidate: the readable specification; runs on any torch device.
-``cpu``        Numba, parallel over votes, screens candidates by a histogram; same results as the reference.
+``cpu``        Numba, one vote on each thread, screens candidates by a histogram; same results as the reference.
 ``cuda``       Triton, parallel over votes and candidates, the same screening on a CUDA device; same results.
 
 Ties: the earliest candidate, then the lowest threshold. A threshold is midway between two neighbouring distinct

@@ -35,20 +35,17 @@ def _shown(value: float) -> str:
 
 @contextlib.contextmanager
 def threads(number: int) -> Iterator[None]:
-    """Use this many threads in Numba and BLAS, and one in torch, as training does."""
-    import numba
+    """Use this many threads in BLAS, and one in torch, as training does."""
     import torch
     from threadpoolctl import threadpool_limits
 
-    before = numba.get_num_threads(), torch.get_num_threads()
-    numba.set_num_threads(number)
+    before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
         with threadpool_limits(number):
             yield
     finally:
-        numba.set_num_threads(before[0])
-        torch.set_num_threads(before[1])
+        torch.set_num_threads(before)
 
 
 def seconds_of(call: Callable[[], Any], repeats: int, clock: Callable[[], float] = time.perf_counter) -> float:

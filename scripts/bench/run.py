@@ -28,10 +28,10 @@ from scripts.bench.foolbox import foolbox_rates
 from scripts.bench.forward import forward, start_up
 from scripts.bench.measure import Section
 from scripts.bench.scaling import scaling
-from scripts.bench.training import against_mlp, training_memory, vote_iterations
+from scripts.bench.training import against_mlp, busy, training_memory, vote_iterations
 from scripts.bench.words import words
 
-SECTIONS = ("training", "mlp", "memory", "scaling", "forward", "attacks", "foolbox", "words", "startup", "cuda")
+SECTIONS = ("training", "busy", "mlp", "memory", "scaling", "forward", "attacks", "foolbox", "words", "startup", "cuda")
 
 
 def images() -> tuple[np.ndarray, np.ndarray, str]:
@@ -58,6 +58,8 @@ def measured(names: list[str], iterations: int, report: Callable[[Section], None
         report(speeds)
         if "mlp" in names:
             report(against_mlp(x, y, speeds))
+    if "busy" in names:
+        report(busy(x, y, iterations))
     if "memory" in names:
         report(training_memory())
     if "scaling" in names:

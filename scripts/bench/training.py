@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import os
 import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -24,20 +27,17 @@ _AUTHORS_MS = 7200.0  # a vote-iteration of scd01 at this size, the authors' pro
 
 def vote_iterations(x: np.ndarray, y: np.ndarray, iterations: int) -> Section:
     """Vote-iterations a second of every variant: on one core, on all, and with the reference kernel."""
-    from scd.engine.feature_columns import as_columns
-
-    order = np.argsort(y, kind="stable")
-    columns, divisor = as_columns(x, order)
-    negatives, cores = int((y == 0).sum()), os.cpu_count() or 1
+    cores, training_set = os.cpu_count() or 1, _columns(x, y)
     section = Section(f"Vote-iterations ({len(x):,} x {x.shape[1]:,}, 128 features, batch 75 %)")
     for name, kind in VARIANTS.items():
-        data = (columns, divisor, negatives, kind)
+        data = (*training_set, kind)
         one = _milliseconds(data, "cpu", 1, votes=4, iterations=iterations)
         slow = _milliseconds(data, "reference", 1, votes=1, iterations=3)
         section.figures[f"{name}, one core, ms of process time"] = one
         section.figures[f"{name}, one core, vote-iterations/s"] = 1000 / one
+        section.figures[f"{name}, one vote alone, ms"] = _milliseconds(data, "cpu", 1, votes=1, iterations=iterations)
         if cores > 1:
-            many = _milliseconds(data, "cpu", cores, votes=2 * cores, iterations=iterations)
+            many = _milliseconds(data, "cpu", cores, votes=4 * cores, iterations=iterations)
             section.figures[f"{name}, {cores} cores, vote-iterations/s of wall time"] = 1000 / many
         section.ratios[f"{name} against the reference kernel, one core"] = slow / one
     first = section.figures["scd01, one core, ms of process time"]
@@ -45,24 +45,62 @@ def vote_iterations(x: np.ndarray, y: np.ndarray, iterations: int) -> Section:
     return section
 
 
+def busy(x: np.ndarray, y: np.ndarray, iterations: int) -> Section:
+    """Wall time of training on all cores, alone and beside a program that keeps one core busy."""
+    cores = os.cpu_count() or 1
+    section = Section(f"Training on {cores} cores beside a busy loop on one of them, wall time")
+    for name in ("scd01", "scdce"):
+        data = (*_columns(x, y), VARIANTS[name])
+        many = {"votes": 4 * cores, "iterations": iterations}
+        idle, beside = [], []
+        for _ in range(3):
+            idle.append(_milliseconds(data, "cpu", cores, **many))
+            with _busy_loop():
+                beside.append(_milliseconds(data, "cpu", cores, **many))
+        idle_ms, beside_ms = statistics.median(idle), statistics.median(beside)
+        section.figures[f"{name}, idle, ms"] = idle_ms
+        section.figures[f"{name}, beside a busy loop, ms"] = beside_ms
+        section.ratios[f"{name}, idle / busy"] = idle_ms / beside_ms
+    return section
+
+
+@contextlib.contextmanager
+def _busy_loop(seconds: float = 300.0) -> Iterator[None]:
+    code = f"import time; end = time.time() + {seconds}\nwhile time.time() < end: pass"
+    with subprocess.Popen([sys.executable, "-c", code]) as process:
+        try:
+            yield
+        finally:
+            process.kill()
+
+
+def _columns(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, float, int]:
+    from scd.engine.feature_columns import as_columns
+
+    columns, divisor = as_columns(x, np.argsort(y, kind="stable"))
+    return columns, divisor, int((y == 0).sum())
+
+
 def _milliseconds(data: Any, kernel: str, cores: int, votes: int, iterations: int) -> float:
-    """Median milliseconds of a vote-iteration: process time on one core, wall time on several."""
+    """Mean milliseconds of a vote-iteration: process time on one core, wall time on several."""
     import torch
 
     from scd.classifier import SCDClassifier
-    from scd.descent import Descent
+    from scd.descent import descent_for
     from scd.search import backend
 
     columns, divisor, negatives, kind = data
-    settings = SCDClassifier(**kind)._settings(len(columns))
+    settings = dataclasses.replace(SCDClassifier(**kind)._settings(len(columns)), n_iter=iterations + 2)
     clock = time.process_time if cores == 1 else time.perf_counter
     with threads(cores):
-        descent = Descent(
-            torch.from_numpy(columns), divisor, negatives, settings, range(votes), 0, backend(kernel)
+        descent = descent_for(backend(kernel))(
+            torch.from_numpy(columns), divisor, negatives, settings, range(votes), 0, backend(kernel), cores
         )  # fmt: skip
         steps = descent.steps()
-        times = [timed(lambda: next(steps), clock) for _ in range(iterations + 2)]
-    return 1000 * statistics.median(times[2:]) / votes
+        for _ in range(2):
+            next(steps)
+        took = timed(descent.run, clock)
+    return 1000 * took / iterations / votes
 
 
 def against_mlp(x: np.ndarray, y: np.ndarray, iterations: Section) -> Section:

@@ -1,6 +1,5 @@
 """Data of the scd tests; keeps tests from waiting for busy cores."""
 
-import numba
 import numpy as np
 import pytest
 import torch
@@ -10,12 +9,10 @@ from sklearn.datasets import load_digits
 @pytest.fixture(autouse=True)
 def one_thread():
     """Small arrays gain nothing from threads; a test that is about threads sets them itself."""
-    before = numba.get_num_threads(), torch.get_num_threads()
-    numba.set_num_threads(1)
+    before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
-    numba.set_num_threads(before[0])
-    torch.set_num_threads(before[1])
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from scd.descent import REFRESH, Descent
+from scd.descent import REFRESH, descent_for
 from scd.engine.feature_columns import as_columns
 from scd.engine.parameters import Settings
-from scd.search import backend
+from scd.search import backend, reference
+from tests.scd.search import cpu_kernel
 
 SETTINGS = {
     "loss": "01",
@@ -33,7 +34,7 @@ def descent_of(digits, kernel="cpu", votes=range(3), columns=None, device="cpu",
     order = np.argsort(y, kind="stable")
     found, divisor = as_columns(X[order]) if columns is None else (columns(X[order]), 1.0)
     settings = Settings(**{**SETTINGS, **changes})
-    return Descent(
+    return descent_for(backend(kernel))(
         torch.from_numpy(found).to(device), divisor, int((y == 0).sum()), settings, votes, 0, backend(kernel)
     )
 
@@ -68,7 +69,7 @@ def test_counts_and_sums_are_those_of_the_networks(digits, loss, weights):
 def test_cached_projections_agree_with_recomputed_ones_after_many_iterations(digits, loss, weights):
     descent = descent_of(digits, loss=loss, weights=weights, n_iter=REFRESH - 1, votes=range(1))
     descent.run()
-    fresh = descent.kernel.project(descent.columns, descent.now.hidden, descent.divisor)
+    fresh = reference.project(descent.columns, descent.now.hidden, descent.divisor)
     torch.testing.assert_close(descent.projections, fresh, rtol=1e-5, atol=1e-5 * float(fresh.abs().max()))
 
 
@@ -125,14 +126,15 @@ def test_without_rollback_training_continues_from_the_latest_network(digits):
 @pytest.mark.parametrize(("fraction", "expected"), [(1.0, 1.0), (0.75, 0.75), (0.25, 0.25), (1e-6, 0.0)])
 def test_a_batch_has_the_same_fraction_of_each_class(digits, fraction, expected):
     descent = descent_of(digits, batch_fraction=fraction)
-    batch, k = descent.draws.next().batch, descent.negatives
+    next(descent.steps())
+    batch, k = torch.from_numpy(np.stack([state.batch for state in descent.states])), descent.negatives
     for part in (batch[:, :k], batch[:, k:]):
         assert (part.sum(1) == max(1, round(expected * part.shape[1]))).all()
     assert fraction == 1.0 or not torch.equal(batch[0], batch[1])
 
 
 def test_draws_do_not_depend_on_how_many_are_drawn_at_a_time(digits):
-    one, many = (descent_of(digits, nodes_per_iter=2).draws for _ in range(2))
+    one, many = (descent_of(digits, "reference", nodes_per_iter=2).draws for _ in range(2))
     many.block = 4
     for _ in range(10):
         for first, second in zip(one.next(), many.next(), strict=True):
@@ -159,14 +161,64 @@ def test_only_the_chosen_networks_and_nodes_are_copied(digits):
 def test_the_best_network_is_all_of_what_was_the_best(digits, loss, weights):
     """Although only nodes that changed since are copied."""
     descent = descent_of(digits, loss=loss, weights=weights, nodes_per_iter=2)
-    best, correct, times = descent.now.clone(), descent.best_correct, 0
+    best, correct, times = descent.now.clone(), descent.best_correct.clone(), 0
     for _ in descent.steps():
         improved = (descent.best_correct != correct).any(1)
         for name in ("hidden", "thresholds", "output", "output_threshold"):
             getattr(best, name)[improved] = getattr(descent.now, name)[improved]
             assert torch.equal(getattr(best, name), getattr(descent.best, name)), name
-        correct, times = descent.best_correct, times + int(improved.sum())
+        correct, times = descent.best_correct.clone(), times + int(improved.sum())
     assert times > 10
+
+
+@pytest.mark.parametrize("weights", ["real", "binary"])
+@pytest.mark.parametrize(("window", "rollback"), [(None, False), (3, False), (None, True)])
+@pytest.mark.parametrize("step", [0.2, 3.3])  # of the latter, sums move by no integer number of bins
+def test_compiled_iterations_give_the_networks_of_the_reference(digits, weights, window, rollback, step, monkeypatch):
+    monkeypatch.setattr(reference, "project", cpu_kernel.project)  # whose sums have the same order of roundings
+    case = {"weights": weights, "threshold_window": window, "rollback": rollback, "step_output": step, "n_iter": 40}
+    case |= {"init_thresholds": "searched", "nodes_per_iter": 2, "hidden_nodes": 5, "balanced_fraction": 0.3}
+    rows = digits[0][:150], digits[1][:150]
+    first, second = (descent_of(rows, kernel, **case) for kernel in ("cpu", "reference"))
+    networks = [descent.run() for descent in (first, second)]
+    for name in ("hidden", "thresholds", "output", "output_threshold"):
+        assert torch.equal(*(getattr(each, name) for each in networks)), name
+    assert torch.equal(first.best_correct, second.best_correct)
+
+
+@pytest.mark.parametrize(("loss", "weights"), FOUR)
+def test_networks_do_not_depend_on_the_threads(digits, loss, weights):
+    """Nor on how many iterations are done at a time."""
+    one, many = (descent_of(digits, loss=loss, weights=weights, votes=range(5)) for _ in range(2))
+    for _ in one.steps():
+        pass
+    many.threads = 3
+    many.run()
+    for name in ("hidden", "thresholds", "output", "output_threshold"):
+        assert torch.equal(getattr(one.best, name), getattr(many.best, name)), name
+
+
+def test_sums_that_32_bits_cannot_hold_are_counted_in_64(digits):
+    """Rows that weigh 2**30 give the networks of rows that weigh 1."""
+    large, small = (descent_of(digits, n_iter=20) for _ in range(2))
+    large.task = large.task._replace(balanced=(2**30, 2**30), combined=(2**30, 2**30))
+    small.task = small.task._replace(balanced=(1, 1), combined=(1, 1))
+    networks = [each.run() for each in (large, small)]
+    for name in ("hidden", "thresholds", "output", "output_threshold"):
+        assert torch.equal(*(getattr(each, name) for each in networks)), name
+
+
+def test_an_error_in_a_thread_ends_the_fit_and_the_other_threads(digits):
+    descent = descent_of(digits, n_iter=10_000)
+    descent.threads = 2
+
+    def fail(v):
+        raise MemoryError("full")
+
+    begun, descent._advance = descent._advance, lambda v, until: fail(v) if v == 1 else begun(v, until)
+    with pytest.raises(MemoryError, match="full"):
+        descent.run()
+    assert all(state.at[0] < 10_000 for state in descent.states)
 
 
 @pytest.mark.parametrize("window", [None, 3])

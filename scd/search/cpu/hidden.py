@@ -37,11 +37,10 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import prange
 
 from scd.numba_cache import njit
 from scd.search.cpu.llvm import plan, take
-from scd.search.cpu.thresholds import lowest_threshold, threshold_at
+from scd.search.cpu.thresholds import ascending, lowest_threshold, threshold_at
 
 _HALF, _LOW_HALF = np.uint32(16), np.uint32(0xFFFF)
 _ROWS_PER_BIN = 8  # on average; more bins cost scans, fewer cost sorting (measured at 800 to 7,500 active rows)
@@ -49,10 +48,10 @@ _ROUNDINGS = 64.0  # spacings of float32 that a bin must be wide, far more than 
 
 
 class Candidates(NamedTuple):
-    """Steps that are tried: of one vote, or of all votes with their axis first."""
+    """Steps that are tried."""
 
     columns: Any
-    """(D, n) float32 or uint8; of all votes (1, D, n) or (V, D, n)."""
+    """(D, n) float32 or uint8"""
     divisor: Any
     features: Any
     """(C,) int64"""
@@ -96,14 +95,6 @@ class Histograms(NamedTuple):
     """(2, bins): all effects of each bin."""
 
 
-class Ranks(NamedTuple):
-    """:class:`scd.search.Window`, with arrays instead of tensors."""
-
-    rows: Any
-    current: Any
-    radius: Any
-
-
 class Unmoved(NamedTuple):
     """A histogram of the projections before any step."""
 
@@ -121,30 +112,20 @@ class Unmoved(NamedTuple):
 # ---------------------------------------------------------------------- over all thresholds
 
 
-@njit(parallel=True, nogil=True)
-def search_votes(p, candidates, effects, maximum, candidate, threshold, gain):
-    """Search every vote.
+@njit(nogil=True)
+def search_thresholds(p, candidates, effects, maximum):
+    """The best candidate, its lowest threshold and its gain, over all thresholds.
 
     Parameters
     ----------
-    p : (V, n) float32
+    p : (n,) float32
+        Projections.
     candidates : Candidates
-    effects : (V, n) int32 or int64
+    effects : (n,) int32 or int64
         No sum of them overflows their type.
     maximum : float32
         Features are between 0 and this; infinite: anywhere.
-    candidate, threshold, gain : (V,) arrays
-        They receive the result. Numba would remove the loop if they were in a tuple: it does not see that they outlive
-        the call.
     """
-    columns, divisor, features, steps = candidates
-    for v in prange(len(p)):
-        mine = Candidates(columns[v] if len(columns) > 1 else columns[0], divisor, features[v], steps[v])
-        candidate[v], threshold[v], gain[v] = _search_vote(p[v], mine, effects[v], maximum)
-
-
-@njit(nogil=True)
-def _search_vote(p, candidates, effects, maximum):
     columns, divisor, features, steps = candidates
     rows = _with_effects(p, effects)
     m = len(rows.p)
@@ -156,7 +137,8 @@ def _search_vote(p, candidates, effects, maximum):
     chosen, none = np.arange(len(features)), np.int64(0)
     everywhere = np.array([[low, high], [low, high]])
     lowest = np.int64(np.iinfo(np.int64).min)
-    best, winner = _best_of(chosen[:1], candidates, rows, none, everywhere, 0, lowest, 0)
+    inside, outside, unchanged = np.int64(0), np.int64(1), np.int64(0)  # no literals, or each is compiled on its own
+    best, winner = _best_of(chosen[:1], candidates, rows, none, everywhere, inside, lowest, unchanged)
     bins, up, down = _bins_for(m), np.float32(0), np.float32(0)
     for c in range(len(features)):
         up, down = max(up, steps[c] * maximum), max(down, -steps[c] * maximum)
@@ -164,9 +146,9 @@ def _search_vote(p, candidates, effects, maximum):
         kept, fixed, spans = narrowed(unmoved(rows.p, rows.effects, low, high, bins), up, down, best)
         if len(kept):
             some = chosen[((steps > 0) & (spans[0, 0] == spans[0, 0])) | ((steps < 0) & (spans[1, 0] == spans[1, 0]))]
-            best, winner = _best_of(some, candidates, _part(rows, kept), fixed, spans, 1, best, winner)
+            best, winner = _best_of(some, candidates, _part(rows, kept), fixed, spans, outside, best, winner)
     else:
-        best, winner = _best_of(chosen[1:], candidates, rows, none, everywhere, 0, best, winner)
+        best, winner = _best_of(chosen[1:], candidates, rows, none, everywhere, inside, best, winner)
     column = columns[features[winner]]
     q = np.empty(m, dtype=np.float32)
     for r in range(m):
@@ -207,7 +189,7 @@ def _part(rows, kept):
     return Rows(number, p, e, np.uint64(positive))
 
 
-@njit(nogil=True)
+@njit(nogil=True, inline="always")
 def _bins_for(m):
     bins = 128
     while bins < 2048 and bins < m // _ROWS_PER_BIN:
@@ -259,7 +241,8 @@ def _best_of(chosen, candidates, rows, fixed, spans, outside, best, winner):
         _bins_of_two(rows.p, first, second, bins, histograms.place)
         _add_effects(rows, histograms)
         if outside:
-            gains[:, 0], gains[:, bins - 1] = 0, 0
+            for side in range(2):
+                gains[side, 0] = gains[side, bins - 1] = 0
         bounds = _bounds(histograms, fixed)
         for side in range(2):
             c, move = (b, second) if side else (a, first)
@@ -368,28 +351,13 @@ def _best_inside(rows, move, histograms, side, fixed, outside, best):
             q[size], inside[size] = p[r] + step * x[r], r
             size += 1
             r = following[r]
-        order = _descending(q[:size])
+        order = ascending(q[:size])[::-1]
         gain = edge[s]
         for j in range(size):
             gain += effects[inside[order[j]]]
             if gain > best and (j + 1 == size or q[order[j + 1]] < q[order[j]]):
                 best = gain
     return best
-
-
-@njit(nogil=True)
-def _descending(q):
-    """Positions that sort `q` in descending order: by insertion for the few rows that a bin mostly holds."""
-    if len(q) > 32:
-        return np.argsort(-q)
-    order = np.empty(len(q), dtype=np.int64)
-    for i in range(len(q)):
-        j = i
-        while j > 0 and q[order[j - 1]] < q[i]:
-            order[j] = order[j - 1]
-            j -= 1
-        order[j] = i
-    return order
 
 
 # ---------------------------------------------------------------------- which rows matter
@@ -413,7 +381,7 @@ def unmoved(p, effects, low, high, bins):
     return Unmoved(place, above, below, low, high)
 
 
-@njit(nogil=True)
+@njit(nogil=True, inline="always")
 def is_wide(low, high, bins, reach):
     """Whether a bin between these projections is wide beside the rounding of sums, here and `reach` farther out."""
     width = (np.float64(high) - np.float64(low)) / bins
@@ -474,25 +442,9 @@ def narrowed(before, up, down, best):
 # ---------------------------------------------------------------------- within some ranks
 
 
-@njit(parallel=True, nogil=True)
-def search_window_votes(p, candidates, effects, window, candidate, threshold, gain):
-    """Search the thresholds within a window of ranks, for every vote.
-
-    Parameters
-    ----------
-    p, candidates, effects, candidate, threshold, gain
-        As for :func:`search_votes`.
-    window : Ranks
-    """
-    columns, divisor, features, steps = candidates
-    rows, current, radius = window
-    for v in prange(len(p)):
-        mine = Candidates(columns[v] if len(columns) > 1 else columns[0], divisor, features[v], steps[v])
-        candidate[v], threshold[v], gain[v] = _search_window(p[v], mine, effects[v], rows[v], current[v], radius)
-
-
 @njit(nogil=True)
-def _search_window(p, candidates, effects, counted, current, radius):
+def search_ranks(p, candidates, effects, counted, current, radius):
+    """As :func:`search_thresholds`, within `radius` ranks of the `counted` (n,) rows around the `current` threshold."""
     columns, divisor, features, steps = candidates
     number = np.empty(len(p), dtype=np.int32)
     m, some = 0, False

@@ -42,7 +42,7 @@ def unpack(words):
     return columns
 
 
-@njit(nogil=True)
+@njit(nogil=True, inline="always")
 def bit_of(k):
     """The bit of node `k` in its word."""
     return np.uint32(1) << np.uint32(k % LANES)

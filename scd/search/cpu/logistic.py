@@ -16,7 +16,6 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import prange
 
 from scd.numba_cache import njit
 from scd.search.cpu.llvm import LANES, add_where_on, bit_of
@@ -32,16 +31,21 @@ _LARGEST_STEP = 5.0  # beyond which nothing is ruled out
 _LARGEST_EXPONENT = 80.0  # of a product in float32
 
 
-@njit(parallel=True, nogil=True)
-def search_logistic_votes(sums, words, features, steps, labels, rows, candidate, threshold, loss):
-    """Search every vote; `candidate`, `threshold` and `loss` (V,) receive the result."""
-    for v in prange(len(sums)):
-        best = _search_logistic(sums[v], words[v], features[v], steps[v], labels, rows[v])
-        candidate[v], threshold[v], loss[v] = best
-
-
 @njit(nogil=True)
-def _search_logistic(sums, words, features, steps, labels, rows):
+def search_logistic_vote(sums, words, features, steps, labels, rows):
+    """The best candidate, its threshold and its loss: see :func:`scd.search.reference.search_logistic`.
+
+    Parameters
+    ----------
+    sums : (n,) float64
+    words : (w, n) uint32
+        See :mod:`scd.search.cpu.llvm`.
+    features, steps : (C,) int64 and float64
+        The unchanged weights first.
+    labels : (n,) int64
+    rows : (n,) bool
+        The batch.
+    """
     batch, positive = _batch(labels, rows)
     m = len(batch)
     s, words = sums[batch], words[:, batch]

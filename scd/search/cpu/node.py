@@ -6,12 +6,9 @@ Each vote is read once and nothing is stored in between; in torch every operatio
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
 
 import numpy as np
-from numba import prange
 
-from scd.engine.parameters import GRID
 from scd.numba_cache import njit
 from scd.objective import FIXED_POINT
 from scd.search.cpu.llvm import LANES, bit_of
@@ -27,82 +24,66 @@ _EXP = np.array([1 / math.factorial(k) for k in range(15, -1, -1)])
 _ATANH = np.array([1 / (2 * k + 1) for k in range(15, -1, -1)])  # of the square; to 2**-55 for arguments below 1/3
 
 
-class Node(NamedTuple):
-    """One hidden node of each vote, and the output node that it feeds."""
-
-    sums: Any
-    """(V, n) float64: the output node's sums."""
-    words: Any
-    """(V, w, n) uint32: activations of all hidden nodes, see :mod:`scd.search.cpu.llvm`."""
-    nodes: Any
-    """(V,) int64: number of the hidden node."""
-    unit: Any
-    """(V,) float64: its output weight."""
-
-
-class Step(NamedTuple):
-    """A step on one weight of each vote's hidden node: see :func:`scd.search.reference.take_step`."""
-
-    columns: Any
-    divisor: Any
-    features: Any
-    steps: Any
-    norms: Any
-    thresholds: Any
-
-
-@njit(parallel=True, nogil=True)
-def max_total(effects):
-    """The maximum, over the votes, of the sum of the magnitudes of a vote's effects."""
-    totals = np.zeros(len(effects), dtype=np.int64)
-    for v in prange(len(effects)):
-        e, total = effects[v], np.int64(0)
-        for i in range(len(e)):
-            total += abs(e[i])
-        totals[v] = total
-    return totals.max()
-
-
-@njit(parallel=True, nogil=True)
-def output_sums(words, weights, out):
-    """See :func:`scd.search.reference.output_sums`: `weights` are in units of ``1 / GRID``, so integers are added."""
-    number, n = weights.dtype.type, out.shape[1]
-    for v in prange(len(out)):
-        total = np.empty(BLOCK, dtype=weights.dtype)
-        for first in range(0, n, BLOCK):
-            m = min(BLOCK, n - first)
-            total[:] = 0
-            for k in range(weights.shape[1]):
-                word, weight, bit = words[v, k // LANES, first : first + m], weights[v, k], bit_of(k)
-                for i in range(m):
-                    total[i] += weight if word[i] & bit else number(0)
-            sums = out[v, first : first + m]
+@njit(nogil=True)
+def output_sums_vote(words, output, out):
+    """See :func:`scd.search.reference.output_sums`: `output` (h,) float64 are multiples of ``1 / GRID``, sums exact."""
+    n = len(out)
+    for first in range(0, n, BLOCK):
+        m = min(BLOCK, n - first)
+        sums = out[first : first + m]
+        for i in range(m):
+            sums[i] = 0.0
+        for k in range(len(output)):
+            word, weight, bit = words[k // LANES, first : first + m], output[k], bit_of(k)
             for i in range(m):
-                sums[i] = total[i] / GRID
+                sums[i] += weight if word[i] & bit else 0.0
 
 
-@njit(parallel=True, nogil=True)
-def zero_one(node, threshold, batch, negatives, weights, out):
-    """See :func:`scd.objective.zero_one_effects`."""
-    sums, words, nodes, unit = node
-    for v in prange(len(sums)):
-        s, a, inside, e, u, t = sums[v], words[v, nodes[v] // LANES], batch[v], out[v], unit[v], threshold[v]
-        bit = bit_of(nodes[v])
-        for label in range(2):
-            first, last = (negatives, len(s)) if label else (0, negatives)
-            weight = weights[1] if label else -weights[0]
-            for i in range(np.uint64(first), np.uint64(last)):
-                off = s[i] - (u if a[i] & bit else 0.0) - t
-                e[i] = (np.int64(off + u > 0) - np.int64(off > 0)) * inside[i] * weight
+@njit(nogil=True)
+def zero_one_vote(sums, word, bit, unit, threshold, batch, negatives, weights, out):
+    """See :func:`scd.objective.zero_one_effects`; returns the sum of the effects' magnitudes.
+
+    Parameters
+    ----------
+    sums : (n,) float64
+    word, bit : (n,) uint32, and the node's bit
+        Its activations, see :mod:`scd.search.cpu.llvm`.
+    unit, threshold : float
+        The node's output weight, and the output threshold.
+    batch : (n,) bool
+    negatives : int
+    weights : (int, int)
+        Of a correct row of label 0 and of label 1.
+    out : (n,) int32 or int64
+    """
+    total = 0.0
+    for label in range(2):
+        first, last = (negatives, len(sums)) if label else (0, negatives)
+        weight, counted = weights[1] if label else -weights[0], 0
+        for i in range(np.uint64(first), np.uint64(last)):
+            off = sums[i] - (unit if word[i] & bit else 0.0) - threshold
+            change = (np.int64(off + unit > 0) - np.int64(off > 0)) * batch[i]
+            out[i] = change * weight
+            counted += change & 1
+        total += float(counted) * weights[label]
+    return total
 
 
-@njit(parallel=True, nogil=True)
-def cross_entropy(node, threshold, batch, negatives, out):
-    """See :func:`scd.objective.cross_entropy_effects`: the same, except where a rounding error of 1e-15 decides."""
-    sums, words, nodes, unit = node
-    for v in prange(len(sums)):
-        word, bit = words[v, nodes[v] // LANES], bit_of(nodes[v])
-        _cross_entropy_of(sums[v], word, bit, unit[v], threshold[v], batch[v], negatives, out[v])
+@njit(nogil=True)
+def cross_entropy_vote(sums, word, bit, unit, threshold, batch, negatives, out):
+    """As :func:`zero_one_vote`, see :func:`scd.objective.cross_entropy_effects`.
+
+    The same as there, except where a rounding error of 1e-15 decides.
+    """
+    if FIXED_POINT * abs(unit) + 1 < 2**31:
+        _cross_entropy_of(sums, word, bit, unit, threshold, batch, negatives, out)
+        total = 0
+        for i in range(len(out)):
+            total += abs(np.int64(out[i]))
+        return float(total)
+    if out.itemsize > 4:
+        _cross_entropy_of(sums, word, bit, unit, threshold, batch, negatives, out)
+    return np.inf
 
 
 @njit(nogil=True)
@@ -160,15 +141,11 @@ def _polynomial(coefficients, x, out):
             out[i] = (((out[i] * x[i] + a) * x[i] + b) * x[i] + c) * x[i] + d
 
 
-@njit(parallel=True, nogil=True)
-def take_step(projections, words, sums, nodes, unit, step):
-    """See :func:`scd.search.reference.take_step`; what it changes is in no tuple, see :func:`hidden.search_votes`."""
-    columns, divisor, features, steps, norms, thresholds = step
-    for v in prange(len(nodes)):
-        p, a, s, x = projections[v, nodes[v]], words[v, nodes[v] // LANES], sums[v], columns[features[v]]
-        u, size, norm, t, bit = unit[v], steps[v], norms[v], thresholds[v], bit_of(nodes[v])
-        for i in range(len(p)):
-            p[i] = (p[i] + size * (np.float32(x[i]) / divisor)) / norm
-        for i in range(len(p)):
-            s[i] += (u if p[i] > t else 0.0) - (u if a[i] & bit else 0.0)
-            a[i] = (a[i] & ~bit) | (bit if p[i] > t else np.uint32(0))
+@njit(nogil=True)
+def take_step_vote(p, word, bit, sums, unit, x, divisor, step, norm, threshold):
+    """See :func:`scd.search.reference.take_step`: a step along the feature ``x / divisor``, then division by `norm`."""
+    for i in range(len(p)):
+        p[i] = (p[i] + step * (np.float32(x[i]) / divisor)) / norm
+    for i in range(len(p)):
+        sums[i] += (unit if p[i] > threshold else 0.0) - (unit if word[i] & bit else 0.0)
+        word[i] = (word[i] & ~bit) | (bit if p[i] > threshold else np.uint32(0))

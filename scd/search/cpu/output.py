@@ -10,7 +10,6 @@ are sorted: a few bins of a few steps. The result equals that of sorting everyth
 from __future__ import annotations
 
 import numpy as np
-from numba import prange
 
 from scd.numba_cache import njit
 from scd.search.cpu.llvm import LANES, add_where_on, bit_of
@@ -24,37 +23,41 @@ _MIN_BINS = 64
 _BINS_TOGETHER = 16
 
 
-@njit(parallel=True, nogil=True)
-def search_activation_votes(sums, words, features, steps, effects, candidate, threshold, gain):
-    """Search every vote: `words` (V, w, n) of :mod:`scd.search.cpu.llvm`; no sum of `effects` overflows their type."""
-    for v in prange(len(sums)):
-        found = _search_vote(sums[v], words[v], features[v], steps[v].astype(np.float32), effects[v])
-        candidate[v], threshold[v], gain[v] = found
-
-
 @njit(nogil=True)
-def _search_vote(sums, words, features, steps, effects):
+def search_activations(sums, words, features, steps, effects):
+    """The best candidate, its lowest threshold and its gain.
+
+    Parameters
+    ----------
+    sums : (n,) float64
+    words : (w, n) uint32
+        See :mod:`scd.search.cpu.llvm`.
+    features, steps : (C,) int64 and float32
+        The unchanged weights first.
+    effects : (n,) int32 or int64
+        No sum of them overflows their type.
+    """
     active, q, e = _with_effects(sums, effects)
     m = len(q)
     if m == 0:
         return 0, np.float32(np.nan), np.int64(0)
-    sizes = np.unique(steps)
+    sizes, kinds = _distinct(steps)
     low, scale, bins = _grid(q, sizes)
     place = np.empty(m, dtype=np.uint32)
     for r in range(m):
         place[r] = np.int32((np.float64(q[r]) - low) * scale)
-    shifts = np.rint(sizes.astype(np.float64) * scale).astype(np.int64)
+    shifts = np.empty(len(sizes), dtype=np.int64)
     for k in range(len(sizes)):
+        shifts[k] = np.int64(np.rint(np.float64(sizes[k]) * scale))
         if not _moves_by(q, place, low, scale, sizes[k], shifts[k]):
             return NO_BINS, np.float32(np.nan), np.int64(0)
     order, pa, ea, starts = _by_bin(place, bins, active, q, e)
-    words = words[:, order]
+    words = _reordered(words, order)
     everything, positive = _from_each_bin_on(ea, starts)
     on = np.zeros((len(words), bins + 1, LANES), dtype=effects.dtype)
     for block in range(len(words)):
         _where_on(words[block], ea, starts, on[block])
     wanted = np.zeros((len(sizes), len(words), LANES), dtype=np.bool_)
-    kinds = np.searchsorted(sizes, steps)
     for c in range(len(features)):
         wanted[kinds[c], features[c] // LANES, features[c] % LANES] = True
     best, gains = np.int64(0), np.zeros(wanted.shape, dtype=effects.dtype)
@@ -63,7 +66,7 @@ def _search_vote(sums, words, features, steps, effects):
         for block in range(len(words)):
             _best_at_edges(everything, on[block], shifts[k], gains[k, block])
             best = max(best, _max_of(gains[k, block], wanted[k, block]))
-    gains[:] = 0
+    gains = np.zeros(wanted.shape, dtype=effects.dtype)
     for k in range(len(sizes)):
         for block in range(len(words)):
             for b in _doubtful(everything, positive, on[block], shifts[k], best, wanted[k, block]):
@@ -82,6 +85,35 @@ def _search_vote(sums, words, features, steps, effects):
 
 
 @njit(nogil=True)
+def _distinct(steps):
+    """The distinct steps in ascending order, a few, and which of them each step is."""
+    sizes, kinds, count = np.empty_like(steps), np.empty(len(steps), dtype=np.int64), 0
+    for step in steps:
+        k = 0
+        while k < count and sizes[k] < step:
+            k += 1
+        if k == count or sizes[k] != step:
+            for later in range(count, k, -1):
+                sizes[later] = sizes[later - 1]
+            sizes[k] = step
+            count += 1
+    for c in range(len(steps)):
+        kinds[c] = 0
+        while sizes[kinds[c]] != steps[c]:
+            kinds[c] += 1
+    return sizes[:count], kinds
+
+
+@njit(nogil=True)
+def _reordered(words, order):
+    out = np.empty((len(words), len(order)), dtype=words.dtype)
+    for block in range(len(words)):
+        for r in range(np.uint64(len(order))):
+            out[block, r] = words[block, order[r]]
+    return out
+
+
+@njit(nogil=True)
 def _with_effects(sums, effects):
     """The rows that have effects, their projections and their effects."""
     m, active = np.uint32(0), np.empty(len(sums), dtype=np.uint32)  # unsigned indices are not tested for being negative
@@ -95,7 +127,7 @@ def _with_effects(sums, effects):
     return active, q, e
 
 
-@njit(nogil=True)
+@njit(nogil=True, inline="always")
 def _grid(q, sizes):
     """Left edge, bins per unit and number of bins, for `q` moved by any of the ascending `sizes`."""
     low, high = extremes(q)
@@ -107,7 +139,7 @@ def _grid(q, sizes):
     return np.float64(low) - down, scale, int(width * scale) + 2
 
 
-@njit(nogil=True)
+@njit(nogil=True, inline="always")
 def _moves_by(q, place, low, scale, size, shift):
     """Whether a step of this size moves every value by `shift` bins; rounding may prevent it."""
     others = 0
@@ -151,7 +183,8 @@ def _from_each_bin_on(ea, starts):
 def _where_on(word, ea, starts, on):
     """Fill `on` (bins + 1, 32): the effects, from each bin on, of the rows in which each input is on."""
     for b in range(len(on) - 2, -1, -1):
-        on[b] = on[b + 1]
+        for lane in range(LANES):
+            on[b, lane] = on[b + 1, lane]
         add_where_on(word, ea, starts[b], starts[b + 1], on[b])
 
 
@@ -166,7 +199,7 @@ def _best_at_edges(everything, on, shift, best):
             best[lane] = gain if gain > best[lane] else best[lane]
 
 
-@njit(nogil=True)
+@njit(nogil=True, inline="always")
 def _max_of(gains, wanted):
     best = np.int64(0)
     for lane in range(LANES):
@@ -203,7 +236,10 @@ def _some_may(everything, positive, on, shift, best, wanted, first, last):
         for lane in range(LANES):
             gain = number(total - here[lane] + before[lane])
             highest[lane] = gain if gain > highest[lane] else highest[lane]
-    return ((highest >= 0) & wanted).any()
+    some = False
+    for lane in range(LANES):
+        some |= highest[lane] >= 0 and wanted[lane]
+    return some
 
 
 @njit(nogil=True)
@@ -227,7 +263,8 @@ def _look_inside(rows, everything, on, b, size, shift, gains, at):
         return
     m, both = len(left), len(left) + len(moved)
     value = np.empty(both, dtype=np.float32)
-    value[:m], value[m:] = left, moved
+    for r in range(both):
+        value[r] = left[r] if r < m else moved[r - m]
     order = ascending(value)[::-1]
     inside, effect = np.empty(both, dtype=np.uint32), np.empty(both, dtype=ea.dtype)
     for k in range(both):
@@ -242,7 +279,7 @@ def _look_inside(rows, everything, on, b, size, shift, gains, at):
             first = k + 1
 
 
-@njit(nogil=True)
+@njit(nogil=True, inline="always")
 def _all_equal(values):
     if len(values) == 0:
         return True

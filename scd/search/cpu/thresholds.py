@@ -8,7 +8,7 @@ from scd.numba_cache import njit
 from scd.search.reference import MIN_MARGIN
 
 _ALL_BUT_SIGN = np.int32(0x7FFFFFFF)
-_FEW = 256  # values below which a comparison sort is faster than the radix sort
+_FEW = 64  # values up to which a sort by insertion is faster than the radix sort
 _BITS = 11  # of a digit of the radix sort: three digits make the 32 bits of a key
 _BUCKETS = 1 << _BITS
 
@@ -48,13 +48,13 @@ def threshold_at(q, order, cut):
     return _outside(q[order[0]], q[order[m - 1]], m, cut == m)
 
 
-@njit(nogil=True)
+@njit(nogil=True, inline="always")
 def _midway(below, above):
     middle = below + (above - below) / np.float32(2)
     return middle if middle < above else below
 
 
-@njit(nogil=True)
+@njit(nogil=True, inline="always")
 def _outside(first, last, m, all_off):
     size = max(abs(first), abs(last))
     size = size if size > 0 else np.float32(1)
@@ -80,11 +80,23 @@ def extremes(q):
 
 
 @njit(nogil=True)
+def _by_insertion(q):
+    order = np.empty(len(q), dtype=np.int64)
+    for i in range(len(q)):
+        j = i
+        while j > 0 and q[order[j - 1]] > q[i]:
+            order[j] = order[j - 1]
+            j -= 1
+        order[j] = i
+    return order
+
+
+@njit(nogil=True)
 def ascending(q):
     """Positions that sort float32 `q` in ascending order, equal values in any order; a radix sort of their bits."""
     m = len(q)
-    if m < _FEW:
-        return np.argsort(q)
+    if m <= _FEW:
+        return _by_insertion(q)
     bits = q.view(np.uint32)
     keys, other = np.empty(m, dtype=np.uint32), np.empty(m, dtype=np.uint32)
     order, moved = np.empty(m, dtype=np.int64), np.empty(m, dtype=np.int64)

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from scd.search import cpu, reference
+from scd.search import reference
+from tests.scd.search import cpu_kernel as cpu
 from tests.scd.search.search_cases import form_of
 
 

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from scd.search import cpu, reference
+from scd.search import reference
 from scd.search.cpu import output
+from tests.scd.search import cpu_kernel as cpu
 from tests.scd.search.search_cases import KINDS, form_of, make_case, same
 
 

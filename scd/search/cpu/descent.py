@@ -1,0 +1,166 @@
+"""Coordinate descent on CPU: whole iterations in compiled code, votes shared out among threads.
+
+Threads take a vote, do some iterations of it, and take the next. They meet nowhere, so a core that another program
+slows down delays only what it has in hand.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from scd.descent import REFRESH, Descent, medians
+from scd.engine.parameters import GRID, Networks, Settings
+from scd.engine.sampling import sizes_of, states_of
+from scd.search.cpu import activations, project_vote
+from scd.search.cpu.llvm import LANES
+from scd.search.cpu.node import output_sums_vote
+from scd.search.cpu.vote import Saved, State, Task, Weights, advance
+
+_TOGETHER = 25
+"""Iterations of a vote at a time: about 20 ms at 10,000 samples."""
+_SECONDS = 0.1  # between two calls of `progress`
+
+
+class CpuDescent(Descent):
+    """:class:`scd.descent.Descent` on CPU, with the same networks whatever the number of threads."""
+
+    def _start(self) -> None:
+        s, (d, n) = self.settings, self.columns.shape
+        votes, h, k = len(self.generators), s.hidden_nodes, s.nodes_per_iter
+        columns, divisor = self.columns.numpy(), np.float32(self.divisor)
+        maximum = np.float32(255 / self.divisor if columns.dtype == np.uint8 else np.inf)
+        balanced, combined = (self.score.weights(late) for late in (False, True))
+        self.task = Task(
+            columns, divisor, maximum, self.labels.numpy(), sizes_of(s, d, n, self.negatives), balanced, combined,
+            float(s.balanced_fraction * s.n_iter), np.float32(s.step_hidden), round(s.step_output * GRID) / GRID,
+            s.binary, s.renormalize,
+        )  # fmt: skip
+        self.projections = torch.empty(votes, h, n)
+        self.active = torch.zeros(votes, -(-h // LANES), n, dtype=torch.int32)
+        self.sums = torch.empty(votes, n, dtype=torch.float64)
+        self.best = self.now.clone()
+        self.best_correct = torch.zeros(votes, 2, dtype=torch.int64)
+        orders = [
+            g.permutation(h) if s.init_thresholds == "searched" else np.empty(0, np.int64) for g in self.generators
+        ]
+        streams = states_of(self.generators)
+        self.states = [
+            State(
+                _weights_of(self.now, v), _weights_of(self.best, v), self.best_correct[v].numpy(),
+                self.changed[v].numpy(), self.projections[v].numpy(), self.active[v].numpy().view(np.uint32),
+                self.sums[v].numpy(), streams[v], np.ones(n, dtype=np.bool_), np.empty(k, dtype=np.int64),
+                np.empty((k, s.features_per_step), dtype=np.int64), _room_to_save(s, d, n), np.array([-1, 0]),
+            )
+            for v in range(votes)
+        ]  # fmt: skip
+        self._all(lambda v: self._begin(v, orders[v]))
+
+    def run(self, progress: Callable[[Descent], None] | None = None) -> Networks:
+        """Run all iterations and return the best networks seen; `progress` is called several times a second."""
+        self._all(self._some, progress)
+        self.iteration = self.settings.n_iter
+        return self.best
+
+    def steps(self) -> Iterator[None]:
+        """Iterate, all votes by one iteration at a time, on one thread."""
+        while self.iteration < self.settings.n_iter:
+            for v in range(len(self.states)):
+                self._advance(v, self.iteration + 1)
+            self.iteration += 1
+            yield
+
+    # ------------------------------------------------------------------ one vote
+
+    def _begin(self, v: int, order: NDArray[Any]) -> bool:
+        """Thresholds before the first iteration; `order` are the nodes whose thresholds are searched."""
+        state = self.states[v]
+        project_vote(self.task.columns, state.now.hidden, self.task.divisor, state.projections)
+        state.now.thresholds[:] = medians(self.projections[v : v + 1])[0].numpy()
+        self._update(v)
+        initial = state._replace(nodes=order, features=np.zeros((len(order), 1), dtype=np.int64))
+        self._compute(initial, 0)
+        return True
+
+    def _some(self, v: int) -> bool:
+        """Some iterations; whether they were the last ones."""
+        self._advance(v, min(int(self.states[v].at[0]) + _TOGETHER, self.settings.n_iter))
+        return bool(self.states[v].at[0] == self.settings.n_iter)
+
+    def _advance(self, v: int, until: int) -> None:
+        state = self.states[v]
+        while state.at[0] < until:
+            now = int(state.at[0])
+            if now and now % REFRESH == 0:
+                project_vote(self.task.columns, state.now.hidden, self.task.divisor, state.projections)
+                self._update(v)
+            self._compute(state, min(until, now - now % REFRESH + REFRESH))
+
+    def _update(self, v: int) -> None:
+        """Activations and sums from projections."""
+        state, own = self.states[v], slice(v, v + 1)
+        self.active[own] = activations(self.projections[own], self.now.thresholds[own])
+        output_sums_vote(state.words, state.now.output, state.sums)
+
+    def _compute(self, state: State, until: int) -> None:
+        s, n = self.settings, len(state.sums)
+        logistic = True if s.loss == "ce" else None
+        rollback = True if s.rollback and until > 0 else None
+        if not advance(state, self.task, np.empty(n, np.int32), logistic, s.threshold_window, rollback, until):
+            advance(state, self.task, np.empty(n, np.int64), logistic, s.threshold_window, rollback, until)
+
+    # ------------------------------------------------------------------ all votes
+
+    def _all(self, work: Callable[[int], bool], progress: Callable[[Descent], None] | None = None) -> None:
+        """Call `work` for every vote, again and again until it returns True, on all threads."""
+        left = deque(range(len(self.states)))
+        stopped = False
+
+        def until_empty() -> None:
+            while not stopped:
+                try:
+                    v = left.popleft()
+                except IndexError:
+                    return
+                if not work(v):
+                    left.append(v)
+
+        threads = min(self.threads, len(left))
+        if threads == 1 and progress is None:
+            return until_empty()
+        with ThreadPoolExecutor(threads, "votes") as pool:
+            try:
+                futures = [pool.submit(until_empty) for _ in range(threads)]
+                running: set[Future[None]] = set(futures)
+                while running:
+                    done, running = wait(running, _SECONDS, FIRST_EXCEPTION)
+                    for future in done:
+                        future.result()
+                    if progress is not None:
+                        self.iteration = sum(int(state.at[0]) for state in self.states) // len(self.states)
+                        progress(self)
+            finally:
+                stopped = True
+
+
+def _weights_of(networks: Networks, v: int) -> Weights:
+    return Weights(
+        networks.hidden[v].numpy(), networks.thresholds[v].numpy(), networks.output[v].numpy(),
+        networks.output_threshold[v : v + 1].numpy(),
+    )  # fmt: skip
+
+
+def _room_to_save(settings: Settings, d: int, n: int) -> Saved:
+    """Arrays without content; of no size where nothing is rolled back."""
+    h, k = (settings.hidden_nodes, settings.nodes_per_iter) if settings.rollback else (0, 0)
+    blocks = -(-h // LANES)
+    return Saved(
+        np.empty(h, np.float32), np.empty(h), np.empty(1), np.empty((blocks, n), np.uint32),
+        np.empty((k, d), np.float32), np.empty((k, n), np.float32),
+    )  # fmt: skip

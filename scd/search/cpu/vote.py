@@ -1,0 +1,349 @@
+"""Whole iterations of one vote, compiled.
+
+Votes are independent. So a thread advances one vote at a time and waits for no other: with another program on one of
+the cores, the threads on the others do the work. Nothing of an iteration is done in Python.
+
+The arithmetic is that of :class:`scd.descent.Descent`, operation by operation, so the bits of a network depend neither
+on the number of threads nor on how many iterations are done at a time.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from scd.engine.parameters import GRID
+from scd.engine.sampling import Sizes, draw_vote
+from scd.numba_cache import njit
+from scd.search.cpu.hidden import Candidates, search_ranks, search_thresholds
+from scd.search.cpu.llvm import LANES, bit_of
+from scd.search.cpu.logistic import search_logistic_vote
+from scd.search.cpu.node import cross_entropy_vote, output_sums_vote, take_step_vote, zero_one_vote
+from scd.search.cpu.output import NO_BINS, search_activations
+
+_DRAW, _OUTPUT, _HIDDEN = 0, 1, 2  # stages of an iteration; _HIDDEN + k is the step on the k-th chosen node
+_INT32 = 2**31
+
+
+class Weights(NamedTuple):
+    """The weights of one vote."""
+
+    hidden: Any
+    """(h, d) float32"""
+    thresholds: Any
+    """(h,) float32"""
+    output: Any
+    """(h,) float64, multiples of 1 / GRID"""
+    output_threshold: Any
+    """(1,) float64"""
+
+
+class Saved(NamedTuple):
+    """What rollback restores."""
+
+    thresholds: Any
+    """(h,) float32"""
+    output: Any
+    """(h,) float64"""
+    output_threshold: Any
+    """(1,) float64"""
+    words: Any
+    """(w, n) uint32"""
+    hidden: Any
+    """(k, d) float32, of the nodes that take a step"""
+    projections: Any
+    """(k, n) float32, of these nodes"""
+
+
+class State(NamedTuple):
+    """Everything that an iteration of one vote changes."""
+
+    now: Weights
+    best: Weights
+    best_correct: Any
+    """(2,) int64: correct rows of each class with the best weights."""
+    changed: Any
+    """(h,) bool: nodes changed since the best weights."""
+    projections: Any
+    """(h, n) float32"""
+    words: Any
+    """(w, n) uint32 activations, see :mod:`scd.search.cpu.llvm`."""
+    sums: Any
+    """(n,) float64"""
+    generator: Any
+    """(6,) uint64, see :func:`scd.engine.sampling.states_of`."""
+    batch: Any
+    """(n,) bool"""
+    nodes: Any
+    """(k,) int64: the hidden nodes that take a step."""
+    features: Any
+    """(k, F) int64"""
+    saved: Saved
+    at: Any
+    """(2,) int64: number and stage of the present iteration. A negative number: the search before the first one, of
+    output and thresholds only, with the batch and nodes that are given."""
+
+
+class Task(NamedTuple):
+    """What all votes share."""
+
+    columns: Any
+    """(d, n) float32 or uint8"""
+    divisor: Any
+    maximum: Any
+    """Features are between 0 and this; infinite: anywhere."""
+    labels: Any
+    """(n,) int64"""
+    sizes: Sizes
+    balanced: Any
+    """Weights of a correct row of each class before iteration `combined_from`..."""
+    combined: Any
+    """...and from there on: see :class:`scd.objective.SelectionScore`."""
+    combined_from: Any
+    step_hidden: Any
+    """float32"""
+    step_output: Any
+    """float64, a multiple of 1 / GRID"""
+    binary: Any
+    renormalize: Any
+
+
+@njit(nogil=True)
+def advance(state, task, effects, logistic, radius, rollback, until):
+    """Do the iterations before number `until`.
+
+    Parameters
+    ----------
+    state : State
+    task : Task
+    effects : (n,) int32 or int64
+        Room for effects.
+    logistic : True or None
+        None: the 0-1 loss. Code for what is None is not compiled.
+    radius : int or None
+        Ranks around the present threshold that are searched; None: all.
+    rollback : True or None
+        Undo an iteration that does not improve the best score.
+    until : int
+
+    Returns
+    -------
+    bool
+        False if a sum of effects may not fit their type: go on with int64.
+    """
+    now, best, at = state.now, state.best, state.at
+    while at[0] < until:
+        initial = at[0] < 0
+        weights = task.combined if max(at[0], 0) >= task.combined_from else task.balanced
+        if at[1] == _DRAW:
+            if not initial:
+                draw_vote(state.generator, task.sizes, state.batch, state.nodes, state.features)
+            if rollback is not None:
+                _save(state, state.saved)
+            at[1] = _OUTPUT
+        if at[1] == _OUTPUT:
+            if not _step_output(state, task, effects, weights, logistic, radius):
+                return False
+            at[1] = _HIDDEN
+        while at[1] - _HIDDEN < len(state.nodes):
+            if not _step_hidden(state, task, effects, weights, at[1] - _HIDDEN, logistic, radius):
+                return False
+            at[1] += 1
+        correct = _correct(state.sums, now.output_threshold[0], task.sizes.negatives)
+        improved = _score(correct, weights) > _score((state.best_correct[0], state.best_correct[1]), weights)
+        if improved or initial:
+            for k in range(len(state.changed)):
+                if state.changed[k]:
+                    for j in range(now.hidden.shape[1]):
+                        best.hidden[k, j] = now.hidden[k, j]
+                    state.changed[k] = False
+            for k in range(len(now.output)):
+                best.thresholds[k], best.output[k] = now.thresholds[k], now.output[k]
+            best.output_threshold[0] = now.output_threshold[0]
+            state.best_correct[0], state.best_correct[1] = correct
+        elif rollback is not None:
+            _roll_back(state, state.saved)
+        at[0] += 1
+        at[1] = _DRAW
+    return True
+
+
+@njit(nogil=True, inline="always")
+def _score(correct, weights):
+    return correct[0] * weights[0] + correct[1] * weights[1]
+
+
+@njit(nogil=True, inline="always")
+def _correct(sums, threshold, negatives):
+    """Correct rows of label 0 and of label 1."""
+    wrong, right = 0, 0
+    for i in range(np.uint64(negatives)):
+        wrong += sums[i] > threshold
+    for i in range(np.uint64(negatives), np.uint64(len(sums))):
+        right += sums[i] > threshold
+    return negatives - wrong, right
+
+
+# ---------------------------------------------------------------------- the output node
+
+
+@njit(nogil=True, inline="always")
+def _step_output(state, task, effects, weights, logistic, radius):
+    """Search the output threshold and, but for the initial search, a step on an output weight; take what is found."""
+    now, initial = state.now, state.at[0] < 0
+    features, moves = _output_candidates(now.output, task, initial)
+    if logistic is None:
+        if not _output_effects(state.batch, task.sizes.negatives, weights, effects):
+            return False
+        chosen, found, _ = _search_output(state, task, features, moves, effects, radius)
+        threshold = np.float64(found)
+    else:
+        chosen, threshold, _ = search_logistic_vote(
+            state.sums, state.words, features, moves, task.labels, state.batch
+        )  # fmt: skip
+    node, move = features[chosen], moves[chosen]
+    now.output[node] += move
+    if threshold == threshold:  # not NaN
+        now.output_threshold[0] = threshold
+    if task.renormalize and not initial:
+        norm = 0.0
+        for k in range(len(now.output)):
+            norm += now.output[k] * now.output[k]
+        norm = np.sqrt(norm)
+        for k in range(len(now.output)):
+            now.output[k] = np.rint(now.output[k] / norm * GRID) / GRID
+        now.output_threshold[0] = now.output_threshold[0] / norm
+        output_sums_vote(state.words, now.output, state.sums)
+    elif move != 0:
+        word, bit = state.words[node // LANES], bit_of(node)
+        for i in range(len(state.sums)):  # exact, as are sums over all nodes
+            state.sums[i] += move if word[i] & bit else 0.0
+    return True
+
+
+@njit(nogil=True, inline="always")
+def _output_candidates(output, task, initial):
+    """The unchanged weights first, then every weight with both signs (binary: with the flip of its sign)."""
+    h = len(output)
+    each = 0 if initial else 1 if task.binary else 2
+    features, moves = np.zeros(1 + each * h, dtype=np.int64), np.zeros(1 + each * h)
+    for c in range(1, len(features)):
+        k = (c - 1) // each
+        features[c] = k
+        moves[c] = -2.0 * output[k] if each == 1 else task.step_output if c % 2 else -task.step_output
+    return features, moves
+
+
+@njit(nogil=True, inline="always")
+def _output_effects(batch, negatives, weights, effects):
+    """See :func:`scd.objective.zero_one_output_effects`; False if a sum of them may not fit their type."""
+    inside_0, inside_1 = 0, 0
+    for i in range(np.uint64(negatives)):
+        effects[i] = -weights[0] if batch[i] else 0
+        inside_0 += batch[i]
+    for i in range(np.uint64(negatives), np.uint64(len(batch))):
+        effects[i] = weights[1] if batch[i] else 0
+        inside_1 += batch[i]
+    return effects.itemsize > 4 or float(inside_0) * weights[0] + float(inside_1) * weights[1] < _INT32
+
+
+@njit(nogil=True, inline="always")
+def _search_output(state, task, features, moves, effects, radius):
+    steps = moves.astype(np.float32)
+    if radius is None or state.at[0] < 0:
+        found = search_activations(state.sums, state.words, features, steps, effects)
+        if found[0] != NO_BINS:
+            return found
+    columns = np.empty((LANES * len(state.words), len(state.sums)), dtype=task.columns.dtype)
+    for k in range(len(columns)):
+        word, bit = state.words[k // LANES], bit_of(k)
+        for i in range(len(state.sums)):
+            columns[k, i] = word[i] & bit != 0
+    candidates = Candidates(columns, np.float32(1), features, steps)
+    current = np.float32(state.now.output_threshold[0])
+    return _search(state.sums.astype(np.float32), candidates, effects, task.maximum, state, current, radius)
+
+
+@njit(nogil=True, inline="always")
+def _search(p, candidates, effects, maximum, state, current, radius):
+    if radius is None:
+        return search_thresholds(p, candidates, effects, maximum)
+    if state.at[0] < 0:
+        return search_thresholds(p, candidates, effects, maximum)
+    return search_ranks(p, candidates, effects, state.batch, current, radius)
+
+
+# ---------------------------------------------------------------------- a hidden node
+
+
+@njit(nogil=True, inline="always")
+def _step_hidden(state, task, effects, weights, k, logistic, radius):
+    """Search the threshold of a hidden node and, but for the initial search, a step on a weight; take what is found."""
+    now, node = state.now, state.nodes[k]
+    p, word, bit, unit = state.projections[node], state.words[node // LANES], bit_of(node), now.output[node]
+    negatives, threshold = task.sizes.negatives, now.output_threshold[0]
+    if logistic is None:
+        total = zero_one_vote(state.sums, word, bit, unit, threshold, state.batch, negatives, weights, effects)
+    else:
+        total = cross_entropy_vote(state.sums, word, bit, unit, threshold, state.batch, negatives, effects)
+    if effects.itemsize == 4 and not total < _INT32:
+        return False
+    features, steps = _hidden_candidates(now.hidden[node], state.features[k], task, state.at[0] < 0)
+    candidates = Candidates(task.columns, task.divisor, features, steps)
+    chosen, found, _ = _search(p, candidates, effects, task.maximum, state, now.thresholds[node], radius)
+    feature, step = features[chosen], steps[chosen]
+    found = now.thresholds[node] if found != found else found
+    old, norm = now.hidden[node, feature], np.float32(1)
+    now.hidden[node, feature] = old + step
+    if task.renormalize:
+        wide = np.float64(step)
+        norm = np.float32(np.sqrt(max(1.0 + 2.0 * wide * np.float64(old) + wide * wide, 1e-12)))
+        for j in range(len(now.hidden[node])):
+            now.hidden[node, j] /= norm
+        found = found / norm
+    now.thresholds[node] = found
+    state.changed[node] = True
+    take_step_vote(p, word, bit, state.sums, unit, task.columns[feature], task.divisor, step, norm, found)
+    return True
+
+
+@njit(nogil=True, inline="always")
+def _hidden_candidates(hidden, chosen, task, initial):
+    """The unchanged weights first, then every feature with both signs (binary: with the flip of its sign)."""
+    each = 0 if initial else 1 if task.binary else 2
+    size = 1 + each * len(chosen)
+    features, steps = np.zeros(size, dtype=np.int64), np.zeros(size, dtype=np.float32)
+    features[0] = 0 if initial else chosen[0]
+    for c in range(1, size):
+        feature = chosen[(c - 1) // each]
+        features[c] = feature
+        steps[c] = np.float32(-2) * hidden[feature] if each == 1 else task.step_hidden if c % 2 else -task.step_hidden
+    return features, steps
+
+
+# ---------------------------------------------------------------------- rollback (step 4 of Algorithm 1)
+
+
+@njit(nogil=True)
+def _save(state, saved):
+    """Store what an iteration may change."""
+    saved.thresholds[:] = state.now.thresholds
+    saved.output[:] = state.now.output
+    saved.output_threshold[:] = state.now.output_threshold
+    saved.words[:] = state.words
+    for k in range(len(state.nodes)):
+        saved.hidden[k] = state.now.hidden[state.nodes[k]]
+        saved.projections[k] = state.projections[state.nodes[k]]
+
+
+@njit(nogil=True)
+def _roll_back(state, saved):
+    state.now.thresholds[:] = saved.thresholds
+    state.now.output[:] = saved.output
+    state.now.output_threshold[:] = saved.output_threshold
+    state.words[:] = saved.words
+    for k in range(len(state.nodes)):
+        state.now.hidden[state.nodes[k]] = saved.hidden[k]
+        state.projections[state.nodes[k]] = saved.projections[k]
+    output_sums_vote(state.words, state.now.output, state.sums)
