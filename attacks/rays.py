@@ -32,8 +32,8 @@ class RayS(DecisionAttack):
 
     - Level 0 is one block of all d features, level k has blocks of ceil(d / 2^k) neighbouring features, tried in
       order from the first; the last is shorter, or missing, if d is no power of two. After the last block comes
-      the next level, after the level of single features that level again. So the first candidate is all -1; the
-      direction of all +1 itself is queried only if flips lead back to it.
+      the next level, after the level of single features that level again. So the first candidate is all -1. The
+      direction of all +1 itself is queried if flips lead back to it, and as the last one before the search gives up.
     - Fast check: is the candidate adversarial at the best radius? (At an infinite one: its corner of the box. As
       long as no corner is adversarial, every candidate costs one query and the best direction stays all +1.) If not,
       the next candidate follows.
@@ -48,6 +48,8 @@ class RayS(DecisionAttack):
 
     - The search of an example ends after d flips of a single feature in a row without improvement: from there on the
       program repeats the same queries until its budget is spent.
+    - The program does not query the corner in the direction of all +1 before it gives up. With one or two features
+      that corner may be the only adversarial one.
     - The program's single-image variant also ends at a radius epsilon. This is omitted, because the minimum distance
       is sought.
     - The point with the minimum distance after clipping is returned (the program returns the last), bisected on its
@@ -182,13 +184,17 @@ class RaySearch:
         """Continue with the next block; a run stops after a whole round of single features without improvement."""
         rays, runs, d = self.rays, self.search.runs, self.rays.sign.shape[1]
         first, last = self._columns(run_ids)
+        unflipped = first == d
         rays.idle[run_ids] = np.where(last - first == 1, rays.idle[run_ids] + 1, 0)
-        runs.stopped[run_ids] = rays.idle[run_ids] >= d
+        over = rays.idle[run_ids] >= d
+        runs.stopped[run_ids] = np.where(runs.started[run_ids], over, unflipped)
         runs.steps[run_ids] += 1
         level_done = last == d
         rays.block[run_ids] = np.where(level_done, 0, rays.block[run_ids] + 1)
         # beyond the level of single features all levels are equal
         rays.level[run_ids] = np.minimum(rays.level[run_ids] + level_done, int(d - 1).bit_length())
+        # no corner was adversarial: the block after the last, which is empty, leaves the direction of all +1 as it is
+        rays.block[run_ids[over & ~runs.started[run_ids] & ~unflipped]] = d
 
     def _columns(self, run_ids: Selection) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """First and last (excluded) column of the runs' blocks."""

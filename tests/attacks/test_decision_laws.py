@@ -100,8 +100,8 @@ CASES = {
         quick={"query_budget": 300},
         norm="linf",
         constant={"query_budget": None},
-        # after the own label, blocks of the 12 features: 1 + 2 + 4 + 6 + 12, of sizes 12, 6, 3, 2 and 1
-        constant_queries=1 + 1 + 2 + 4 + 6 + 12,
+        # after the own label, blocks of the 12 features: 1 + 2 + 4 + 6 + 12, of sizes 12, 6, 3, 2 and 1; then all +1
+        constant_queries=1 + 1 + 2 + 4 + 6 + 12 + 1,
         interrupts=(0, 1, 2, 40, 230, 250),
         resumed={"query_budget": 500},
         small_block=2,

@@ -21,33 +21,36 @@ def one_after_the_other(labels, x, y, max_queries, tolerance=1e-3):
         queried.append(np.clip(x.astype(np.float64) + radius * direction, 0, 1).astype(np.float32))
         return len(queried) <= max_queries and labels(queried[-1][None])[0] != y
 
+    def boundary(direction, upper):
+        lower, upper = 0.0, min(upper, 1.0)
+        while True:
+            middle = (lower + upper) / 2
+            if adversarial(direction, middle):
+                upper = middle
+            else:
+                lower = middle
+            if (upper - lower) * math.sqrt(d) <= tolerance:
+                return upper
+
     best, least, level, since = np.ones(d), np.inf, 0, 0
     while len(queried) < max_queries and since < d:
         size = math.ceil(d / 2**level)
         for start in range(0, d, size):
             attempt = best.copy()
             attempt[start : start + size] *= -1
-            upper = least
-            if adversarial(attempt, least):
-                lower, upper = 0.0, min(least, 1.0)
-                while True:
-                    middle = (lower + upper) / 2
-                    if adversarial(attempt, middle):
-                        upper = middle
-                    else:
-                        lower = middle
-                    if (upper - lower) * math.sqrt(d) <= tolerance:
-                        break
+            upper = boundary(attempt, least) if adversarial(attempt, least) else least
             since = since + 1 if min(size, d - start) == 1 else 0
             if upper < least:
                 best, least, since = attempt, upper, 0
             if since >= d:
                 break
         level += 1
+        if since >= d and least == np.inf and adversarial(best, np.inf):  # the corner of all +1, before giving up
+            least, since = boundary(best, np.inf), 0
     return np.array(queried[:max_queries])
 
 
-@pytest.mark.parametrize(("d", "max_queries"), [(1, 50), (2, 60), (5, 300), (13, 700), (64, 900)])
+@pytest.mark.parametrize(("d", "max_queries"), [(1, 50), (2, 60), (3, 90), (5, 300), (13, 700), (64, 900)])
 @pytest.mark.parametrize("kind", ["half-space", "ball", "corner"])
 def test_the_inputs_queried_are_those_of_the_plain_algorithm(d, max_queries, kind):
     model = {
@@ -73,6 +76,16 @@ def test_the_inputs_queried_are_those_of_the_plain_algorithm(d, max_queries, kin
     assert common == len(plain) or len(seen) > max_queries
     np.testing.assert_array_equal(seen[1 : 1 + common], plain[:common])
     assert 0 <= len(seen) - 1 - len(plain) <= 100
+
+
+@pytest.mark.parametrize("d", [1, 2, 3, 5])
+def test_the_corner_of_all_plus_one_is_queried_before_giving_up(d):
+    def labels(rows):
+        return (rows.min(axis=1) > 0.5).astype(int)  # adversarial near this corner only
+
+    result = RayS(query_budget=3000)(labels, np.full((1, d), 0.2, np.float32), [0])
+    assert result.success.tolist() == [True]
+    assert result.linf[0] == pytest.approx(0.3, rel=1e-3)
 
 
 @pytest.mark.parametrize("d", [20, 64, 200])
