@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Union
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from attacks.engine.validation import as_array
+
 if TYPE_CHECKING:
     import torch
 
@@ -173,7 +175,7 @@ class LabelOracle(Oracle):
         return self.labels(inputs)
 
     def _query(self, inputs: Batch, examples: NDArray[np.int64]) -> NDArray[np.int64]:
-        labels = np.asarray(self._predict(self._copied(inputs), examples))
+        labels = as_array(self._predict(self._copied(inputs), examples))
         check_one_per_input(labels, len(inputs), "label per row")
         if labels.dtype.kind not in "iub":
             whole = labels.dtype.kind == "f" and bool(np.all(np.isfinite(labels)) and np.all(labels == np.rint(labels)))

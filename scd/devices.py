@@ -24,7 +24,7 @@ def resolve_device(device: Any, owner: str = "") -> str:
 
     Parameters
     ----------
-    device : {"auto", "cpu", "cuda"} or "cuda:<number>"
+    device : {"auto", "cpu", "cuda"}, "cuda:<number>" or torch.device
     owner : str
         Class with this parameter, for the error message.
 
@@ -39,6 +39,8 @@ def resolve_device(device: Any, owner: str = "") -> str:
     if device == "auto":
         return "cuda" if present else "cpu"
     parameter = f"The 'device' parameter of {owner}" if owner else "The 'device' parameter"
+    if isinstance(device, torch.device):
+        device = str(device) if device.type == "cuda" else device.type
     if not isinstance(device, str) or not re.fullmatch(r"cpu|cuda(:\d+)?", device):
         raise ValueError(f"{parameter} must be 'auto', 'cpu' or 'cuda'. Got {device!r} instead.")
     if device != "cpu" and not present:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -115,14 +116,34 @@ def read_task(class_name: str, x: Any, y: Any, clip: Any, index: Any) -> Task:
     low, high = _read_clip(class_name, clip)
     rows = read_rows(class_name, "x", x, low, high)
     numbers = np.arange(len(rows)) if index is None else index
-    return Task(
-        rows, read_ints(class_name, "y", y, len(rows)), read_ints(class_name, "index", numbers, len(rows)), low, high
+    return Task(  # with a copy of the rows: the caller may change its own while the attack runs
+        rows.copy(),
+        read_ints(class_name, "y", y, len(rows)),
+        read_ints(class_name, "index", numbers, len(rows)),
+        low,
+        high,
     )
+
+
+def as_array(value: Any) -> NDArray[Any]:
+    """Return `value` as an array; also a torch tensor of any device, one that requires a gradient, or a list of them.
+
+    The array may share its memory with `value`.
+    """
+    torch = sys.modules.get("torch")  # no tensor without it; importing it takes seconds
+    if torch is None:
+        return np.asarray(value)
+    if isinstance(value, (list, tuple)) and any(isinstance(part, torch.Tensor) for part in value):
+        value = [as_array(part) for part in value]
+    if isinstance(value, torch.Tensor):
+        value = value.detach().cpu()
+        value = (value.float() if value.dtype == torch.bfloat16 else value).numpy()
+    return np.asarray(value)
 
 
 def read_rows(class_name: str, name: str, value: Any, low: float, high: float, shape: tuple[int, ...] = ()) -> Any:
     """Return finite samples inside the box as contiguous float32; `shape` fixes the number of features if given."""
-    rows = np.asarray(value)
+    rows = as_array(value)
     if rows.ndim != 2 or rows.dtype.kind not in "fiub" or 0 in rows.shape:
         raise refuse(class_name, name, "a numeric array of shape (rows, features), none of them 0", _describe(rows))
     if shape and rows.shape[1:] != shape:
@@ -145,7 +166,7 @@ def read_rows(class_name: str, name: str, value: Any, low: float, high: float, s
 def read_starts(class_name: str, starts: Any, task: Task) -> NDArray[np.float32]:
     """Return one start per example, shape (n, d), from such an array or from a dict of true label to image."""
     if isinstance(starts, Mapping):
-        table = {int(label): np.asarray(image).reshape(-1) for label, image in starts.items()}
+        table = {int(label): as_array(image).reshape(-1) for label, image in starts.items()}
         missing = sorted(set(task.y.tolist()) - set(table))
         if missing:
             raise refuse(class_name, "starts", f"an image for every label in y, also for {missing}", sorted(table))
@@ -192,7 +213,7 @@ def _read_clip(class_name: str, clip: Any) -> tuple[float, float]:
 
 def read_ints(class_name: str, name: str, value: Any, length: int) -> NDArray[np.int64]:
     """Return `value` as an int64 array of that length."""
-    array = np.asarray(value)
+    array = as_array(value)
     if array.shape != (length,) or array.dtype.kind not in "iub":
         raise refuse(class_name, name, f"an array of {length} integers", _describe(array))
     return array.astype(np.int64)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from attacks.engine.validation import Described, read_ints, refuse
+from attacks.engine.validation import Described, as_array, read_ints, refuse
 from attacks.oracle import DEFAULT_MEMORY, Oracle, check_callable, check_one_per_input
 from attacks.text.result import Document
 
@@ -23,6 +23,8 @@ _MAX_DOCUMENTS = 8192  # a larger block makes no model faster
 
 class ScoreOracle(Oracle):
     """A model that shows its score only, with a count of queries per document under attack.
+
+    The model gets copies of the documents, so one that changes its lists of tokens changes no text of the attack.
 
     Parameters
     ----------
@@ -85,7 +87,7 @@ class ScoreOracle(Oracle):
         return np.concatenate(scores) if scores else np.zeros(0)
 
     def _query(self, texts: list[Document]) -> NDArray[np.float64]:
-        scores = np.asarray(self.scores(texts), dtype=np.float64)
+        scores = np.asarray(as_array(self.scores([list(text) for text in texts])), dtype=np.float64)
         check_one_per_input(scores, len(texts), "score per document")
         if not (np.all(scores >= 0) and np.all(scores <= 1)):  # also refuses NaN
             raise ValueError(

@@ -38,7 +38,13 @@ def test_auto_is_cuda_where_there_is_a_device(monkeypatch):
     assert [resolve_device(name) for name in ("cuda", "cuda:1")] == ["cuda", "cuda:1"]
 
 
-@pytest.mark.parametrize("name", ["tpu", "cuda:", "CPU", 0, None])
+def test_a_torch_device_is_its_name(monkeypatch):
+    assert resolve_device(torch.device("cpu")) == "cpu"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert [resolve_device(torch.device(name)) for name in ("cuda", "cuda:1")] == ["cuda", "cuda:1"]
+
+
+@pytest.mark.parametrize("name", ["tpu", "cuda:", "CPU", 0, None, torch.device("meta")])
 def test_an_unknown_device_is_refused(name):
     with pytest.raises(ValueError, match=r"^The 'device' parameter of Owner must be 'auto', 'cpu' or 'cuda'\. Got"):
         resolve_device(name, "Owner")
