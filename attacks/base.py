@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from attacks.engine.bisection import BoundarySearch
 from attacks.engine.checkpoint import Journal, RecordedQueries, fingerprint
+from attacks.engine.confirmation import confirmed
 from attacks.engine.initial_points import Candidates, begin_runs, nearest_samples, noise_starts
 from attacks.engine.run_state import RunState
 from attacks.engine.validation import (
@@ -169,6 +170,14 @@ class DecisionAttack(ArrayAttack):
         ------
         ValueError
             Invalid examples, or a state file of another attack.
+        RuntimeError
+            If a distance measured again at the end is not the recorded one: an error of the attack.
+
+        Warns
+        -----
+        RuntimeWarning
+            If adversarials are not confirmed: after the attack each is queried once more, which is not counted, and
+            one that is now classified correctly counts as failed.
         """
         class_name = type(self).__name__
         task = read_task(class_name, x, y, clip, index)
@@ -176,7 +185,9 @@ class DecisionAttack(ArrayAttack):
         arrays = {} if shared is None else {"images": shared.images, "order": np.concatenate(shared.order)}
         oracle = self._label_oracle(labels, task, self.query_budget)
         journal = Journal(oracle, task.y, None if state is None else Path(state), self._identity(task, arrays))
-        return run_or_resume(journal, lambda: self._attack(task, journal, shared))
+        return run_or_resume(
+            journal, lambda: confirmed(class_name, self._attack(task, journal, shared), task, oracle, labels)
+        )
 
     @abstractmethod
     def _attack(self, task: Task, journal: Journal, shared: Candidates | None) -> AttackResult:

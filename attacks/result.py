@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,9 @@ BUDGET_SPENT = "query budget spent"
 NOT_FOOLED = "still classified correctly"
 TRAINED_ON = "used to train the substitute"
 CERTIFIED = "certified, not attacked"
+NOT_CONFIRMED = "not confirmed by a fresh prediction"
 
+_OF_THE_ADVERSARIAL = ("l2_returned", "norm_first_hit")  # columns of `extra` without a value for a failed example
 _COLUMNS = ("index", "label", "success", "adversarials", "l2", "linf", "queries", "restart", "reason")
 
 
@@ -29,13 +31,14 @@ class AttackResult:
     label : ndarray of int64, shape (n,)
         True labels.
     success : ndarray of bool, shape (n,)
-        Whether an adversarial was found.
+        Whether an adversarial was found, and the model misclassified it again at the end of the attack.
     adversarials : ndarray of float32, shape (n, d)
         The closest adversarial found; NaN where the attack failed.
     l2, linf : ndarray of float64, shape (n,)
         Its distances to the original in feature units, computed in float64; NaN where the attack failed.
     queries : ndarray of int64, shape (n,)
-        All queries for the example: its own label, the starts and every restart.
+        All queries for the example: its own label, the starts and every restart. The one that confirms the
+        adversarial at the end is not included.
     restart : ndarray of int64, shape (n,)
         The restart with the minimum distance, -1 where the attack failed.
     reason : ndarray of str, shape (n,)
@@ -43,7 +46,7 @@ class AttackResult:
     trace : dict of ndarray, all of one length
         One row per example, restart and iteration: `index`, `restart`, `iteration` (0 is the first boundary point;
         the last row of a run is after the final projection and repeats its iteration), `queries` of that run so far,
-        `l2` and `linf` of its best point so far.
+        `l2` and `linf` of its best point so far. An example that is not confirmed has no rows.
     extra : dict of ndarray, each of length n
         Columns that only one attack has, for example `l2_returned`.
     tables : dict of dict of ndarray
@@ -62,6 +65,24 @@ class AttackResult:
     trace: dict[str, NDArray[Any]] = field(default_factory=dict)
     extra: dict[str, NDArray[Any]] = field(default_factory=dict)
     tables: dict[str, dict[str, NDArray[Any]]] = field(default_factory=dict)
+
+    def without(self, unconfirmed: NDArray[np.intp]) -> AttackResult:
+        """Return the record with the examples at these positions as failures of reason `NOT_CONFIRMED`."""
+        columns: dict[str, Any] = {name: getattr(self, name).copy() for name in _COLUMNS}
+        columns["reason"] = columns["reason"].astype(object)
+        failed = {"success": False, "restart": -1, "reason": NOT_CONFIRMED}
+        for name, value in {**failed, "adversarials": np.nan, "l2": np.nan, "linf": np.nan}.items():
+            columns[name][unconfirmed] = value
+        columns["reason"] = columns["reason"].astype(str)
+        extra = dict(self.extra)
+        for name in extra.keys() & set(_OF_THE_ADVERSARIAL):
+            extra[name] = extra[name].copy()
+            extra[name][unconfirmed] = np.nan
+        trace = self.trace
+        if trace:
+            kept = ~np.isin(trace["index"], self.index[unconfirmed])
+            trace = {name: column[kept] for name, column in trace.items()}
+        return replace(self, **columns, extra=extra, trace=trace)
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """Return the record as a flat dict of arrays, which a file stores without pickle."""

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from attacks.base import ArrayAttack, run_or_resume
 from attacks.engine.checkpoint import LabelJournal
+from attacks.engine.confirmation import confirmed
 from attacks.engine.initial_points import query_in_blocks
 from attacks.engine.run_state import Arrays
 from attacks.engine.substitute_network import OPTIMIZERS, SubstituteNetwork, torch_generator
@@ -178,6 +179,14 @@ class Substitute(ArrayAttack):
         ------
         ValueError
             Invalid points, a target with other labels, or a state file of another attack.
+        RuntimeError
+            If a distance measured again at the end is not the recorded one: an error of the attack.
+
+        Warns
+        -----
+        RuntimeWarning
+            If adversarials are not confirmed: after the attack each is queried once more, which is not counted, and
+            one that is now classified correctly counts as failed.
         """
         class_name = type(self).__name__
         task = read_task(class_name, x, y, clip, index)
@@ -188,7 +197,7 @@ class Substitute(ArrayAttack):
             raise refuse(class_name, "y", "an array of 0 and 1", got)
         oracle = self._label_oracle(_two_classes(class_name, labels), task)
         journal = LabelJournal(oracle, None if state is None else Path(state), self._identity(task))
-        return run_or_resume(journal, lambda: self._attack(task, journal))
+        return run_or_resume(journal, lambda: confirmed(class_name, self._attack(task, journal), task, oracle, labels))
 
     def _attack(self, task: Task, journal: LabelJournal) -> AttackResult:
         order = torch.randperm(len(task.x), generator=torch_generator(self.seed, "points")).numpy()

@@ -13,7 +13,7 @@ from attacks.base import Attack
 from attacks.engine.checkpoint import Snapshots, fingerprint
 from attacks.engine.validation import check_bool, check_choice, check_int, check_memory, check_number
 from attacks.oracle import SCORE
-from attacks.text.checkpoint import ENDED, TextProgress, collect_texts
+from attacks.text.checkpoint import ENDED, TextProgress, collect_texts, confirmed_texts
 from attacks.text.constraints import SpacyTagger, WordClasses, spacy_version
 from attacks.text.constraints import stop_words as words_of
 from attacks.text.oracle import ScoreFunction, ScoreOracle, called, described, read_documents, read_part
@@ -208,6 +208,12 @@ class TextFooler(Attack):
             Invalid documents, labels or scores, or a state file of another attack.
         FileNotFoundError, ImportError
             See `check_ready`.
+
+        Warns
+        -----
+        RuntimeWarning
+            If adversarials are not confirmed: after the attack each is queried once more, which is not counted, and
+            one that is now classified correctly counts as failed.
         """
         texts, labels, numbers = read_documents(type(self).__name__, documents, y, index)
         parameters = {k: described(v) for k, v in vars(self).items() if k not in _CANNOT_CHANGE_RESULT}
@@ -229,6 +235,7 @@ class TextFooler(Attack):
                     bar.update(int((progress.stage == ENDED).sum()) - bar.n)
                     bar.set_postfix_str(f"{progress.fooled.sum()} fooled, {oracle.queries.sum():,} queries")
             result = collect_texts(progress, texts, labels, numbers, oracle.queries, search.rules.similarity)
+            result = confirmed_texts(type(self).__name__, result, oracle)
             snapshots.finish(result.to_arrays())
         return result
 

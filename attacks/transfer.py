@@ -12,11 +12,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from attacks.base import ArrayAttack, run_or_resume
 from attacks.engine.checkpoint import Journal
+from attacks.engine.confirmation import confirmed
 from attacks.engine.run_state import Arrays
 from attacks.engine.validation import Described, Task, check_int, check_numbers, read_task, refuse
 from attacks.hopskipjump import HopSkipJump
 from attacks.oracle import MEMBERS, MemberFunction, MemberOracle
-from attacks.result import ALREADY_MISCLASSIFIED, NO_START, AttackResult
+from attacks.result import ALREADY_MISCLASSIFIED, NO_START, NOT_CONFIRMED, AttackResult
 from scd.seeds import stream_key
 from scd.statistics import bootstrap
 
@@ -146,6 +147,14 @@ class Transfer(ArrayAttack):
         ------
         ValueError
             Invalid points or numbers of members, or a state file of another attack.
+        RuntimeError
+            If a distance measured again at the end is not the recorded one: an error of the attack.
+
+        Warns
+        -----
+        RuntimeWarning
+            If adversarials are not confirmed: after the attack each is queried once more, which is not counted, and
+            one that is now classified correctly counts as failed.
         """
         class_name = type(self).__name__
         task, m = read_task(class_name, x, y, clip, index), check_int(class_name, "n_members", n_members, 2)
@@ -160,6 +169,7 @@ class Transfer(ArrayAttack):
 
         def attack() -> AttackResult:
             attacked = self._single()._attack(pairs.task, journal, None)
+            attacked = confirmed(class_name, attacked, pairs.task, oracle, labels)
             # example j of this oracle is member j: it counts who is fooled
             members = MemberOracle(labels, np.arange(m), task.x.shape[1], memory_budget=self.memory_budget)
             misclassified_x = misclassifying_members(members, task.x, task.y)
@@ -278,7 +288,8 @@ def _collect(
     self_fooled = misclassified[:, all_pairs, pairs.member]
     # the attacked member is not one of the others: it is subtracted from both sums
     fooled = (misclassified & correct[pairs.point]).sum(axis=2) - (self_fooled & correct[pairs.point, pairs.member])
-    others_wrong = np.where(attacked.reason == NO_START, 0, misclassified.sum(axis=2) - self_fooled)
+    none = np.isin(attacked.reason, (NO_START, NOT_CONFIRMED))
+    others_wrong = np.where(none, 0, misclassified.sum(axis=2) - self_fooled)
     others_fooled = np.where(success, fooled, np.nan)
     by_point = np.eye(n, dtype=np.int64)[:, pairs.point]  # (n, n_pairs): sums over the pairs of a point
     p = _fraction((fooled * success) @ by_point.T, (by_point @ success) * (correct.sum(axis=1) - 1))
@@ -309,6 +320,8 @@ def _nearest(task: Task, pairs: Pairs, attacked: AttackResult) -> AttackResult:
     chosen = np.arange(n) * k + np.argmin(np.where(attacked.success, attacked.l2, np.inf).reshape(n, k), axis=1)
     success = attacked.success[chosen]
     all_misclassify = (attacked.reason == ALREADY_MISCLASSIFIED).reshape(n, k).all(axis=1)
+    lost = (attacked.reason == NOT_CONFIRMED).reshape(n, k).any(axis=1)
+    failed = np.where(all_misclassify, ALREADY_MISCLASSIFIED, np.where(lost, NOT_CONFIRMED, NO_START))
     numbers = attacked.trace["index"]
     return AttackResult(
         index=task.index,
@@ -319,7 +332,7 @@ def _nearest(task: Task, pairs: Pairs, attacked: AttackResult) -> AttackResult:
         linf=attacked.linf[chosen],
         queries=attacked.queries.reshape(n, k).sum(axis=1),
         restart=np.where(success, pairs.member[chosen], -1),
-        reason=np.where(success, "", np.where(all_misclassify, ALREADY_MISCLASSIFIED, NO_START)),
+        reason=np.where(success, "", failed),
         trace={**attacked.trace, "index": numbers // _MAX_MEMBERS, "restart": numbers % _MAX_MEMBERS},
     )
 

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from attacks.base import ArrayAttack, mean_best, project_and_collect, run_or_resume
 from attacks.engine.bisection import BoundarySearch
 from attacks.engine.checkpoint import Journal
+from attacks.engine.confirmation import confirmed
 from attacks.engine.initial_points import Candidates, begin_runs, nearest_samples, run_keys
 from attacks.engine.rng import NORMAL, UNIFORM, fill_noise
 from attacks.engine.run_state import RunState, Selection
@@ -176,6 +177,14 @@ class WhiteBox(ArrayAttack):
         ------
         ValueError
             Invalid examples, or a state file of another attack.
+        RuntimeError
+            If a distance measured again at the end is not the recorded one: an error of the attack.
+
+        Warns
+        -----
+        RuntimeWarning
+            If adversarials are not confirmed: after the attack each is queried once more, which is not counted, and
+            one that is now classified correctly counts as failed.
         """
         class_name = type(self).__name__
         task = read_task(class_name, x, y, clip, index)
@@ -185,7 +194,9 @@ class WhiteBox(ArrayAttack):
         arrays = {} if near is None else {"near": near.images[np.concatenate(near.order)]}
         oracle, gradient = self._label_oracle(labels, task), GradientOracle(smooth, *task.x.shape)
         journal = Journal(oracle, task.y, None if state is None else Path(state), self._identity(task, arrays))
-        return run_or_resume(journal, lambda: self._attack(task, journal, gradient, near))
+        return run_or_resume(
+            journal, lambda: confirmed(class_name, self._attack(task, journal, gradient, near), task, oracle, labels)
+        )
 
     def _attack(self, task: Task, journal: Journal, gradient: GradientOracle, near: Candidates | None) -> AttackResult:
         """Attack validated examples; continue from `journal.snapshot` if it is not empty."""

@@ -9,6 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from attacks.engine.confirmation import caller_confirms, warn_unconfirmed
+from attacks.result import ALREADY_MISCLASSIFIED
+from attacks.text.oracle import ScoreOracle
 from attacks.text.result import Document, TextResult, changed_positions, pack, unpack
 from attacks.text.similarity import Similarity
 
@@ -93,6 +96,19 @@ class TextProgress:
         columns: dict[str, Any] = {k: flat[k].copy() for k in _ARRAYS}
         columns |= {k: unpack(flat[k]) for k in _LISTS}
         return cls(**columns)
+
+
+def confirmed_texts(name: str, result: TextResult, oracle: ScoreOracle) -> TextResult:
+    """Return the result of the attack `name` in which every success holds: see `engine.confirmation.confirmed`."""
+    found = np.flatnonzero(result.success)
+    if caller_confirms(oracle.scores):
+        return result
+    scores = oracle.look(text for text in result.adversarial if text is not None)
+    unconfirmed = found[(scores > 0.5) == (result.label[found] == 1)]
+    if not len(unconfirmed):
+        return result
+    warn_unconfirmed(name, len(unconfirmed), len(found), int((result.reason != ALREADY_MISCLASSIFIED).sum()))
+    return result.without(unconfirmed)
 
 
 def collect_texts(

@@ -73,6 +73,10 @@ class ScoreOracle(Oracle):
             If the model does not return one number in [0, 1] per text.
         """
         self.count(documents)
+        return self.look(texts)
+
+    def look(self, texts: Iterable[Document]) -> NDArray[np.float64]:
+        """Return scores as a call does, without counting queries: for checks of the model and of a result."""
         scores: list[NDArray[np.float64]] = []
         block: list[Document] = []
         tokens = 0

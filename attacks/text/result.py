@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from attacks.result import NOT_CONFIRMED
 
 Document = list[str]
 """The tokens of a document."""
@@ -44,9 +46,10 @@ class TextResult:
     label : ndarray of int64, shape (n,)
         True labels, 0 or 1.
     success : ndarray of bool, shape (n,)
-        Whether an adversarial was found.
+        Whether an adversarial was found, and the model misclassified it again at the end of the attack.
     queries : ndarray of int64, shape (n,)
-        Scores queried for the document: its own, those without one of its words, those of the candidates.
+        Scores queried for the document: its own, those without one of its words, those of the candidates. The one
+        that confirms the adversarial at the end is not included.
     reason : ndarray of str, shape (n,)
         Empty, or why the attack failed: `NO_SYNONYM` or one of the constants of `attacks.result`.
     similarity : ndarray of float64, shape (n,)
@@ -102,6 +105,17 @@ class TextResult:
                 "original": self.original[i],
                 "adversarial": self.adversarial[i],
             }
+
+    def without(self, unconfirmed: NDArray[np.intp]) -> TextResult:
+        """Return the record with the documents at these positions as failures of reason `NOT_CONFIRMED`."""
+        columns: dict[str, Any] = {name: getattr(self, name).copy() for name in _COLUMNS}
+        columns["reason"] = columns["reason"].astype(object)
+        failed = {"success": False, "reason": NOT_CONFIRMED, "words_changed": 0}
+        for name, value in {**failed, "similarity": np.nan, "score_after": np.nan}.items():
+            columns[name][unconfirmed] = value
+        columns["reason"] = columns["reason"].astype(str)
+        adversarial = [None if i in unconfirmed else text for i, text in enumerate(self.adversarial)]
+        return replace(self, **columns, adversarial=adversarial)
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """Return the record as a flat dict of arrays, which a file stores without pickle."""

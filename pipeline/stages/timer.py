@@ -68,7 +68,11 @@ class TimedWork:
     ----------
     device : str or None
         Attacks read it to see whether GPU tensors are accepted.
+    caller_confirms : bool
+        Attacks read it to see that they need not confirm adversarials: :mod:`pipeline.stages.verify` does.
     """
+
+    caller_confirms = True
 
     def __init__(self, timer: ResumableTimer, work: Callable[..., Any], device: str | None) -> None:
         self._timer, self._work, self.device = timer, work, device

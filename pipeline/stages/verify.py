@@ -29,9 +29,20 @@ def verified(result: RowsResult, labels: Callable[[Floats], Labels]) -> RowsResu
     if not len(lost):
         return result
     l2, linf, adversarials = result.l2.copy(), result.linf.copy(), result.adversarials.copy()
-    restart = result.restart.copy()
+    restart, trace = result.restart.copy(), dict(result.trace)
+    if "index" in trace:  # no distance of theirs is reported
+        kept = ~np.isin(trace["index"], result.index[lost])
+        trace = {name: column[kept] for name, column in trace.items()}
     l2[lost], linf[lost], adversarials[lost], restart[lost] = np.nan, np.nan, np.nan, -1
-    return replace(result, **_failed(result, lost), l2=l2, linf=linf, adversarials=adversarials, restart=restart)
+    return replace(
+        result,
+        **_failed(result, lost),
+        l2=l2,
+        linf=linf,
+        adversarials=adversarials,
+        restart=restart,
+        trace=trace,
+    )
 
 
 def verified_texts(result: TextResult, labels: Callable[[Sequence[Any]], Labels]) -> TextResult:
@@ -65,7 +76,9 @@ def _unconfirmed(result: Result, found: NDArray[np.intp], labels: NDArray[Any]) 
     lost: NDArray[np.intp] = found[labels == result.label[found]]
     if len(lost):
         warnings.warn(
-            f"{len(lost)} adversarials were not confirmed by a fresh prediction; they count as failed.", stacklevel=4
+            f"{len(lost)} adversarials were not confirmed by a fresh prediction; they count as failed. The model gives "
+            f"one input different labels, so the other {len(found) - len(lost)} may be chance as well.",
+            stacklevel=4,
         )
     return lost
 

@@ -94,7 +94,7 @@ def test_the_training_set_doubles_to_6400_rows_and_is_then_replaced():
     assert trained.sum() == 200
     assert (result.queries[trained] == 25600 / 200).all()
     assert (result.queries[~trained] == 1 + 9 + 1).all()  # its own, the grid without 0 in every round, the noise
-    assert result.queries.sum() == sum(map(len, model.queried))
+    assert result.queries.sum() + result.success.sum() == sum(map(len, model.queried))  # each success is confirmed
 
 
 @pytest.mark.parametrize(("n", "first"), [(2, 1), (7, 3), (41, 20), (42, 20)])

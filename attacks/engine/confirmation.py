@@ -1,0 +1,80 @@
+"""The last check of an attack: distances are measured again, and adversarials confirmed by a fresh prediction."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from attacks.engine.validation import Task
+from attacks.oracle import LabelOracle
+from attacks.result import ALREADY_MISCLASSIFIED, TRAINED_ON, AttackResult
+
+_RELATIVE, _ABSOLUTE = 1e-6, 1e-9  # both measurements are float64; they differ in the order of their sums only
+
+
+def confirmed(name: str, result: AttackResult, task: Task, oracle: LabelOracle, labels: Any) -> AttackResult:
+    """Return the result of an attack in which every success holds.
+
+    The model is queried once more at every adversarial, outside the count and the budget. One that it now classifies
+    correctly is a failure without a distance, with a warning: such a model gives one input different labels.
+
+    Parameters
+    ----------
+    name : str
+        Class of the attack, for messages.
+    result : AttackResult
+    task : Task
+        The originals.
+    oracle : LabelOracle
+        Its examples are those of the result.
+    labels : callable
+        The caller's label function: see `caller_confirms`.
+
+    Raises
+    ------
+    RuntimeError
+        If a recorded distance is not that between the adversarial and its original.
+    """
+    found = np.flatnonzero(result.success)
+    check_distances(name, result, task)
+    if caller_confirms(labels):
+        return result
+    unconfirmed = found[oracle.look(result.adversarials[found], found) == task.y[found]]
+    if not len(unconfirmed):
+        return result
+    attacked = ~np.isin(result.reason, (ALREADY_MISCLASSIFIED, TRAINED_ON))
+    warn_unconfirmed(name, len(unconfirmed), len(found), int(attacked.sum()))
+    return result.without(unconfirmed)
+
+
+def caller_confirms(model: Any) -> bool:
+    """Return whether a label or score function says, by its attribute `caller_confirms`, that its owner confirms."""
+    return bool(getattr(model, "caller_confirms", False))
+
+
+def warn_unconfirmed(name: str, n_unconfirmed: int, n_found: int, n_attacked: int) -> None:
+    """Warn that some of the adversarials found are none for a second prediction."""
+    warnings.warn(
+        f"{n_unconfirmed} of {n_found} adversarials that {name} found were not confirmed by a fresh prediction; they "
+        f"count as failed. The verified success rate is {(n_found - n_unconfirmed) / n_attacked:.1%}. The model gives "
+        "one input different labels, so the other adversarials may be chance as well.",
+        RuntimeWarning,
+        stacklevel=5,
+    )
+
+
+def check_distances(name: str, result: AttackResult, task: Task) -> None:
+    """Raise RuntimeError unless the recorded distances are those of the adversarials to their originals."""
+    for e in np.flatnonzero(result.success):
+        difference = result.adversarials[e].astype(np.float64) - task.x[e]
+        measured: NDArray[np.float64] = np.array([np.linalg.norm(difference), np.abs(difference).max()])
+        recorded = np.array([result.l2[e], result.linf[e]])
+        if not np.allclose(recorded, measured, rtol=_RELATIVE, atol=_ABSOLUTE):
+            raise RuntimeError(
+                f"{name} recorded the distances {recorded.tolist()} (L2, L-infinity) for example "
+                f"{result.index[e]}, but its adversarial is {measured.tolist()} from the original. "
+                "This is an error of the attack; please report it."
+            )
