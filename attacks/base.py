@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from attacks.engine.bisection import BoundarySearch
-from attacks.engine.checkpoint import Journal, RecordedQueries, fingerprint
+from attacks.engine.checkpoint import Journal, RecordedQueries, fingerprint, model_probes
 from attacks.engine.confirmation import confirmed
 from attacks.engine.initial_points import Candidates, begin_runs, nearest_samples, noise_starts
 from attacks.engine.run_state import RunState
@@ -95,9 +95,18 @@ class ArrayAttack(Attack, ABC):
         return progress_bar(total, initial=initial, desc=type(self).__name__, unit=unit, verbose=self.verbose)
 
 
-def run_or_resume(journal: RecordedQueries, attack: Callable[[], AttackResult]) -> AttackResult:
-    """Return the record of a finished attack from its state file; else attack, and store the record there."""
+def run_or_resume(journal: RecordedQueries, task: Task, attack: Callable[[], AttackResult]) -> AttackResult:
+    """Return the record of a finished attack from its state file; else attack, and store the record there.
+
+    Parameters
+    ----------
+    journal : RecordedQueries
+    task : Task
+        Its examples. A state that another model began is refused.
+    attack : callable
+    """
     with journal:
+        journal.check_model(lambda: journal.oracle.look(*model_probes(task)))
         if journal.finished:
             return AttackResult.from_arrays(journal.snapshot)
         result = attack()
@@ -160,7 +169,8 @@ class DecisionAttack(ArrayAttack):
             For start="given": the image for the examples of that true label, or one for each example.
         state : path, optional
             File that stores the progress; the same call continues from it. It is not removed at the end: with the
-            file of a finished attack the call returns its record at once, without queries.
+            file of a finished attack the call returns its record. A file of another model is refused: fixed inputs,
+            which are not counted as queries, tell.
 
         Returns
         -------
@@ -169,7 +179,7 @@ class DecisionAttack(ArrayAttack):
         Raises
         ------
         ValueError
-            Invalid examples, or a state file of another attack.
+            Invalid examples, or a state file of another attack or model.
         RuntimeError
             If a distance measured again at the end is not the recorded one: an error of the attack.
 
@@ -186,7 +196,7 @@ class DecisionAttack(ArrayAttack):
         oracle = self._label_oracle(labels, task, self.query_budget)
         journal = Journal(oracle, task.y, None if state is None else Path(state), self._identity(task, arrays))
         return run_or_resume(
-            journal, lambda: confirmed(class_name, self._attack(task, journal, shared), task, oracle, labels)
+            journal, task, lambda: confirmed(class_name, self._attack(task, journal, shared), task, oracle, labels)
         )
 
     @abstractmethod

@@ -178,7 +178,7 @@ class Substitute(ArrayAttack):
         Raises
         ------
         ValueError
-            Invalid points, a target with other labels, or a state file of another attack.
+            Invalid points, a target with other labels, or a state file of another attack or model.
         RuntimeError
             If a distance measured again at the end is not the recorded one: an error of the attack.
 
@@ -197,7 +197,9 @@ class Substitute(ArrayAttack):
             raise refuse(class_name, "y", "an array of 0 and 1", got)
         oracle = self._label_oracle(_two_classes(class_name, labels), task)
         journal = LabelJournal(oracle, None if state is None else Path(state), self._identity(task))
-        return run_or_resume(journal, lambda: confirmed(class_name, self._attack(task, journal), task, oracle, labels))
+        return run_or_resume(
+            journal, task, lambda: confirmed(class_name, self._attack(task, journal), task, oracle, labels)
+        )
 
     def _attack(self, task: Task, journal: LabelJournal) -> AttackResult:
         order = torch.randperm(len(task.x), generator=torch_generator(self.seed, "points")).numpy()

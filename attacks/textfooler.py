@@ -205,7 +205,7 @@ class TextFooler(Attack):
         Raises
         ------
         ValueError
-            Invalid documents, labels or scores, or a state file of another attack.
+            Invalid documents, labels or scores, or a state file of another attack or model.
         FileNotFoundError, ImportError
             See `check_ready`.
 
@@ -223,6 +223,7 @@ class TextFooler(Attack):
         )
         oracle = ScoreOracle(scores, len(texts), budget=self.query_budget, memory_budget=self.memory_budget)
         with Snapshots(oracle, None if state is None else Path(state), identity) as snapshots:
+            snapshots.check_model(lambda: oracle.look(texts))
             if snapshots.finished:
                 return TextResult.from_arrays(snapshots.snapshot)
             progress = TextProgress.from_arrays(snapshots.snapshot) if snapshots.snapshot else TextProgress.new(texts)

@@ -146,7 +146,7 @@ class Transfer(ArrayAttack):
         Raises
         ------
         ValueError
-            Invalid points or numbers of members, or a state file of another attack.
+            Invalid points or numbers of members, or a state file of another attack or model.
         RuntimeError
             If a distance measured again at the end is not the recorded one: an error of the attack.
 
@@ -176,7 +176,7 @@ class Transfer(ArrayAttack):
             misclassified = misclassified_beyond(members, pairs, attacked, self.overshoots)
             return _collect(task, pairs, attacked, self.overshoots, misclassified_x, misclassified)
 
-        return run_or_resume(journal, attack)
+        return run_or_resume(journal, pairs.task, attack)
 
     def _single(self) -> HopSkipJump:
         """Return the attack on one member."""

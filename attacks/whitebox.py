@@ -166,7 +166,8 @@ class WhiteBox(ArrayAttack):
             For "nearest" among the starts: the samples to choose from, and their labels.
         state : path, optional
             File that stores the progress; the same call continues from it. It is not removed at the end: with the
-            file of a finished attack the call returns its record at once, without queries.
+            file of a finished attack the call returns its record. A file of another model is refused: fixed inputs,
+            which are not counted as queries, tell.
 
         Returns
         -------
@@ -176,7 +177,7 @@ class WhiteBox(ArrayAttack):
         Raises
         ------
         ValueError
-            Invalid examples, or a state file of another attack.
+            Invalid examples, or a state file of another attack or model.
         RuntimeError
             If a distance measured again at the end is not the recorded one: an error of the attack.
 
@@ -195,7 +196,9 @@ class WhiteBox(ArrayAttack):
         oracle, gradient = self._label_oracle(labels, task), GradientOracle(smooth, *task.x.shape)
         journal = Journal(oracle, task.y, None if state is None else Path(state), self._identity(task, arrays))
         return run_or_resume(
-            journal, lambda: confirmed(class_name, self._attack(task, journal, gradient, near), task, oracle, labels)
+            journal,
+            task,
+            lambda: confirmed(class_name, self._attack(task, journal, gradient, near), task, oracle, labels),
         )
 
     def _attack(self, task: Task, journal: Journal, gradient: GradientOracle, near: Candidates | None) -> AttackResult:

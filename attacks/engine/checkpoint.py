@@ -3,7 +3,8 @@
 The file contains a snapshot of the attack's arrays (taken where the attack calls `Journal.mark`) and every label of the
 model since then. An attack is a deterministic function of these labels. So resuming means: restore the snapshot, run
 the same code, and answer its first queries from the file. This works at any point of the attack. The format is npz
-without pickle. A checksum detects damage, a fingerprint detects other arguments.
+without pickle. A checksum detects damage, a fingerprint detects other arguments, and labels of fixed
+inputs detect another model.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import hashlib
 import time
 import warnings
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -20,12 +21,17 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from attacks.engine.validation import Task
 from attacks.oracle import Batch, LabelOracle, Oracle
 from scd.files import atomic_file
 
 Arrays = dict[str, NDArray[Any]]
 SAVE_SECONDS = 10.0
 """Seconds between two saves; longer if a save takes more than a twentieth of it."""
+
+_SAME_SCORE = 1e-3  # larger differences of one score are not rounding
+_BLENDED = 64  # originals that are blended with noise
+_BLEND_ELEMENTS = 2**24  # maximum elements of all blends
 
 
 def fingerprint(parameters: Mapping[str, Any], arrays: Mapping[str, Any]) -> str:
@@ -110,9 +116,36 @@ class Snapshots:
         self.identity = identity
         self.snapshot: Arrays = {}
         self.finished = False
+        self._model: NDArray[Any] | None = None
+        self._checks_model = path is not None
         self._saved_at, self._save_cost = time.monotonic(), 0.0
         if path is not None:
             self._restore(path)
+
+    def check_model(self, look: Callable[[], NDArray[Any]]) -> None:
+        """Refuse a model that did not begin this state; a state of a version that did not know its model passes.
+
+        Parameters
+        ----------
+        look : callable
+            Returns labels or scores of fixed inputs, which are not counted as queries.
+
+        Raises
+        ------
+        ValueError
+            If one of them differs from what the state recorded.
+        """
+        if not self._checks_model:
+            return
+        found = look()
+        if self._model is None:
+            self._model = found
+        differ = int((np.abs(found - self._model) > _SAME_SCORE).sum())
+        if differ:
+            raise ValueError(
+                f"The attack state {self.path} belongs to another model: the model given here answers differently to "
+                f"{differ} of {len(found)} fixed inputs; give another file or remove it."
+            )
 
     def mark(self, arrays: Arrays) -> None:
         """Take a snapshot: a resumed attack starts from `arrays`."""
@@ -135,6 +168,8 @@ class Snapshots:
         began = time.monotonic()
         flat: Arrays = {f"snapshot.{name}": array for name, array in self.snapshot.items()}
         flat["fingerprint"], flat["finished"] = np.array(self.identity), np.array(self.finished)
+        if self._model is not None:
+            flat["model"] = self._model
         try:
             save_state(self.path, {**flat, **self._since()})
         except OSError as refusal:
@@ -160,6 +195,7 @@ class Snapshots:
                 "give another file or remove it."
             )
         self.finished = bool(flat["finished"])
+        self._model, self._checks_model = flat.get("model"), "model" in flat
         self.snapshot = {n.removeprefix("snapshot."): a for n, a in flat.items() if n.startswith("snapshot.")}
         if "oracle.queries" in self.snapshot:
             self.counts.queries[:] = self.snapshot["oracle.queries"]
@@ -173,6 +209,21 @@ class Snapshots:
     ) -> None:
         if kind is not None and not self.finished and (self.snapshot or self._since()):
             self.save()
+
+
+def model_probes(task: Task) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Return inputs whose labels tell one model from another, and the example of each, shapes (m, d) and (m,).
+
+    Two models that are both correct agree on the originals. So the first originals are also blended with noise in
+    seven steps: the step at which the label changes depends on the model.
+    """
+    n, d = task.x.shape
+    x = task.x[: min(n, _BLENDED, _BLEND_ELEMENTS // (7 * d))]
+    noise = np.random.Generator(np.random.PCG64(0)).random(x.shape, dtype=np.float32)
+    noise = np.float32(task.low) + noise * np.float32(task.high - task.low)
+    blends = [x + np.float32(k / 8) * (noise - x) for k in range(1, 8)]
+    inputs = np.clip(np.concatenate([task.x, *blends]), np.float32(task.low), np.float32(task.high))
+    return inputs, np.concatenate([np.arange(n), np.tile(np.arange(len(x)), 7)])
 
 
 class RecordedQueries(Snapshots):

@@ -191,10 +191,12 @@ def test_resumed_after_an_interrupt_equals_uninterrupted(tmp_path, share):
         Substitute(**options)(first, x, y, state=tmp_path / "state.npz")
     assert same_result(whole, Substitute(**options)(rest, x, y, state=tmp_path / "state.npz"))
     # no query is repeated, and the inputs are the same
-    np.testing.assert_array_equal(np.concatenate([*first.queried, *rest.queried]), np.concatenate(model.queried))
+    looks = 80 + 7 * 64  # each call first looks whether it is the model of the state
+    seen = [np.concatenate([np.zeros((0, D)), *each.queried])[looks:] for each in (first, rest)]
+    np.testing.assert_array_equal(np.concatenate(seen), np.concatenate(model.queried))
     none = HalfSpace()
     assert same_result(whole, Substitute(**options)(none, x, y, state=tmp_path / "state.npz"))
-    assert not none.queried
+    assert sum(map(len, none.queried)) == looks
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """A killed attack continues and ends with the numbers of one that was not killed."""
 
+import re
 import shutil
 
 import numpy as np
@@ -43,14 +44,14 @@ def test_a_kill_without_warning_loses_only_the_queries_since_the_last_save(tmp_p
     whole = attack(labels, model.x, [0], state=path)
     rest = Counting(model)
     assert same_result(whole, attack(rest, model.x, [0], state=kept))
-    assert 0 < rest.rows - 1 < whole.queries.sum()  # without the confirmation
+    assert 0 < rest.rows - 8 - 1 < whole.queries.sum()  # without the look at the model and the confirmation
 
 
-def test_a_finished_attack_returns_its_record_without_queries(tmp_path):
+def test_a_finished_attack_returns_its_record_after_one_look_at_the_model(tmp_path):
     model = HalfSpace(40, 0.2, seed=1)
     attack = HopSkipJump(**SETTINGS)
     whole = attack(model, model.x, [0], state=tmp_path / "state.npz")
-    assert same_result(whole, attack(Counting(model, 0), model.x, [0], state=tmp_path / "state.npz"))
+    assert same_result(whole, attack(Counting(model, 1), model.x, [0], state=tmp_path / "state.npz"))
     assert [p.name for p in tmp_path.iterdir()] == ["state.npz"]
 
 
@@ -94,3 +95,40 @@ def test_a_state_that_cannot_be_saved_is_a_warning_and_the_attack_goes_on(tmp_pa
     model = HalfSpace(10, 0.2, seed=1)
     with pytest.warns(RuntimeWarning, match="No space left"):
         assert HopSkipJump(**SETTINGS)(model, model.x, [0], state=tmp_path / "state.npz").success[0]
+
+
+class Mirrored(HalfSpace):
+    """The half-space beyond a hyperplane at the same distance on the other side of the original."""
+
+    def __call__(self, rows):
+        return (self.beyond(rows) < -2 * self.distance).astype(np.int64)
+
+
+@pytest.mark.parametrize("finished", [False, True])
+def test_the_state_of_another_model_is_refused_although_both_are_correct_on_the_points(tmp_path, finished):
+    model, other = HalfSpace(40, 0.2, seed=1), Mirrored(40, 0.2, seed=1)
+    assert model(model.x) == other(model.x) == [0]
+    path, attack = tmp_path / "state.npz", HopSkipJump(**SETTINGS)
+    if finished:
+        attack(model, model.x, [0], state=path)
+    else:
+        with pytest.raises(KeyboardInterrupt):
+            attack(Counting(model, 40), model.x, [0], state=path)
+    sentence = (
+        rf"^The attack state {re.escape(str(path))} belongs to another model: .* to [1-7] of 8 fixed inputs; give"
+    )
+    with pytest.raises(ValueError, match=sentence):
+        attack(other, model.x, [0], state=path)
+    assert same_result(attack(model, model.x, [0]), attack(model, model.x, [0], state=path))
+
+
+def test_a_state_of_a_version_that_did_not_know_its_model_is_resumed(tmp_path, monkeypatch):
+    model, path, attack = HalfSpace(40, 0.2, seed=1), tmp_path / "state.npz", HopSkipJump(**SETTINGS)
+    with pytest.raises(KeyboardInterrupt):
+        attack(Counting(model, 30), model.x, [0], state=path)
+    checkpoint.save_state(path, {n: a for n, a in checkpoint.load_state(path).items() if n != "model"})
+    monkeypatch.setattr(checkpoint, "SAVE_SECONDS", 0.0)
+    with pytest.raises(KeyboardInterrupt):
+        attack(Counting(model, 30), model.x, [0], state=path)
+    assert "model" not in checkpoint.load_state(path)
+    assert same_result(attack(model, model.x, [0]), attack(model, model.x, [0], state=path))
