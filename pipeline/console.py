@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from pipeline.convergence import NOT_FLAT
 from pipeline.stages.evaluate import Evaluation
 from pipeline.stages.fit import Fitted
 
@@ -28,8 +29,8 @@ def evaluation_lines(evaluation: Evaluation, fitted: Fitted) -> list[str]:
     ]
 
 
-def summary_lines(summary: dict[str, Any], reused: bool) -> list[str]:
-    """The result of an attack."""
+def summary_lines(summary: dict[str, Any], reused: bool, gain: float | None = None) -> list[str]:
+    """The result of an attack; `gain` is that of :func:`pipeline.convergence.late_gain`."""
     s = summary
     attacked = int(s["points"]) - int(s["already_wrong"])
     certified = "l2_lower_mean" in s
@@ -54,12 +55,20 @@ def summary_lines(summary: dict[str, Any], reused: bool) -> list[str]:
         lines.append(_row("mean Linf of the same", _number(s["linf_mean"])))
     if "adversarial_accuracy" not in s and s["succeeded"]:
         lines.append(_row("", "each distance is an upper bound of the minimum"))
+        lines += _convergence(gain)
     lines += [
         _row("queries per point", "-" if s["queries_mean"] is None else f"{s['queries_mean']:,.0f}"),
         _row("attack time", _time(s["attack_seconds"])),
         "",
     ]
     return lines
+
+
+def _convergence(gain: float | None) -> list[str]:
+    if gain is None:
+        return []
+    more = f"the second half of the queries gained {100 * max(0.0, gain):.1f} %"
+    return [_row("search has converged", f"yes, {more}" if gain <= NOT_FLAT else f"no, {more}: more queries find less")]
 
 
 def _certified_lines(s: dict[str, Any]) -> list[str]:

@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 from pipeline.config.check import check, check_ready, resolve
 from pipeline.config.compose import changed_settings, judges_of
 from pipeline.console import evaluation_lines, summary_lines, table_lines
+from pipeline.convergence import late_gain_of
 from pipeline.errors import UserError, sentence_for
 from pipeline.protocols import Config, Job
 from pipeline.run_log import RunRecord, in_sweep, note_outcome
@@ -20,6 +21,7 @@ from pipeline.stages.data import load_dataset
 from pipeline.stages.evaluate import evaluate
 from pipeline.stages.fit import fit
 from pipeline.store import outputs_folder
+from pipeline.sweep_table import result_of
 from scd.numba_cache import is_empty
 
 
@@ -51,7 +53,6 @@ def run_from_command_line(cfg: DictConfig) -> int:
         _record_failure(config, sentence, code)
         note_outcome(code, sentence)
         return code
-    note_outcome(0)
     return 0
 
 
@@ -102,13 +103,14 @@ def run(config: Config, judge_configs: list[Config] | None = None) -> dict[str, 
         print(f"note: {note}")
     record = RunRecord(outputs, config)
     with record.at_work():
-        made = _stages(job, judges, record)
+        made, result = _stages(job, judges, record)
         record.finish({**made, "as_configured": not job.changed, "changed": list(job.changed)})
+    note_outcome(0, result=result)
     return made
 
 
-def _stages(job: Job, judges: list[Job], record: RunRecord) -> dict[str, Any]:
-    """Fit, evaluate and attack; the names of the fit and the attack."""
+def _stages(job: Job, judges: list[Job], record: RunRecord) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Fit, evaluate and attack; the names of the fit and the attack, and the row of a sweep's table."""
     print(f"Fit: {job.model_name}", flush=True)
     fitted = fit(job)
     made: dict[str, Any] = {"fit": fitted.folder.name, "attack": None}
@@ -117,7 +119,7 @@ def _stages(job: Job, judges: list[Job], record: RunRecord) -> dict[str, Any]:
     print("\n".join(evaluation_lines(evaluation, fitted)), flush=True)
     if job.attack is None:
         print(f"Written to {fitted.folder}/")
-        return made
+        return made, result_of(made, evaluation.accuracy_ensemble, None, None)
     fitted_judges = []
     for judge in judges:
         print(f"Fit, to choose points: {judge.model_name}", flush=True)
@@ -127,9 +129,10 @@ def _stages(job: Job, judges: list[Job], record: RunRecord) -> dict[str, Any]:
     print(f"Attack: {job.attack_name}", flush=True)
     done = attack(job, fitted, fitted_judges, evaluation)
     made["attack"] = done.folder.name
-    print("\n".join([*summary_lines(done.summary, done.reused), *table_lines(done.folder)]))
+    gain = late_gain_of(done.folder)
+    print("\n".join([*summary_lines(done.summary, done.reused, gain), *table_lines(done.folder)]))
     print(f"Written to {done.folder}/")
-    return made
+    return made, result_of(made, evaluation.accuracy_ensemble, done.summary, gain)
 
 
 def _show_warning(

@@ -53,7 +53,7 @@ def write_records(
         Names of the files.
     """
     examples = examples_table(result, facts["seconds"])
-    summary = summarize(job, examples, evaluation, facts)
+    summary = summarize(job, examples, evaluation, facts).assign(key=_key(folder))
     names = _write_tables(folder, {"examples": examples, "trace": pd.DataFrame(result.trace), "summary": summary})
     names += _write_tables(folder, {name: pd.DataFrame(columns) for name, columns in result.tables.items()})
     buffer = io.BytesIO()
@@ -67,7 +67,7 @@ def write_text_records(
 ) -> list[str]:
     """Write the files of an attack on documents and return their names; parameters as of :func:`write_records`."""
     examples = text_examples_table(result, facts["seconds"])
-    summary = summarize_texts(job, examples, evaluation, facts)
+    summary = summarize_texts(job, examples, evaluation, facts).assign(key=_key(folder))
     names = _write_tables(folder, {"examples": examples, "summary": summary})
     lines = [json.dumps(document, ensure_ascii=False) + "\n" for document in result.documents()]
     write_bytes(folder / "texts.jsonl", "".join(lines).encode())
@@ -161,6 +161,11 @@ def summarize_texts(job: Job, examples: pd.DataFrame, evaluation: Evaluation, fa
             }
         ]
     )
+
+
+def _key(folder: Path) -> str:
+    """The key of an attack, at the end of its folder's name."""
+    return folder.name.rpartition("-")[2]
 
 
 def _attacked(examples: pd.DataFrame) -> pd.DataFrame:

@@ -98,15 +98,18 @@ def command_of(overrides: list[str]) -> str:
     return shlex.join(["python", "run.py", *kept, *alone])
 
 
-def note_outcome(code: int | None, error: str = "") -> None:
+def note_outcome(code: int | None, error: str = "", result: dict[str, Any] | None = None) -> None:
     """Record and print the exit status of this job of a sweep, None while it works; does nothing outside a sweep.
 
-    The sweep reads the file, and so can tell a job that was killed from one that failed.
+    The sweep reads the file, and so can tell a job that was killed from one that failed. `result` is the job's row of
+    its table: see :mod:`pipeline.sweep_table`.
     """
     if not in_sweep():
         return
     hydra = HydraConfig.get()
-    write_checked(outcome_file(hydra.runtime.output_dir, hydra.job.num), {"code": code, "error": error})
+    write_checked(
+        outcome_file(hydra.runtime.output_dir, hydra.job.num), {"code": code, "error": error, "result": result or {}}
+    )
     state = "begins" if code is None else "done" if code == 0 else "failed"
     print(f"[job {hydra.job.num + 1}] {state}: {hydra.job.override_dirname}", flush=True)
 
@@ -123,3 +126,9 @@ def outcome(folder: str | Path, number: int) -> tuple[bool, int | None, str]:
         return bool(stored.damage), None, ""
     found = stored.content
     return True, found.get("code"), str(found.get("error", ""))
+
+
+def outcome_result(folder: str | Path, number: int) -> dict[str, Any]:
+    """The result that a job has recorded; empty if there is none."""
+    result = (read_checked(outcome_file(folder, number)).content or {}).get("result")
+    return result if isinstance(result, dict) else {}

@@ -19,6 +19,7 @@ from pipeline.config.build import locate
 from pipeline.errors import UserError
 from pipeline.run_log import BEGUN, FAILED, RECORD
 from pipeline.store import is_locked, read_checked, read_config
+from pipeline.sweep_table import FILE as SWEEP_TABLE
 from scripts.inventory import DAMAGED, attack_entries, damaged_votes, fit_entries, folders, references, shown_size, size
 from scripts.records.command import run_command
 from scripts.records.settings import CONF, read_yaml
@@ -97,7 +98,9 @@ def _sweeps(outputs: Path) -> Iterator[tuple[Path, str]]:
     for folder in folders(outputs / "sweeps"):
         ended = not list(folder.glob("job_*.json")) or time.time() - folder.stat().st_mtime > 30 * _DAY
         if ended and time.time() - folder.stat().st_mtime > _DAY:
-            yield folder, "logs of a sweep that has ended"
+            keeps = (folder / SWEEP_TABLE).is_file()  # the results of the sweep stay, the logs of its engine go
+            gone = [path for path in folders(folder) if path.name == ".submitit"] if keeps else [folder]
+            yield from ((path, "logs of a sweep that has ended") for path in gone)
 
 
 def _other_version(folder: Path, group: str, facts_file: Path) -> str:

@@ -17,6 +17,7 @@ from typing import Any
 
 import pandas as pd
 
+from pipeline.convergence import NOT_FLAT
 from pipeline.store import read_evaluation
 from scd.files import write_bytes
 from scripts.records.command import run_command
@@ -32,7 +33,7 @@ from scripts.records.publication import (
 )
 from scripts.records.run_store import RunStore
 from scripts.records.settings import differing_settings
-from scripts.tables.cells import NOT_FLAT, Made
+from scripts.tables.cells import Made
 from scripts.tables.write import render
 
 OURS_TO_SHOW = "digits"

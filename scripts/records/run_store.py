@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from pipeline.convergence import late_gain
 from pipeline.store import Stored, read_checked, read_config, read_evaluation, read_shard_facts, sealed
 from scripts.records.settings import described
-from scripts.records.traces import late_gain, mean_best
+from scripts.records.traces import mean_best
 
 _ATTACK_SETTINGS = ("score", "similarity_threshold", "keep_equal")
 

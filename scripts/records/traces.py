@@ -8,22 +8,6 @@ import pandas as pd
 _STEPS = 60
 
 
-def late_gain(trace: pd.DataFrame) -> float:
-    """How much the second half of the queries still gained: 1 - mean best L2 at the end / at half of them.
-
-    Taken run by run (a point's restart) over the runs whose trace reaches into both halves; NaN where there are none.
-    """
-    halves = []
-    for _, run in trace.groupby(["index", "restart"]):
-        early = run.loc[run["queries"] <= run["queries"].max() / 2, "l2"]
-        if len(early) and len(early) < len(run):
-            halves.append((early.min(), run["l2"].min()))
-    if not halves:
-        return float("nan")
-    half, end = (sum(part) / len(halves) for part in zip(*halves, strict=True))
-    return 1 - end / half if half > 0 else 0.0
-
-
 def mean_best(trace: pd.DataFrame) -> pd.DataFrame:
     """The mean over points of the minimum distance of a point's runs after so many queries of each.
 

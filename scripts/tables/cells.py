@@ -8,11 +8,9 @@ from typing import Any
 
 import pandas as pd
 
+from pipeline.convergence import NOT_FLAT
 from scripts.records.settings import CONF
 from scripts.results import Results
-
-NOT_FLAT = 0.05
-"""A search whose second half of queries still gained more than this is marked †: it had not converged."""
 
 Cell = dict[str, Any]
 

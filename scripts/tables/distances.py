@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 
 from pipeline.config.resolvers import minimum
+from pipeline.convergence import NOT_FLAT
 from scd.statistics import bootstrap, paired_p_values
 from scripts.results import DRAWN, Results
 from scripts.tables.cells import (
-    NOT_FLAT,
     Cell,
     accuracy_cell,
     distance_cell,

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from pipeline.convergence import NOT_FLAT
 from scripts.records.settings import differing_settings
 from scripts.results import Results
-from scripts.tables.cells import NOT_FLAT, Cell, where
+from scripts.tables.cells import Cell, where
 
 NAME = "other_runs"
 TITLE = "Your runs: what is in no table of the paper"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 
@@ -123,3 +124,26 @@ def test_outcomes_of_an_earlier_launch_do_not_count(tmp_path):
 )
 def test_the_command_of_a_job_is_that_of_a_single_run_without_the_cluster(overrides, command):
     assert command_of(overrides) == command
+
+
+def test_a_job_that_dies_by_a_signal_does_not_end_a_sweep_of_the_default_engine(run_program, tmp_path):
+    """The others run, and it is listed with the signal and its command."""
+    (tmp_path / "dies.py").write_text(
+        "import os, signal\ndef load(classes=None):\n    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    targets = "dataset._target_=data.digits.load,dies.load,data.digits.load"
+    words = ["-m", "dataset=digits", "model=rf", "attack=none", "scale=smoke", "verbose=false"]
+    ended = run_program(*words, targets, env={"PYTHONPATH": str(tmp_path)})
+    assert "2 of 3 jobs succeeded." in ended.stdout
+    assert (
+        "job 2: the job was killed or lost (ChildProcessError: its process ended by signal 9 (SIGKILL))" in ended.stderr
+    )
+    assert "dataset._target_=dies.load" in ended.stderr
+    assert ended.returncode == 1
+    with next((tmp_path / "outputs" / "sweeps").glob("*/sweep.csv")).open() as file:
+        table = list(csv.DictReader(file))
+    assert [(row["dataset._target_"], row["state"]) for row in table] == [
+        ("data.digits.load", "done"), ("dies.load", "failed"), ("data.digits.load", "done"),
+    ]  # fmt: skip
+    assert float(table[0]["accuracy"]) > 0.5
+    assert "  3    data.digits.load" in ended.stdout

@@ -22,6 +22,18 @@ def test_a_distance_is_called_an_upper_bound_where_there_is_one(succeeded):
     assert ("each distance is an upper bound of the minimum" in printed) == (succeeded > 0)
 
 
+@pytest.mark.parametrize(
+    ("gain", "says"),
+    [
+        (0.049, "yes, the second half of the queries gained 4.9 %"),
+        (0.051, "no, the second half of the queries gained 5.1 %: more queries find less"),
+    ],
+)
+def test_the_summary_says_whether_the_search_has_converged(gain, says):
+    assert f"    search has converged         {says}" in summary_lines({**SUMMARY, "succeeded": 2}, False, gain)
+    assert "converged" not in "".join(summary_lines({**SUMMARY, "succeeded": 2}, False, None))
+
+
 def test_a_cache_folder_is_empty_until_code_is_stored(tmp_path, monkeypatch):
     monkeypatch.setattr(numba_cache, "cache_folder", lambda: tmp_path)
     assert numba_cache.is_empty()

@@ -147,6 +147,17 @@ def test_logs_of_old_sweeps_go(store, capsys):
     assert new.exists()
 
 
+def test_the_table_of_an_old_sweep_stays(store):
+    outputs, _, _ = store
+    old = outputs / "sweeps" / "old"
+    (old / ".submitit").mkdir(parents=True)
+    (old / "sweep.csv").touch()
+    two_days = time.time() - 2 * 86_400
+    os.utime(old, (two_days, two_days))
+    prune(["--outputs", str(outputs), "--yes"])
+    assert [path.name for path in old.iterdir()] == ["sweep.csv"]
+
+
 @pytest.mark.parametrize("command", [status, prune])
 def test_no_folder_is_a_sentence(command, tmp_path, capsys):
     assert command(["--outputs", str(tmp_path / "absent")]) == 2

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 from scipy.stats import wilcoxon
 
+from pipeline.convergence import late_gain
 from scd.statistics import paired_p_values
-from scripts.records.traces import late_gain
 from scripts.tables.distances import protocol, table2, table5, table8
 from scripts.tables.write import _of_the_data
 from tests.scripts.miniature_results import results_of, write_attack_table
