@@ -62,6 +62,11 @@ class ToleratingSweeper(BasicSweeper):
         """Set up the engine behind a launcher that survives its failures."""
         super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
         assert self.launcher is not None
+        folder = str(config.hydra.sweep.dir)
+        if "submitit" in str(config.hydra.launcher.get("_target_")) and "%" in folder:
+            # submitit and SLURM put the number of a job for %j, also in the name of a folder
+            print(f"error: under submitit paths.outputs must not contain '%'. Got {folder!r} instead.", file=sys.stderr)
+            raise SystemExit(2)
         self.launcher = _Tolerating(self.launcher, Path(config.hydra.sweep.dir), self.alone, self.at_once)
 
     def get_job_batch(self) -> Sequence[Sequence[str]]:

@@ -87,3 +87,19 @@ def test_two_workers_that_need_the_same_fit_train_it_once(run_program, tmp_path)
     assert len(list((tmp_path / "outputs" / "attacks").iterdir())) == 2
     assert done.stdout.count("scd01 on digits, 3 votes\n") == 1, "trained by one job"
     assert done.stdout.count("scd01 on digits, 3 votes (votes from the store)\n") == 1, "read by the other"
+
+
+def test_a_percent_sign_in_the_outputs_path_is_one_sentence_under_submitit(run_program, tmp_path):
+    words = [
+        "-m",
+        "scale=smoke",
+        "model=rf",
+        "attack=none",
+        f"paths.outputs={tmp_path}/run%j",
+        *engine_words("submitit"),
+    ]
+    refused = run_program(*words)
+    assert refused.returncode == 2
+    assert refused.stderr.startswith("error: under submitit paths.outputs must not contain '%'. Got '")
+    assert refused.stderr.count("\n") == 1
+    assert not list(tmp_path.iterdir())
