@@ -96,6 +96,16 @@ def check_callable(name: str, value: Any) -> None:
         raise ValueError(f"The '{name}' of an attack must be a callable. Got {value!r} instead.")
 
 
+def keeps_inputs(model: Any) -> bool:
+    """Return whether a label function promises never to write into its inputs, which then need not be copied.
+
+    A method promises by the class attribute `keeps_inputs` of its object, any other callable by its attribute of that
+    name. The attribute of a base class does not count: a subclass may write.
+    """
+    owner = getattr(model, "__self__", None)
+    return bool(getattr(model, "keeps_inputs", False) if owner is None else vars(type(owner)).get("keeps_inputs"))
+
+
 def check_one_per_input(answer: NDArray[Any], n_inputs: int, each: str) -> None:
     """Raise ValueError unless a model returned one value per input; `each` names them, e.g. "label per row"."""
     if answer.shape != (n_inputs,):
@@ -109,7 +119,8 @@ class LabelOracle(Oracle):
     """A model that shows its predicted labels only, with a count of queries per example.
 
     The model gets its inputs in memory of its own. So a model that writes into them, for example one that scales in
-    place, changes neither the inputs of the attack nor the caller's arrays.
+    place, changes neither the inputs of the attack nor the caller's arrays. Only a model that promises not to write
+    (`keeps_inputs`) gets the inputs themselves.
 
     Parameters
     ----------
@@ -141,6 +152,7 @@ class LabelOracle(Oracle):
         check_callable("labels", labels)
         super().__init__(n_examples, budget)
         self.labels = labels
+        self._keeps_inputs = keeps_inputs(labels)
         self.batch_rows = rows_within(memory_budget, n_features) if batch_rows is None else int(batch_rows)
         self._private = np.empty((0, n_features), dtype=np.float32)
 
@@ -190,7 +202,9 @@ class LabelOracle(Oracle):
         return labels.astype(np.int64)
 
     def _copied(self, rows: Batch) -> Batch:
-        """Return a copy of the inputs; of an array in a buffer that the next call uses again."""
+        """Return a copy of the inputs, of an array in a buffer that the next call uses again; or the inputs."""
+        if self._keeps_inputs:
+            return rows
         if not isinstance(rows, np.ndarray):
             return rows.clone()
         if self._private.shape[1:] != rows.shape[1:] or len(self._private) < len(rows):

@@ -25,7 +25,7 @@ from attacks.engine.validation import (
     read_task,
     refuse,
 )
-from attacks.oracle import LABEL, LabelFunction
+from attacks.oracle import LABEL, LabelFunction, keeps_inputs
 from attacks.result import ALREADY_MISCLASSIFIED, NOT_FOOLED, TRAINED_ON, AttackResult
 from scd.devices import resolve_device
 
@@ -247,6 +247,7 @@ def _two_classes(class_name: str, labels: LabelFunction) -> LabelFunction:
             )
         return answer
 
+    query.keeps_inputs = keeps_inputs(labels)  # type: ignore[attr-defined]
     return query
 
 

@@ -70,6 +70,7 @@ class BNNVotes(VoteEnsemble):
     _forward: StackedVotes
 
     differentiable: ClassVar[bool] = True
+    keeps_inputs: ClassVar[bool] = True
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "n_votes": [Interval(Integral, 1, None, closed="left")],

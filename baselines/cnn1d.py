@@ -27,6 +27,7 @@ class CNN1DVotes(ConvolutionalVotes):
     """
 
     takes: ClassVar[str] = "signals"
+    keeps_inputs: ClassVar[bool] = True
 
     def _network(self, votes: int, shape: tuple[int, ...]) -> VoteNetwork:
         return CNN1D(votes, *shape)

@@ -60,6 +60,7 @@ class ForestVotes(VoteEnsemble):
     """
 
     method_version: ClassVar[int] = 2  # trees keep class fractions instead of labels
+    keeps_inputs: ClassVar[bool] = True
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "n_votes": [Interval(Integral, 1, None, closed="left")],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 import torch.nn.functional as F
 
@@ -23,6 +25,8 @@ class LeNetVotes(ConvolutionalVotes):
     The authors' trainer holds out a fifth of the training samples, which the paper does not mention. Here all samples
     are used for training.
     """
+
+    keeps_inputs: ClassVar[bool] = True
 
     def _network(self, votes: int, shape: tuple[int, ...]) -> VoteNetwork:
         return LeNet(votes, *shape)

@@ -75,6 +75,7 @@ class MLPVotes(VoteEnsemble):
     _forward: StackedVotes
 
     differentiable: ClassVar[bool] = True
+    keeps_inputs: ClassVar[bool] = True
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "n_votes": [Interval(Integral, 1, None, closed="left")],

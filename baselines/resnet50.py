@@ -25,6 +25,8 @@ class ResNet50Votes(ConvolutionalVotes):
     32×32, so `memory_budget` decides how many cores are used and, on CUDA, how many votes step at the same time.
     """
 
+    keeps_inputs: ClassVar[bool] = True
+
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **ConvolutionalVotes._parameter_constraints,
         "batch_size": [Interval(Integral, 2, None, closed="left")],

@@ -57,6 +57,7 @@ random_state, verbose : see :class:`baselines.torch_ensemble.convolutional.Convo
     """
 
     takes: ClassVar[str] = "words"
+    keeps_inputs: ClassVar[bool] = True
     differentiable: ClassVar[bool] = False
     feature_shape: Any = None  # a row of any length will do
     smooth: ClassVar[None] = None  # type: ignore[assignment]  # numbers of words have no gradient

@@ -108,6 +108,7 @@ class SCDClassifier(VoteEnsemble):
     method_version: ClassVar[int] = 2  # 2: a threshold outside all samples keeps a margin
     shard_votes: ClassVar[int] = 25
     differentiable: ClassVar[bool] = True
+    keeps_inputs: ClassVar[bool] = True
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "loss": [StrOptions({"01", "ce"})],

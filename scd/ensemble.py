@@ -72,6 +72,9 @@ class VoteEnsemble(ClassifierMixin, BaseEstimator):
     differentiable: ClassVar[bool] = False
     """Whether `smooth` gives a differentiable approximation, which white-box attacks need."""
 
+    keeps_inputs: ClassVar[bool] = False
+    """Whether no prediction writes into its inputs, so that an attack need not copy them. Each class says it itself."""
+
     device: str = "cpu"
 
     n_votes: int
@@ -301,7 +304,9 @@ class VoteEnsemble(ClassifierMixin, BaseEstimator):
         """`predict` that also takes tensors on the ensemble's CUDA device; None without one or for other networks."""
         check_is_fitted(self, "votes_")
         forward = self._forward if self.voting == "hard" else None
-        return DeviceLabels(self.predict, forward, self.classes_) if takes_tensors(forward) else None
+        if not takes_tensors(forward):
+            return None
+        return DeviceLabels(self.predict, forward, self.classes_, bool(vars(type(self)).get("keeps_inputs")))
 
     def subset(self, k: int) -> Self:
         """The fitted ensemble of the first `k` votes."""

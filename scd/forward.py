@@ -171,6 +171,8 @@ class DeviceLabels:
     forward : StackedVotes
         The same networks, on a device.
     classes : (2,) array
+    keeps_inputs : bool
+        Whether `predict` never writes into its inputs.
 
     Attributes
     ----------
@@ -178,8 +180,13 @@ class DeviceLabels:
     """
 
     def __init__(
-        self, predict: Callable[[NDArray[Any]], NDArray[Any]], forward: StackedVotes, classes: NDArray[Any]
+        self,
+        predict: Callable[[NDArray[Any]], NDArray[Any]],
+        forward: StackedVotes,
+        classes: NDArray[Any],
+        keeps_inputs: bool = False,
     ) -> None:
+        self.keeps_inputs = keeps_inputs
         self._predict, self._forward, self._classes = predict, forward, classes
         self.device = forward.device
 

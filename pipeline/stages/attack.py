@@ -146,8 +146,11 @@ def _attack_rows(
     method = cast(Attack, job.attack)
     labels, device, extra = _access(Access(method.requires), fitted)
     extra |= _starts(method, job, judges)
+    keeps = bool(vars(type(fitted.model)).get("keeps_inputs"))  # a subclass may break the promise of its base
     with _refusal(job.attack_name):
-        result = method(timer.timing(labels, device), x, y, clip=job.dataset.clip, index=index, state=state, **extra)
+        result = method(
+            timer.timing(labels, device, keeps), x, y, clip=job.dataset.clip, index=index, state=state, **extra
+        )
         if method.requires == Access.MEMBERS:  # an adversarial of one member need not fool the ensemble
             members = result.restart[result.success]
             return verified(result, partial(fitted.model.member_labels, members=members))

@@ -39,7 +39,7 @@ class ResumableTimer:
             warnings.warn(f"The time spent before this process is not known ({path}: {damage}).", stacklevel=2)
         self.began = self.saved = time.perf_counter()
 
-    def timing(self, work: Callable[..., Any], device: str | None = None) -> TimedWork:
+    def timing(self, work: Callable[..., Any], device: str | None = None, keeps_inputs: bool = False) -> TimedWork:
         """`work`, a function that is called many times, which also saves the time.
 
         Parameters
@@ -47,8 +47,10 @@ class ResumableTimer:
         work : callable
         device : str, optional
             The GPU whose tensors `work` accepts.
+        keeps_inputs : bool
+            Whether `work` never writes into its inputs.
         """
-        return TimedWork(self, work, device)
+        return TimedWork(self, work, device, keeps_inputs)
 
     def save_if_due(self) -> None:
         """Save the time, unless that was done in the last seconds."""
@@ -68,14 +70,16 @@ class TimedWork:
     ----------
     device : str or None
         Attacks read it to see whether GPU tensors are accepted.
+    keeps_inputs : bool
+        Attacks read it to see that they need not copy inputs.
     caller_confirms : bool
         Attacks read it to see that they need not confirm adversarials: :mod:`pipeline.stages.verify` does.
     """
 
     caller_confirms = True
 
-    def __init__(self, timer: ResumableTimer, work: Callable[..., Any], device: str | None) -> None:
-        self._timer, self._work, self.device = timer, work, device
+    def __init__(self, timer: ResumableTimer, work: Callable[..., Any], device: str | None, keeps_inputs: bool) -> None:
+        self._timer, self._work, self.device, self.keeps_inputs = timer, work, device, keeps_inputs
 
     def __call__(self, *arguments: Any) -> Any:
         """The value of the function."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from attacks import CGBA, BoundaryAttack, HopSkipJump, NoiseSearch, RayS, SurFree
+from attacks import CGBA, BoundaryAttack, HopSkipJump, LabelOracle, NoiseSearch, RayS, SurFree
 
 ATTACKS = [
     HopSkipJump(max_iter=3, restarts=1, init_eval=10, max_eval=30),
@@ -37,3 +37,38 @@ def test_a_model_that_writes_into_its_inputs_gets_the_result_of_one_that_does_no
     np.testing.assert_allclose(writing.l2, plain.l2, rtol=1e-3)
     fooled = writing.success
     assert (labels(writing.adversarials[fooled]) != y[fooled]).all()
+
+
+class Keeps:
+    """A model that promises not to write, and records whether its inputs are the caller's."""
+
+    keeps_inputs = True
+
+    def __init__(self, given):
+        self.given, self.shared = given, []
+
+    def predict(self, rows):
+        self.shared.append(np.shares_memory(rows, self.given))
+        return labels(rows)
+
+    def __call__(self, rows):
+        return self.predict(rows)
+
+
+class BreaksThePromise(Keeps):
+    pass
+
+
+@pytest.mark.parametrize(("kind", "shared"), [(Keeps, True), (BreaksThePromise, False)])
+def test_only_a_class_that_promises_by_itself_gets_inputs_that_are_not_copied(kind, shared):
+    rows = np.full((4, 8), 0.5, dtype=np.float32)
+    model = kind(rows)
+    LabelOracle(model.predict, 1, 8)(rows, np.zeros(4, dtype=np.int64))
+    assert model.shared == [shared]
+
+
+def test_a_callable_promises_by_its_attribute():
+    rows = np.full((4, 8), 0.5, dtype=np.float32)
+    model = Keeps(rows)
+    LabelOracle(model, 1, 8)(rows, np.zeros(4, dtype=np.int64))
+    assert model.shared == [True]

@@ -65,6 +65,31 @@ def prepare(folder: Path, dataset: str) -> None:
     np.savez(folder / "prepared" / name, **arrays)
 
 
+@pytest.fixture
+def inputs_are_kept(monkeypatch):
+    """Check at every prediction that it does not write into its inputs, where the model promises so."""
+    from scd.ensemble import VoteEnsemble
+
+    checked = set()
+
+    def watched(name):
+        predict = getattr(VoteEnsemble, name)
+
+        def call(self, X, *more):
+            before = np.array(X).tobytes()
+            found = predict(self, X, *more)
+            if vars(type(self)).get("keeps_inputs"):
+                assert np.asarray(X).tobytes() == before
+            checked.add(name)
+            return found
+
+        monkeypatch.setattr(VoteEnsemble, name, call)
+
+    for name in ("votes", "vote_probabilities", "member_labels"):
+        watched(name)
+    return checked
+
+
 @pytest.mark.filterwarnings("ignore:.*had not converged")  # of course not: it is a miniature
 @pytest.mark.parametrize("dataset", [name for name in options("dataset") if name not in TEXTS])
 def test_every_data_set_is_fitted_and_attacked(compose_config, tmp_path, dataset):
@@ -78,7 +103,7 @@ def test_every_data_set_is_fitted_and_attacked(compose_config, tmp_path, dataset
 
 
 @pytest.mark.parametrize(("dataset", "model"), [*((name, "scd01") for name in TEXTS), ("mr", "rf"), ("mr", "wordcnn")])
-def test_every_text_set_is_fitted(compose_config, tmp_path, dataset, model):
+def test_every_text_set_is_fitted(compose_config, tmp_path, dataset, model, inputs_are_kept):
     from pipeline.experiment import run
 
     write_texts(tmp_path, dataset)
@@ -86,6 +111,7 @@ def test_every_text_set_is_fitted(compose_config, tmp_path, dataset, model):
     assert config["model"]["n_votes"] == 3
     record = run(config)
     assert record["fit"].startswith(f"{dataset}-{model}-")
+    assert "votes" in inputs_are_kept
 
 
 @pytest.mark.filterwarnings("ignore:.*had not converged")
@@ -93,7 +119,7 @@ def test_every_text_set_is_fitted(compose_config, tmp_path, dataset, model):
     "model",
     [pytest.param(m, marks=pytest.mark.slow) if m == "resnet50" else m for m in options("model") if m != "wordcnn"],
 )
-def test_every_model_fits_evaluates_and_is_attacked(compose_config, tmp_path, model):
+def test_every_model_fits_evaluates_and_is_attacked(compose_config, tmp_path, model, inputs_are_kept):
     from pipeline.experiment import run
 
     needs_extra(model)
@@ -115,6 +141,7 @@ def test_every_model_fits_evaluates_and_is_attacked(compose_config, tmp_path, mo
     assert summary["points"] == 2
     found = np.load(outputs / "attacks" / record["attack"] / "adversarials.npz")
     assert found["adversarial"].shape == (2, 96 if dataset == "ecg200" else 64)
+    assert "votes" in inputs_are_kept
 
 
 @pytest.mark.parametrize("attack", options("attack"))
