@@ -107,9 +107,10 @@ def note_outcome(code: int | None, error: str = "", result: dict[str, Any] | Non
     if not in_sweep():
         return
     hydra = HydraConfig.get()
-    write_checked(
-        outcome_file(hydra.runtime.output_dir, hydra.job.num), {"code": code, "error": error, "result": result or {}}
-    )
+    path = outcome_file(hydra.runtime.output_dir, hydra.job.num)
+    # at the end a full disk must not hide why the job failed
+    with contextlib.nullcontext() if code is None else contextlib.suppress(OSError):
+        write_checked(path, {"code": code, "error": error, "result": result or {}})
     state = "begins" if code is None else "done" if code == 0 else "failed"
     print(f"[job {hydra.job.num + 1}] {state}: {hydra.job.override_dirname}", flush=True)
 

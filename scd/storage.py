@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import zipfile
 import zlib
@@ -68,6 +69,10 @@ def load_votes(path: str | Path) -> tuple[list[Vote], dict[str, Any]]:
                     number, name = key.split("/", 1)
                     found.setdefault(number, {})[name] = file[key]
             votes = _in_order(found, meta)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # an offset before the beginning of the file; others are errors of the disk
+            raise
+        raise ValueError(f"{path} is damaged or not a file of saved votes: an offset is wrong.") from error
     except _UNREADABLE as error:
         raise ValueError(f"{path} is damaged or not a file of saved votes: {error}.") from error
     return votes, meta

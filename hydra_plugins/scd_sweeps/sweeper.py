@@ -82,6 +82,13 @@ class ToleratingSweeper(BasicSweeper):
         except KeyboardInterrupt:
             print("\nInterrupted. Completed work was saved; the same command runs what is missing.", file=sys.stderr)
             raise SystemExit(130) from None
+        except OSError as error:  # the folder of the sweep; what a job meets is in its outcome
+            print(
+                f"error: the sweep's folder {launcher.folder} cannot be used: {error.strerror or error}. "
+                "Choose another one with paths.outputs=/some/folder.",
+                file=sys.stderr,
+            )
+            raise SystemExit(2) from None
         raise SystemExit(launcher.report())
 
 

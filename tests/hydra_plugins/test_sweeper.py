@@ -147,3 +147,12 @@ def test_a_job_that_dies_by_a_signal_does_not_end_a_sweep_of_the_default_engine(
     ]  # fmt: skip
     assert float(table[0]["accuracy"]) > 0.5
     assert "  3    data.digits.load" in ended.stdout
+
+
+def test_a_folder_that_cannot_be_written_is_one_sentence(run_program, tmp_path):
+    (tmp_path / "file").touch()
+    refused = run_program("-m", "scale=smoke", "model=rf,mlp", f"paths.outputs={tmp_path / 'file' / 'outputs'}")
+    assert refused.returncode == 2
+    assert refused.stderr.startswith(f"error: the sweep's folder {tmp_path}/file/outputs/sweeps/")
+    assert "cannot be used: Not a directory. Choose another" in refused.stderr
+    assert refused.stderr.count("\n") == 1

@@ -167,6 +167,43 @@ def test_states_are_the_same_or_damaged(tmp_path):
         assert all(np.array_equal(vote[n], a) for n, a in arrays.items()), at
 
 
+def test_every_bit_of_a_training_that_was_killed_is_the_same_or_damaged(tmp_path):
+    """`unfinished_*.npz`: in places, a flip makes NumPy seek before the file, which is an OSError."""
+    from baselines.torch_ensemble.checkpoint import Checkpoint, Progressed
+
+    path, belongs_to = tmp_path / "unfinished_00001.npz", {"data": "abc", "votes": [1, 2]}
+    saved = Progressed({1: {"w": np.arange(6.0)}}, {2: {"w": np.ones((2, 3), np.float32), "m": np.arange(4)}}, epoch=3)
+    Checkpoint(path, belongs_to).save(saved)
+    whole, lost = path.read_bytes(), 0
+    for at in range(len(whole)):
+        for bit in BITS:
+            path.write_bytes(whole[:at] + bytes([whole[at] ^ bit]) + whole[at + 1 :])
+            with warnings.catch_warnings(record=True) as said:
+                warnings.simplefilter("always")
+                found = Checkpoint(path, belongs_to).read()
+            if found == Progressed():
+                assert any("is not used" in str(w.message) for w in said), (at, bit)
+                lost += 1
+                continue
+            assert (found.epoch, list(found.finished), list(found.training)) == (3, [1], [2]), (at, bit)
+            for states, kept in ((found.finished, saved.finished), (found.training, saved.training)):
+                for number, state in kept.items():
+                    assert states[number].keys() == state.keys(), (at, bit)
+                    assert all(np.array_equal(states[number][name], array) for name, array in state.items()), (at, bit)
+    assert lost > len(whole)
+
+
+def test_outcomes_of_jobs_are_the_same_or_say_that_the_job_was_lost(tmp_path):
+    from pipeline.run_log import outcome, outcome_file, outcome_result
+
+    write_checked(outcome_file(tmp_path, 0), {"code": 0, "error": "", "result": {"accuracy": 0.9}})
+    for at in flipped(outcome_file(tmp_path, 0)):
+        begun, code, _ = outcome(tmp_path, 0)
+        assert begun, at
+        assert code == 0 or code is None, at
+        assert outcome_result(tmp_path, 0) in ({"accuracy": 0.9}, {}), at
+
+
 def test_names_agree_with_contents(outputs):
     """A whole file under another file's name: its votes would count twice, its numbers for other votes."""
     shard, evaluation = only(outputs, "fits/*/votes_00001-*.json"), only(outputs, "fits/*/evaluation_*.json")

@@ -261,3 +261,19 @@ def test_processes_at_once_do_not_corrupt_each_other(tmp_path: Path) -> None:
         assert process.returncode == 0, errors
     kept = sorted(path.name for path in (tmp_path / "prepared").iterdir())
     assert kept == sorted(f"toy_{round}.{ending}" for round in range(4) for ending in ("json", "npz"))
+
+
+def test_a_flipped_bit_changes_no_sample_silently(folders: Any) -> None:
+    folders.load()
+    for path in (folders.npz, folders.json):
+        whole = path.read_bytes()
+        for at in range(0, len(whole), max(1, len(whole) // 40)):
+            path.write_bytes(whole[:at] + bytes([whole[at] ^ 0x01]) + whole[at + 1 :])
+            with warnings.catch_warnings(record=True):
+                warnings.simplefilter("always")
+                arrays, _ = folders.load()
+            folders.assert_right(arrays)
+            folders.npz.unlink()
+            folders.json.unlink(missing_ok=True)
+            folders.load()
+            assert path.read_bytes() == whole

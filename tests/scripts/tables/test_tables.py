@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import os
 
 import pandas as pd
 import pytest
 
+from scripts.records.command import run_command
 from scripts.results import paper_values
 from scripts.tables.write import main
 
@@ -148,3 +150,21 @@ def test_tables_of_another_scale_take_its_caps_and_name_its_commands(compose_con
     shown = (tmp_path / "outputs" / "tables" / "table3.md").read_text()
     assert "Data of cifar10: digits replace cifar10, which is not there" in shown
     assert "Runs of scale=smoke" in shown
+
+
+@pytest.mark.parametrize(
+    ("call", "number", "reason"), [("mkstemp", 30, "Read-only file system"), ("fsync", 28, "No space")]
+)
+def test_a_store_that_cannot_be_written_is_a_sentence(tmp_path, capsys, monkeypatch, call, number, reason):
+    """A read-only one fails when a file is made, a full one when it is written, then without the file's name."""
+
+    def refuse(*given, dir=None, **more):
+        raise OSError(number, os.strerror(number), *([f"{dir}/file"] if call == "mkstemp" else []))
+
+    monkeypatch.setattr(f"scd.files.{'tempfile' if call == 'mkstemp' else 'os'}.{call}", refuse)
+    assert run_command(lambda: main(["--outputs", str(tmp_path)])) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"error: {tmp_path}/")
+    assert reason in said
+    assert said.count("\n") == 1
+    assert not list(tmp_path.glob("**/*.tmp"))
