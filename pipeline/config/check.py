@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
@@ -157,6 +158,9 @@ def check_scale(scale: Any) -> None:
     if scale["stand_in"] is not None:
         _must("scale.stand_in", scale["stand_in"], lambda v: isinstance(v, dict), "null or a group of keys")
         _same_keys("scale.stand_in.", scale["stand_in"], {"_target_", "instead_of"})
+        # it is called without arguments, so nothing else tells a data set from any other function
+        own = re.compile(r"data\.[a-z0-9_]+\.load").fullmatch
+        _must("scale.stand_in._target_", scale["stand_in"]["_target_"], lambda v: bool(own(str(v))), "data.<name>.load")
 
 
 def _check_group(name: str, node: Any) -> None:

@@ -151,6 +151,23 @@ def test_another_target_is_refused_before_it_is_called(compose_config, tmp_path,
     assert not made.exists()
 
 
+@pytest.mark.parametrize("target", ["os.makedirs", "os.system", "subprocess.call", "builtins.exec", "shutil.rmtree"])
+def test_a_data_set_of_another_target_is_refused_before_it_is_called(compose_config, tmp_path, target):
+    """A configuration from elsewhere, such as that of a store, cannot call what is no data set."""
+    from pipeline.config.check import check
+    from pipeline.errors import UserError
+
+    made, config = tmp_path / "made", compose_config()
+    config["dataset"] |= {"_target_": target, "command": f"touch {made}", "path": str(made)}
+    with pytest.raises(UserError, match=r"^dataset\.\w+ (is not a parameter of|is missing)"):
+        check(config)
+    config = compose_config("scale=smoke")
+    config["scale"]["stand_in"]["_target_"] = target
+    with pytest.raises(UserError, match=r"^scale\.stand_in\._target_ must be data\.<name>\.load\. Got"):
+        check(config)
+    assert not made.exists()
+
+
 def test_no_record_of_a_refused_name_is_written_elsewhere(compose_config, tmp_path):
     from pipeline.errors import UserError
     from pipeline.run_log import RunRecord
