@@ -48,7 +48,7 @@ def write_report(
     page.filters["inline"] = _inline
     lacking = [name for name, drawn in figures.items() if drawn.figure is None and name.startswith("figure")]
     html = page.get_template("report.html.j2").render(
-        style=Markup((PAGE / "report.css").read_text()),
+        style=Markup((PAGE / "report.css").read_text("utf-8")),
         scale=scale,
         claims=claims.to_dict("records"),
         tables=[_table(results, table) for table in tables],

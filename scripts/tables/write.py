@@ -86,8 +86,8 @@ def render(outputs: Path, scale: str) -> tuple[list[Made], list[str]]:
     claims = claims_table(results)
     write_claims(outputs / "tables", claims)
     write_report(outputs, results, tables, figures, claims, scale)
-    texts = [(outputs / "tables" / f"{t.name}.md").read_text().replace("<br>", "; ") for t in tables]
-    texts.append((outputs / "tables" / "claims.md").read_text())
+    texts = [(outputs / "tables" / f"{t.name}.md").read_text("utf-8").replace("<br>", "; ") for t in tables]
+    texts.append((outputs / "tables" / "claims.md").read_text("utf-8"))
     for name, drawn in figures.items():
         empty = "" if drawn.figure else " (nothing to draw yet)"
         texts.append("\n".join([f"{name}: {drawn.title}{empty}", *drawn.notes, ""]))

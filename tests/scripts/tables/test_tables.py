@@ -5,11 +5,14 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
+import subprocess
+import sys
 
 import pandas as pd
 import pytest
 
 from scripts.records.command import run_command
+from scripts.records.settings import CONF
 from scripts.results import paper_values
 from scripts.tables.write import main
 
@@ -168,3 +171,11 @@ def test_a_store_that_cannot_be_written_is_a_sentence(tmp_path, capsys, monkeypa
     assert reason in said
     assert said.count("\n") == 1
     assert not list(tmp_path.glob("**/*.tmp"))
+
+
+def test_files_are_read_and_written_as_utf_8_whatever_the_locale(tmp_path):
+    command = [sys.executable, "-X", "warn_default_encoding", "-W", "always", "-m", "scripts.tables"]
+    done = subprocess.run([*command, "--outputs", str(tmp_path)], cwd=CONF.parent, capture_output=True, text=True)
+    assert done.returncode == 0
+    own = [line for line in done.stderr.splitlines() if "EncodingWarning" in line and f"{CONF.parent}/scripts" in line]
+    assert own == []
