@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from numbers import Integral, Real
 from typing import Any, ClassVar, Literal, Self
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
+from scd.basis import basis, coefficients, folded
 from scd.descent import Descent, descent_for
 from scd.devices import cores, one_torch_thread, parse_bytes, resolve_device
 from scd.engine.feature_columns import as_columns
@@ -22,6 +23,7 @@ from scd.ensemble import Progress, VoteEnsemble
 from scd.forward import StackedVotes
 from scd.progress import progress_bar
 from scd.search import backend, default_backend
+from scd.seeds import generator_for
 from scd.smooth import smooth_share
 from scd.storage import Vote, check_network
 
@@ -83,6 +85,17 @@ class SCDClassifier(VoteEnsemble):
     random_state : int, RandomState or None
     verbose : bool
         Show a progress bar.
+    basis : {"pixels", "blocks", "dct", "pca"}
+        Coordinates of training: the features themselves (paper), or a few orthonormal directions of them: block means,
+        lowest frequencies, principal components. See :mod:`scd.basis`. The trained votes have weights of the features.
+    basis_size : int
+        Blocks or frequencies along each axis, or components.
+    feature_shape : tuple of int or None
+        Shape of a flat input for "blocks" and "dct": (channels, height, width) of an image, (d,) of a signal. None is a
+        signal.
+    noise : sequence of float
+        Training sees one copy of the samples for each entry, with Gaussian noise of this standard deviation added to
+        each feature or coefficient. (0,) is the samples themselves (paper).
 
     Attributes
     ----------
@@ -135,6 +148,10 @@ class SCDClassifier(VoteEnsemble):
         "warm_start": ["boolean"],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
+        "basis": [StrOptions({"pixels", "blocks", "dct", "pca"})],
+        "basis_size": [Interval(Integral, 1, None, closed="left")],
+        "feature_shape": [tuple, list, None],
+        "noise": [tuple, list],
     }
 
     def __init__(
@@ -163,6 +180,10 @@ class SCDClassifier(VoteEnsemble):
         warm_start: bool = False,
         random_state: Any = None,
         verbose: bool = False,
+        basis: str = "pixels",
+        basis_size: int = 8,
+        feature_shape: tuple[int, ...] | None = None,
+        noise: Sequence[float] = (0.0,),
     ) -> None:
         self.loss = loss
         self.weights = weights
@@ -188,6 +209,10 @@ class SCDClassifier(VoteEnsemble):
         self.warm_start = warm_start
         self.random_state = random_state
         self.verbose = verbose
+        self.basis = basis
+        self.basis_size = basis_size
+        self.feature_shape = feature_shape
+        self.noise = noise
 
     def check_params(self) -> Self:
         super().check_params()
@@ -198,20 +223,49 @@ class SCDClassifier(VoteEnsemble):
                 f"The 'nodes_per_iter' parameter of SCDClassifier must be at most hidden_nodes = {self.hidden_nodes}. "
                 f"Got {self.nodes_per_iter} instead."
             )
+        if not self.noise or not all(isinstance(s, Real) and 0 <= s < np.inf for s in self.noise):
+            raise ValueError(
+                "The 'noise' parameter of SCDClassifier must be a sequence of standard deviations of at least 0, one "
+                f"for each copy of the samples, such as (0, 0.4). Got {self.noise!r} instead."
+            )
         return self
 
     def warm_up(self, X: NDArray[Any], y: NDArray[Any]) -> None:
         """Compile the kernels for data of this type, so that the time of a first fit does not include it."""
         rows = np.concatenate([np.flatnonzero(y == label)[:4] for label in (0, 1)])
         tiny = {"n_votes": 1, "n_iter": 2, "hidden_nodes": 2, "nodes_per_iter": 1, "features_per_step": 1}
-        self._like(**tiny, verbose=False).fit(X[rows], y[rows]).predict(X[rows])
+        as_trained = {"basis": "pixels", "noise": (0.0,) if self._sees_samples() else (1.0,)}  # bytes, or floats
+        self._like(**tiny, **as_trained, verbose=False).fit(X[rows], y[rows]).predict(X[rows])
 
     def _like(self, **params: Any) -> Self:
         return type(self)(**{**self.get_params(deep=False), **params})
 
+    def _kept_params(self) -> dict[str, Any]:
+        return {k: tuple(v) if isinstance(v, list) else v for k, v in super()._kept_params().items()}
+
+    def _sees_samples(self) -> bool:
+        """Whether training sees the samples as they are."""
+        return self.basis == "pixels" and list(self.noise) == [0]
+
     def _train(
         self, X: NDArray[Any], y: NDArray[Any], votes: range, root_seed: int, progress: Progress | None
     ) -> list[Vote]:
+        if self._sees_samples():
+            return self._descend(X, y, votes, root_seed, progress)
+        rows = None if self.basis == "pixels" else basis(self.basis, int(self.basis_size), X, self.feature_shape)
+        inputs = X if rows is None else coefficients(X, rows)
+        generator = generator_for(root_seed, "noise")
+        drawn = (generator.standard_normal(inputs.shape, dtype=np.float32) for _ in self.noise)
+        copies = [inputs + np.float32(s) * normal for s, normal in zip(self.noise, drawn, strict=True)]
+        trained = self._descend(np.concatenate(copies), np.tile(y, len(copies)), votes, root_seed, progress)
+        trained = trained if rows is None else [folded(vote, rows) for vote in trained]
+        self._count_correct(trained, X, y)
+        return trained
+
+    def _descend(
+        self, X: NDArray[Any], y: NDArray[Any], votes: range, root_seed: int, progress: Progress | None
+    ) -> list[Vote]:
+        """Train votes on the samples `X`."""
         device = resolve_device(self.device)
         name = self.backend if self.backend != "auto" else default_backend(device)
         if name in ("cpu", "cuda") and not device.startswith(name):
@@ -243,10 +297,14 @@ class SCDClassifier(VoteEnsemble):
                         data, divisor, int((y == 0).sum()), settings, chunk, root_seed, kernel, cores(self.n_jobs)
                     )
                     trained += _as_votes(descent.run(show))
-        correct_votes = self._stack(trained).labels(X) == y[:, None]  # predicted again, not training's own count
+        self._count_correct(trained, X, y)
+        return trained
+
+    def _count_correct(self, trained: list[Vote], X: NDArray[Any], y: NDArray[Any]) -> None:
+        """Give each vote its numbers of correct samples, predicted again."""
+        correct_votes = self._stack(trained).labels(X) == y[:, None]
         for vote, correct in zip(trained, correct_votes.T, strict=True):
             vote["train_right"] = np.array([correct[y == 0].sum(), correct[y == 1].sum()])
-        return trained
 
     def _settings(self, d: int) -> Settings:
         features = self.features_per_step

@@ -1,0 +1,114 @@
+"""Coordinates that training may run in: a few orthonormal directions of the inputs.
+
+A unit's distance from an input is ``|x . w - t|`` with ``|w| = 1``. Images have most of their variance at low spatial
+frequencies, so hyperplanes whose normals lie there are further from images than those with arbitrary normals. Training
+then sees the coefficients ``x . B.T`` of an input, with the orthonormal rows of B, and its weights W become ``W . B``:
+weights of the inputs themselves, with the same norms, projections and thresholds. A trained vote does not show in which
+coordinates it was trained.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scd.storage import Vote
+
+_ROWS = 1024  # samples at a time in float64
+
+Floats = NDArray[np.float32]
+
+
+def basis(kind: str, size: int, X: NDArray[Any], feature_shape: tuple[int, ...] | None = None) -> Floats:
+    """(k, d) orthonormal rows: the directions that training sees of (n, d) samples `X`.
+
+    Parameters
+    ----------
+    kind : {"blocks", "dct", "pca"}
+        Means of `size` blocks along each axis of an image or signal; the `size` lowest frequencies of the discrete
+        cosine transform (DCT-II) along each axis, for each channel; or the first `size` principal components of `X`.
+    size : int
+    X : (n, d) float32
+        Training samples; only "pca" reads their values.
+    feature_shape : tuple of int, optional
+        (channels, height, width) of an image, (d,) of a signal. None is a signal.
+
+    Raises
+    ------
+    ValueError
+        If the shape is not that of the samples, or `size` is more than the samples have.
+    """
+    if kind == "pca":
+        return _principal_components(X, size)
+    shape = tuple(feature_shape) if feature_shape is not None else (X.shape[1],)
+    if len(shape) not in (1, 3) or math.prod(shape) != X.shape[1]:
+        raise ValueError(
+            f"The 'feature_shape' parameter of SCDClassifier must be (channels, height, width) or (d,) with a product "
+            f"of {X.shape[1]}, the number of features. Got {shape} instead."
+        )
+    axes = shape[-2:]
+    if size > min(axes):
+        raise ValueError(
+            f"The 'basis_size' parameter of SCDClassifier must be at most {min(axes)}, the shortest axis of samples of "
+            f"the shape {shape}, with basis={kind!r}. Got {size} instead."
+        )
+    along = {"blocks": _blocks, "dct": _cosines}[kind]
+    rows = np.ones((1, 1))
+    for length in axes:
+        rows = np.kron(rows, along(size, length))
+    channels = shape[0] if len(shape) == 3 else 1
+    directions: Floats = np.kron(np.eye(channels), rows).astype(np.float32)
+    return directions
+
+
+def _blocks(size: int, length: int) -> NDArray[np.float64]:
+    """(size, length): equal weights on `size` neighbouring blocks, whose lengths differ by at most one."""
+    block = np.arange(length) * size // length
+    rows = (block == np.arange(size)[:, None]).astype(np.float64)
+    unit: NDArray[np.float64] = rows / np.sqrt(rows.sum(1, keepdims=True))
+    return unit
+
+
+def _cosines(size: int, length: int) -> NDArray[np.float64]:
+    """(size, length): the lowest frequencies of the orthonormal DCT-II."""
+    angles = np.pi / length * np.arange(size)[:, None] * (np.arange(length) + 0.5)
+    rows: NDArray[np.float64] = np.cos(angles)
+    unit: NDArray[np.float64] = rows / np.sqrt((rows * rows).sum(1, keepdims=True))
+    return unit
+
+
+def _principal_components(X: NDArray[Any], size: int) -> Floats:
+    n, d = X.shape
+    if size > min(n - 1, d):
+        raise ValueError(
+            f"The 'basis_size' parameter of SCDClassifier must be at most {min(n - 1, d)} for {n} samples of {d} "
+            f"features with basis='pca'. Got {size} instead."
+        )
+    mean = X.mean(axis=0, dtype=np.float64)
+    if n <= d:  # from the (n, n) products of the samples
+        centred = X - mean
+        rows = np.linalg.eigh(centred @ centred.T)[1][:, ::-1][:, :size].T @ centred
+        rows = np.linalg.qr(rows.T)[0].T
+    else:
+        covariance = np.zeros((d, d))
+        for start in range(0, n, _ROWS):
+            centred = X[start : start + _ROWS] - mean
+            covariance += centred.T @ centred
+        rows = np.linalg.eigh(covariance)[1][:, ::-1][:, :size].T
+    signs = np.sign(rows[np.arange(size), np.abs(rows).argmax(1)])
+    signed: Floats = (rows * signs[:, None]).astype(np.float32)
+    return signed
+
+
+def coefficients(X: NDArray[Any], rows: Floats) -> Floats:
+    """(n, k) float32 coefficients of (n, d) samples: distances between samples of their span are kept."""
+    z: Floats = np.matmul(X, rows.T, dtype=np.float32)
+    return z
+
+
+def folded(vote: Vote, rows: Floats) -> Vote:
+    """The vote on inputs that has, on every input, the projections of `vote` on the input's coefficients."""
+    return {**vote, "hidden": vote["hidden"] @ rows}
