@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from numbers import Integral, Real
+from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -239,6 +240,14 @@ class SCDClassifier(VoteEnsemble):
 
     def _like(self, **params: Any) -> Self:
         return type(self)(**{**self.get_params(deep=False), **params})
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        model = super().load(path)
+        for name in ("feature_shape", "noise"):
+            if isinstance(value := getattr(model, name), list):  # as JSON keeps a tuple
+                setattr(model, name, tuple(value))
+        return model
 
     def _kept_params(self) -> dict[str, Any]:
         return {k: tuple(v) if isinstance(v, list) else v for k, v in super()._kept_params().items()}

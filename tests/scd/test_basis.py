@@ -93,9 +93,10 @@ def test_the_trained_weights_are_weights_of_the_features(kind, tmp_path):
         np.testing.assert_array_equal(vote["train_right"], [(labels[y == c] == c).sum() for c in (0, 1)])
     model.save(tmp_path / "model.npz")
     loaded = SCDClassifier.load(tmp_path / "model.npz")
+    assert loaded.set_params(device="cpu").get_params() == model.get_params()
     np.testing.assert_array_equal(loaded.votes(x), model.votes(x))
     assert loaded.certified_radius(x[:3], y[:3]).max() > 0
-    grown = loaded.set_params(warm_start=True, n_votes=4, device="cpu").fit(x, y)  # a list in the file, still the same
+    grown = loaded.set_params(warm_start=True, n_votes=4, noise=[0, 0.1]).fit(x, y)  # a list is the same
     whole = SCDClassifier(
         basis=kind, basis_size=3, feature_shape=SHAPE, noise=(0, 0.1), **{**SETTINGS, "n_votes": 4}
     ).fit(x, y)
