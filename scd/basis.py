@@ -17,12 +17,13 @@ from numpy.typing import NDArray
 
 from scd.storage import Vote
 
+_IMAGE_SIZE, _SIGNAL_SIZE, _COMPONENTS = 8, 32, 100  # where the size is "auto"
 _ROWS = 1024  # samples at a time in float64
 
 Floats = NDArray[np.float32]
 
 
-def basis(kind: str, size: int, X: NDArray[Any], feature_shape: tuple[int, ...] | None = None) -> Floats:
+def basis(kind: str, size: int | str, X: NDArray[Any], feature_shape: tuple[int, ...] | None = None) -> Floats:
     """(k, d) orthonormal rows: the directions that training sees of (n, d) samples `X`.
 
     Parameters
@@ -30,7 +31,8 @@ def basis(kind: str, size: int, X: NDArray[Any], feature_shape: tuple[int, ...] 
     kind : {"blocks", "dct", "pca"}
         Means of `size` blocks along each axis of an image or signal; the `size` lowest frequencies of the discrete
         cosine transform (DCT-II) along each axis, for each channel; or the first `size` principal components of `X`.
-    size : int
+    size : int or "auto"
+        "auto" is 8 for images, 32 for signals and 100 components, or fewer where there are no more.
     X : (n, d) float32
         Training samples; only "pca" reads their values.
     feature_shape : tuple of int, optional
@@ -50,6 +52,7 @@ def basis(kind: str, size: int, X: NDArray[Any], feature_shape: tuple[int, ...] 
             f"of {X.shape[1]}, the number of features. Got {shape} instead."
         )
     axes = shape[-2:]
+    size = min(_IMAGE_SIZE if len(shape) == 3 else _SIGNAL_SIZE, *axes) if size == "auto" else int(size)
     if size > min(axes):
         raise ValueError(
             f"The 'basis_size' parameter of SCDClassifier must be at most {min(axes)}, the shortest axis of samples of "
@@ -80,8 +83,9 @@ def _cosines(size: int, length: int) -> NDArray[np.float64]:
     return unit
 
 
-def _principal_components(X: NDArray[Any], size: int) -> Floats:
+def _principal_components(X: NDArray[Any], size: int | str) -> Floats:
     n, d = X.shape
+    size = min(_COMPONENTS, n - 1, d) if size == "auto" else int(size)
     if size > min(n - 1, d):
         raise ValueError(
             f"The 'basis_size' parameter of SCDClassifier must be at most {min(n - 1, d)} for {n} samples of {d} "

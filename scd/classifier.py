@@ -89,8 +89,9 @@ class SCDClassifier(VoteEnsemble):
     basis : {"pixels", "blocks", "dct", "pca"}
         Coordinates of training: the features themselves (paper), or a few orthonormal directions of them: block means,
         lowest frequencies, principal components. See :mod:`scd.basis`. The trained votes have weights of the features.
-    basis_size : int
-        Blocks or frequencies along each axis, or components.
+    basis_size : int or "auto"
+        Blocks or frequencies along each axis, or components. "auto" is 8 for images, 32 for signals and 100 components,
+        or fewer where there are no more.
     feature_shape : tuple of int or None
         Shape of a flat input for "blocks" and "dct": (channels, height, width) of an image, (d,) of a signal. None is a
         signal.
@@ -150,7 +151,7 @@ class SCDClassifier(VoteEnsemble):
         "random_state": ["random_state"],
         "verbose": ["verbose"],
         "basis": [StrOptions({"pixels", "blocks", "dct", "pca"})],
-        "basis_size": [Interval(Integral, 1, None, closed="left")],
+        "basis_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
         "feature_shape": [tuple, list, None],
         "noise": [tuple, list],
     }
@@ -182,7 +183,7 @@ class SCDClassifier(VoteEnsemble):
         random_state: Any = None,
         verbose: bool = False,
         basis: str = "pixels",
-        basis_size: int = 8,
+        basis_size: int | str = "auto",
         feature_shape: tuple[int, ...] | None = None,
         noise: Sequence[float] = (0.0,),
     ) -> None:
@@ -261,7 +262,7 @@ class SCDClassifier(VoteEnsemble):
     ) -> list[Vote]:
         if self._sees_samples():
             return self._descend(X, y, votes, root_seed, progress)
-        rows = None if self.basis == "pixels" else basis(self.basis, int(self.basis_size), X, self.feature_shape)
+        rows = None if self.basis == "pixels" else basis(self.basis, self.basis_size, X, self.feature_shape)
         inputs = X if rows is None else coefficients(X, rows)
         generator = generator_for(root_seed, "noise")
         drawn = (generator.standard_normal(inputs.shape, dtype=np.float32) for _ in self.noise)

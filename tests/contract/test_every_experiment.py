@@ -49,7 +49,7 @@ def jobs(experiment: str, scale: str) -> list[list[str]]:
 
 def test_each_table_and_figure_has_its_experiment():
     assert (
-        sorted([*(f"table{n}" for n in range(1, 9)), *(f"figure{n}" for n in range(1, 4)), "certificates"])
+        sorted([*(f"table{n}" for n in range(1, 9)), *(f"figure{n}" for n in range(1, 4)), "certificates", "frontier"])
         == EXPERIMENTS
     )
 

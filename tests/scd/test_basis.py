@@ -58,6 +58,15 @@ def test_all_frequencies_are_a_rotation():
     np.testing.assert_allclose(z[:, 0], x.sum(1) / 5, rtol=1e-5)  # the lowest frequency is the mean
 
 
+@pytest.mark.parametrize(
+    ("kind", "shape", "k"),
+    [("blocks", SHAPE, 3 * 6 * 6), ("dct", (1, 9, 18), 64), ("dct", (162,), 32), ("pca", None, 100)],
+)
+def test_the_automatic_size_is_at_most_what_the_samples_have(kind, shape, k):
+    assert basis(kind, "auto", images()[0], shape).shape == (k, 162)
+    assert basis("pca", "auto", images(9)[0]).shape == (8, 162)
+
+
 @pytest.mark.parametrize("few", [True, False])
 def test_principal_components_are_those_of_the_covariance(few):
     x, _ = images(40 if few else 200)
@@ -106,7 +115,7 @@ def test_the_trained_weights_are_weights_of_the_features(kind, tmp_path):
 def test_the_default_trains_on_the_features_as_they_are():
     x, y = images()
     plain = SCDClassifier(**SETTINGS).fit(x, y)
-    same = SCDClassifier(basis="pixels", basis_size=99, feature_shape=(5,), noise=[0], **SETTINGS).fit(x, y)
+    same = SCDClassifier(basis="pixels", basis_size=999, feature_shape=(5,), noise=[0], **SETTINGS).fit(x, y)
     for a, b in zip(plain.votes_, same.votes_, strict=True):
         assert all(np.array_equal(a[name], b[name]) for name in a)
 
