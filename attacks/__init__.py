@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # the types of `_MODULES` for mypy and editors
     from attacks.oracle import QueryBudgetExceeded as QueryBudgetExceeded
     from attacks.rays import RayS as RayS
     from attacks.result import AttackResult as AttackResult
+    from attacks.smoothed_boundary import SmoothedBoundary as SmoothedBoundary
     from attacks.substitute import Substitute as Substitute
     from attacks.surfree import SurFree as SurFree
     from attacks.text.result import TextResult as TextResult
@@ -38,6 +39,7 @@ _MODULES = {
     "NoiseSearch": "attacks.noise_search",
     "QueryBudgetExceeded": "attacks.oracle",
     "RayS": "attacks.rays",
+    "SmoothedBoundary": "attacks.smoothed_boundary",
     "Substitute": "attacks.substitute",
     "SurFree": "attacks.surfree",
     "TextFooler": "attacks.textfooler",

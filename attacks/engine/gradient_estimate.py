@@ -39,6 +39,17 @@ def estimate_gradient(
     direction : ndarray of float32, shape (k, d)
         Of L2 norm 1, or for L-infinity with entries -1, 0 and 1.
     """
+    return query_probes(search, run_ids, n_probes, radius, keys).direction
+
+
+def query_probes(
+    search: BoundarySearch,
+    run_ids: Selection,
+    n_probes: NDArray[np.int64],
+    radius: NDArray[np.float64],
+    keys: NDArray[np.uint64],
+) -> ProbeSums:
+    """Query the probes of `estimate_gradient`; the result has the directions and how many probes crossed."""
     inputs, runs = search.inputs, search.runs
     owners = np.repeat(np.arange(len(run_ids)), n_probes)
     numbers = np.arange(len(owners)) - (np.cumsum(n_probes) - n_probes)[owners]
@@ -49,7 +60,7 @@ def estimate_gradient(
         crossed = search.journal.query(probes, runs.example[run_ids[owner]])
         runs.spent += np.bincount(run_ids[owner], minlength=len(runs))
         sums.add(owner, probes, crossed)
-    return sums.direction
+    return sums
 
 
 class ProbeSums:
@@ -66,13 +77,15 @@ class ProbeSums:
     Attributes
     ----------
     direction : ndarray of float32, shape (k, d)
+    n_crossed : ndarray of int64, shape (k,)
+        Adversarial probes of each run.
     """
 
     def __init__(self, inputs: Inputs, run_ids: Selection, n_probes: NDArray[np.int64], d: int) -> None:
         self.inputs, self.run_ids, self.n_probes = inputs, run_ids, n_probes
         self.direction = np.empty((len(run_ids), d), dtype=np.float32)
         self._missing = n_probes.copy()
-        self._n_crossed = np.zeros(len(run_ids), dtype=np.int64)
+        self.n_crossed = np.zeros(len(run_ids), dtype=np.int64)
         self._carried = inputs.zero_sums(1)[0]
 
     def add(self, owner: Selection, probes: Batch, crossed: NDArray[np.bool_]) -> None:
@@ -82,9 +95,9 @@ class ProbeSums:
         sums[0] = self._carried
         self.inputs.add_probes(sums, probes, self.run_ids[first : last + 1], owner - first, crossed)
         self._missing -= np.bincount(owner, minlength=len(self._missing))
-        self._n_crossed += np.bincount(owner[crossed], minlength=len(self._n_crossed))
+        self.n_crossed += np.bincount(owner[crossed], minlength=len(self.n_crossed))
         complete = slice(first, last + 1 if self._missing[last] == 0 else last)
         self.direction[complete] = self.inputs.combine(
-            sums[: complete.stop - first], self._n_crossed[complete], self.n_probes[complete]
+            sums[: complete.stop - first], self.n_crossed[complete], self.n_probes[complete]
         )
         self._carried = sums[-1] if self._missing[last] else self.inputs.zero_sums(1)[0]

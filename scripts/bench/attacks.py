@@ -34,6 +34,7 @@ def runs() -> dict[str, Callable[[], Any]]:
         "rays": lambda: a.RayS(query_budget=1500),
         "surfree": lambda: a.SurFree(max_iter=60, restarts=3),
         "cgba": lambda: a.CGBA(max_iter=8, restarts=3),
+        "smoothed_boundary": lambda: a.SmoothedBoundary(max_iter=8, query_budget=3000),
         "noise": lambda: a.NoiseSearch(draws=50),
         "transfer": lambda: a.Transfer(max_iter=4, members=8),
         "hsj_art": lambda: a.HopSkipJumpART(max_iter=4, restarts=1),

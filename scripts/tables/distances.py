@@ -36,6 +36,7 @@ BLACK_BOX = {
     "boundary_art": "Boundary (ART)",
     "surfree": "SurFree",
     "cgba": "CGBA",
+    "smoothed_boundary": "Smoothed boundary",
     "noise": "Noise",
 }
 ATTACKS = {**IN_TABLE_2, **BLACK_BOX, "whitebox": "White-box (bound)"}

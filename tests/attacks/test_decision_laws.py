@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import tests.attacks.attack_laws as laws
-from attacks import CGBA, BoundaryAttack, HopSkipJump, NoiseSearch, RayS, SurFree
+from attacks import CGBA, BoundaryAttack, HopSkipJump, NoiseSearch, RayS, SmoothedBoundary, SurFree
 from attacks.engine import numba_kernels
 from tests.attacks.half_space import same_result
 
@@ -81,6 +81,25 @@ CASES = {
         interrupts=(0, 2, 15, 40, 90),
         resumed={"restarts": 3},
         small_block=3,
+    ),
+    "smoothed": Case(
+        attack=SmoothedBoundary,
+        quick={"max_iter": 4, "restarts": 2, "max_eval": 20},
+        constant=NO_START,
+        constant_queries=FAILED_STARTS,
+        budget={"restarts": 2},
+        interrupts=(0, 2, 15, 40, 55),
+        resumed={"restarts": 3, "memory_budget": 16 * INPUT_BYTES},
+    ),
+    "smoothed-linf": Case(
+        attack=SmoothedBoundary,
+        quick={"max_iter": 4, "restarts": 2, "max_eval": 20, "norm": "linf"},
+        norm="linf",
+        constant=NO_START,
+        constant_queries=FAILED_STARTS,
+        budget={"restarts": 2, "norm": "linf"},
+        interrupts=(0, 2, 15, 40, 55),
+        resumed={"restarts": 3, "memory_budget": 16 * INPUT_BYTES},
     ),
     "noise": Case(
         attack=NoiseSearch,

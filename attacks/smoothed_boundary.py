@@ -1,0 +1,287 @@
+"""The smoothed boundary attack: gradients of the noise-smoothed label, under noise that shrinks with the distance."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from attacks.base import RestartedAttack, project_and_collect
+from attacks.engine.bisection import PROJECTION_QUERIES, BoundarySearch
+from attacks.engine.checkpoint import Journal
+from attacks.engine.gradient_estimate import query_probes
+from attacks.engine.initial_points import Candidates, run_keys
+from attacks.engine.run_state import Selection
+from attacks.engine.validation import Task, check_choice, check_int, check_number, refuse
+from attacks.result import AttackResult
+
+Floats = NDArray[np.float64]
+
+_START_TOLERANCE = 1e-3  # of the first bisection, as a fraction of the distance
+_LINE_TOLERANCE = 1e-3  # smallest improvement of the distance that a line search looks for
+_LINE_QUERIES = 12  # maximum of a line search
+_PROBES_PER_LINE = 100  # in small budgets there is a line search for about so many probes
+_MIN_PROBES = 25  # of an iteration
+_MEMORY = 0.5  # the average of the estimates reaches back over this fraction of the iterations so far
+_MIN_MEMORY = 3.0  # iterations
+_FIRST_GAIN, _MIN_GAIN, _MAX_GAIN = 0.2, 0.002, 0.5  # of `State.gain`
+_MAX_CENTRE = 8.0  # distance of the centre, relative to the best adversarial
+_FIRST_SCALE = 0.3  # of `State.scale`
+_FEW = 0.1  # fraction of `target` below which the probe radius shrinks
+_SHRINK, _GROW = 0.9, 1.1  # factors of the probe radius: with too few adversarial probes, and with enough
+
+
+class SmoothedBoundary(RestartedAttack):
+    """Attack on the noise-smoothed decision: minimises L2 or L-infinity from labels only, also without gradients.
+
+    The decision of a sign network or a forest is piecewise constant. Near a boundary point one hyperplane alone
+    separates the labels, and its normal says little about where the nearest adversarial is. Smoothed by noise the
+    same decision has a useful gradient. This attack minimises the distance under noise whose length is of the order
+    of the distance itself. So the noise shrinks as the adversarials come closer.
+
+    A run has a direction v and a centre x + r v. An iteration
+
+    1. queries Gaussian probes around the centre, of length `radius` times the distance of the centre; the probes'
+       labels give the gradient of the smoothed decision (as in HopSkipJump) and the fraction of adversarial ones;
+    2. averages the gradient with those of the last iterations, weighted by 4 p (1 - p), where p is this fraction;
+    3. moves v by `step` along the average, and r so that p approaches `target`;
+    4. queries the point at the best distance along v. If it is adversarial, the boundary is bisected on this line.
+
+    What the labels show adapts the rest: a run with too few adversarial probes takes shorter ones. All settings
+    change geometrically over the iterations, whose number follows from the query budget, so 1,000 queries and 70,000
+    are planned alike. The best boundary point is projected to within 1e-4 of its distance.
+
+    Restarts are eliminated by successive halving: when half of the iterations of a rung are over, the farther half of
+    an example's runs ends, and the others share its queries.
+
+    The idea of smoothing a decision that is not smooth is that of PopSkipJump (Simon-Gabriel, Sheikh, Krause, ICML
+    2021) for classifiers with random labels, the estimate that of HopSkipJump (Chen, Jordan, Wainwright 2020). New
+    are centres off the boundary, noise relative to the distance, and the average over iterations.
+
+    Parameters
+    ----------
+    norm : {"l2", "linf"}
+        The distance to minimise. For L-infinity, v has the entries -1 and 1.
+    max_iter : int
+        Maximum number of iterations. A smaller budget has fewer, so that each has 25 probes or more.
+    max_eval : int
+        Maximum number of probes of an iteration; without a query budget, their number.
+    radius : (float, float)
+        Length of the probes in the first and in the last iteration, relative to the distance of the centre.
+    target : float
+        Fraction of adversarial probes that the distance of the centre is adapted to, between 0 and 1. At 0.5 an
+        estimate is most precise; below, the centre is closer to the true boundary.
+    restarts, init_size, start, query_budget, seed, memory_budget, verbose
+        See :class:`attacks.base.RestartedAttack`.
+
+    Examples
+    --------
+    >>> attack = SmoothedBoundary(query_budget=5000)
+    >>> result = attack(model.predict, X_test[:10], y_test[:10])  # doctest: +SKIP
+    >>> result.l2  # doctest: +SKIP
+    """
+
+    method_version = 1
+
+    def __init__(
+        self,
+        *,
+        norm: str = "l2",
+        max_iter: int = 140,
+        restarts: int = 1,
+        max_eval: int = 1000,
+        radius: ArrayLike = (2.0, 0.15),
+        target: float = 0.2,
+        init_size: int = 1000,
+        start: str = "noise",
+        query_budget: int | None = 10000,
+        seed: int = 0,
+        memory_budget: int | str = "256MiB",
+        verbose: bool = False,
+    ) -> None:
+        super().__init__(
+            max_iter=max_iter,
+            restarts=restarts,
+            init_size=init_size,
+            start=start,
+            seed=seed,
+            query_budget=query_budget,
+            memory_budget=memory_budget,
+            verbose=verbose,
+        )
+        class_name = type(self).__name__
+        self.norm = check_choice(class_name, "norm", norm, ("l2", "linf"))
+        self.max_eval = check_int(class_name, "max_eval", max_eval, 1)
+        self.radius = _check_pair(class_name, "radius", radius)
+        self.target = check_number(class_name, "target", target, above=0.0, below=1.0)
+
+    def _attack(self, task: Task, journal: Journal, shared: Candidates | None) -> AttackResult:
+        search = self._start_at_boundary(task, journal, shared, _START_TOLERANCE)
+        names = [column.name for column in fields(State)]
+        if all(name in journal.snapshot for name in names):
+            state = State(*(journal.snapshot[name].copy() for name in names))
+        else:
+            state = State.at_boundary(search)
+        self._iterate_all(search, lambda: self._iterate(search, state), {name: getattr(state, name) for name in names})
+        return project_and_collect(search)
+
+    def _schedule(self) -> tuple[int, int]:
+        """Return the number of iterations, and after how many of them there is a line search."""
+        if self.query_budget is None:
+            return self.max_iter, 1
+        budget = self.query_budget // self.restarts
+        iterations = max(1, min(self.max_iter, budget // _MIN_PROBES))
+        return iterations, max(1, math.ceil(_PROBES_PER_LINE * iterations / budget))
+
+    def _iterate(self, search: BoundarySearch, state: State) -> None:
+        """Do one iteration of all runs."""
+        runs, t = search.runs, int(search.runs.iteration)
+        iterations, line_every = self._schedule()
+        if self.restarts > 1:
+            self._halve(search, t, iterations)
+        line = (t + 1) % line_every == 0 or t + 1 == iterations
+        left = search.left(np.arange(len(runs))) - PROJECTION_QUERIES
+        n_probes = np.minimum(left // max(1, iterations - t) - (_LINE_QUERIES if line else 0), self.max_eval)
+        n_probes = np.where(left > _LINE_QUERIES, np.maximum(n_probes, 1), 0)
+        runs.stopped |= (n_probes < 1) | (t >= iterations)
+        run_ids = np.flatnonzero(~runs.stopped)
+        runs.iteration = np.array(t + 1)
+        if not len(run_ids):
+            return
+        done = t / max(1, iterations - 1)
+        self._estimate(search, state, run_ids, n_probes[run_ids], done)
+        if line:
+            state.search_line(search, run_ids)
+        runs.steps[run_ids] += 1
+        runs.write_trace(run_ids)
+
+    def _estimate(
+        self, search: BoundarySearch, state: State, run_ids: Selection, n_probes: NDArray[np.int64], done: float
+    ) -> None:
+        """Estimate the gradients of the smoothed decision at the centres; turn the directions, move the centres."""
+        runs, t = search.runs, int(search.runs.iteration)
+        runs.point[run_ids] = state.on_line(search, run_ids, state.centre[run_ids])
+        length, _ = search.measure(run_ids, runs.point)
+        radius = _between(self.radius, done) * state.scale[run_ids] * length
+        probed = query_probes(search, run_ids, n_probes, radius, run_keys(search, self.seed, "direction", run_ids, t))
+        fraction = probed.n_crossed / n_probes
+        state.turn(run_ids, probed.direction, (4.0 * fraction * (1.0 - fraction)) ** 1.5, t)
+        state.move_centre(run_ids, fraction, self.target)
+        distance = runs.linf if search.linf else runs.l2
+        state.centre[run_ids] = np.minimum(state.centre[run_ids], _MAX_CENTRE * distance[run_ids])
+
+    def _halve(self, search: BoundarySearch, t: int, iterations: int) -> None:
+        """At the end of a rung, stop the farther half of each example's runs; the others get their queries."""
+        runs, rungs = search.runs, self.restarts.bit_length()
+        if t not in [iterations * k // rungs for k in range(1, rungs)]:
+            return
+        distance = runs.linf if search.linf else runs.l2
+        for e in np.unique(runs.example):
+            active = np.flatnonzero((runs.example == e) & ~runs.stopped)
+            order = active[np.argsort(distance[active], kind="stable")]
+            kept, ended = order[: (len(order) + 1) // 2], order[(len(order) + 1) // 2 :]
+            freed = int(search.left(ended).sum())
+            runs.share[ended] = runs.spent[ended]
+            runs.share[kept] += freed // len(kept) if len(kept) else 0
+            runs.stopped[ended] = True
+
+
+@dataclass
+class State:
+    """Directions and centres of R runs; a snapshot has these arrays besides those of `RunState`.
+
+    Attributes
+    ----------
+    direction : ndarray of float32, shape (R, d)
+        Of L2 norm 1. In L2 the line of a run leads along it, in L-infinity along its signs.
+    gradient : ndarray of float32, shape (R, d)
+        The average of the estimates.
+    centre : ndarray of float64, shape (R,)
+        Place of the probes' centre on the line: its distance, where it is not clipped.
+    scale : ndarray of float64, shape (R,)
+        Factor of the probe radius, at most 1.
+    gain, error : ndarray of float64, shape (R,)
+        How far the centre moves for an error of the fraction of adversarial probes, and the last error.
+    """
+
+    direction: NDArray[np.float32]
+    gradient: NDArray[np.float32]
+    centre: Floats
+    scale: Floats
+    gain: Floats
+    error: Floats
+
+    @classmethod
+    def at_boundary(cls, search: BoundarySearch) -> State:
+        """Begin at the points of the runs, which are at the boundary."""
+        runs = search.runs
+        direction = _unit(runs.point - search.task.x[runs.example])
+        distance = runs.linf if search.linf else runs.l2
+        centre = np.where(np.isfinite(distance), distance, 0.0)
+        count = len(runs)
+        scale, gain = np.full(count, _FIRST_SCALE), np.full(count, _FIRST_GAIN)
+        return cls(direction, np.zeros_like(direction), centre, scale, gain, np.zeros(count))
+
+    def on_line(self, search: BoundarySearch, run_ids: Selection, place: Floats) -> NDArray[np.float32]:
+        """Return the points at the places (k,) of the lines of the runs, clipped to the box; (k, d)."""
+        task, along = search.task, self.direction[run_ids]
+        moved = task.x[search.runs.example[run_ids]] + place[:, None] * (np.sign(along) if search.linf else along)
+        return np.clip(moved, task.low, task.high).astype(np.float32)
+
+    def turn(self, run_ids: Selection, estimate: NDArray[np.float32], weight: Floats, t: int) -> None:
+        """Average the estimates (k, d) of iteration t (from 1) with the earlier ones; that is the direction."""
+        part = 1.0 / max(_MIN_MEMORY, _MEMORY * t)
+        kept = self.gradient[run_ids] if t > 1 else self.direction[run_ids]
+        added = (part * weight[:, None]).astype(np.float32) * _unit(estimate)
+        self.gradient[run_ids] = np.float32(1.0 - part) * kept + added
+        self.direction[run_ids] = _unit(self.gradient[run_ids])
+
+    def move_centre(self, run_ids: Selection, fraction: Floats, target: float) -> None:
+        """Move the centres so that the fraction of adversarial probes approaches the target; adapt the radius.
+
+        The change of a centre's log distance is `gain` times the error of the fraction. A gain grows while the error
+        keeps its sign and is halved when the sign changes (as in Rprop).
+        """
+        above = fraction > target
+        error = (target - fraction) / np.where(above, 1.0 - target, target)
+        turned = error * self.error[run_ids] < 0
+        gain = np.clip(self.gain[run_ids] * np.where(turned, 0.5, 1.3), _MIN_GAIN, _MAX_GAIN)
+        self.gain[run_ids], self.error[run_ids] = gain, error
+        self.centre[run_ids] *= np.exp(gain * error)
+        few = fraction < _FEW * target
+        self.scale[run_ids] = np.minimum(1.0, self.scale[run_ids] * np.where(few, _SHRINK, _GROW))
+
+    def search_line(self, search: BoundarySearch, run_ids: Selection) -> None:
+        """Query the points slightly closer than the best ones; bisect the lines of the adversarial ones."""
+        runs = search.runs
+        distance = (runs.linf if search.linf else runs.l2)[run_ids] * (1.0 - _LINE_TOLERANCE)
+        runs.point[run_ids] = self.on_line(search, run_ids, distance)
+        if not search.linf:  # a clipped point is closer than its place: move it out, once
+            length, _ = search.measure(run_ids, runs.point)
+            outward = distance * distance / np.maximum(length, 1e-30)
+            runs.point[run_ids] = self.on_line(search, run_ids, outward)
+        adversarial = search.host.query_lines(run_ids, runs.point, np.ones(len(run_ids)), False)
+        search.search(run_ids[adversarial], search.linf, 2 * _LINE_TOLERANCE)
+
+
+def _unit(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the rows divided by their L2 norms; zeros stay."""
+    norm = np.sqrt(np.sum(rows.astype(np.float64) ** 2, axis=1, keepdims=True))
+    return (rows / np.where(norm > 0, norm, 1.0)).astype(np.float32)
+
+
+def _between(ends: tuple[float, float], done: float) -> float:
+    """Interpolate geometrically between two positive numbers."""
+    return float(ends[0] * (ends[1] / ends[0]) ** done)
+
+
+def _check_pair(class_name: str, name: str, value: Any) -> tuple[float, float]:
+    numbers = list(value) if isinstance(value, (Sequence, np.ndarray)) and not isinstance(value, str) else []
+    if len(numbers) != 2:
+        raise refuse(class_name, name, "two numbers > 0, the first and the last", value)
+    first, last = (check_number(class_name, name, number, above=0.0) for number in numbers)
+    return first, last
