@@ -82,9 +82,11 @@ class ArrayAttack(Attack, ABC):
     def _identity(self, task: Task, arrays: Mapping[str, Any] | None = None, **more: Any) -> str:
         """Return the fingerprint of everything that determines the result; `arrays` and `more` come on top."""
         parameters = {name: value for name, value in vars(self).items() if name not in self._CANNOT_CHANGE_RESULT}
-        parameters |= {"low": task.low, "high": task.high, "attack": type(self).__name__}
-        parameters |= {"version": self.method_version, **more}
-        return fingerprint(parameters, {"x": task.x, "y": task.y, "index": task.index, **(arrays or {})})
+        given = {"x": task.x, "y": task.y, "index": task.index, **(arrays or {})}
+        holder = given if np.ndim(task.low) else parameters  # the text of a long array leaves numbers out
+        holder |= {"low": task.low, "high": task.high}
+        parameters |= {"attack": type(self).__name__, "version": self.method_version, **more}
+        return fingerprint(parameters, given)
 
     def _label_oracle(self, labels: LabelFunction, task: Task, budget: int | None = None) -> LabelOracle:
         d = task.x.shape[1]
@@ -139,7 +141,7 @@ class DecisionAttack(ArrayAttack):
         x: ArrayLike,
         y: ArrayLike,
         *,
-        clip: tuple[float, float] = (0.0, 1.0),
+        clip: Any = (0.0, 1.0),
         index: ArrayLike | None = None,
         pool: ArrayLike | None = None,
         pool_labels: ArrayLike | None = None,
@@ -160,7 +162,8 @@ class DecisionAttack(ArrayAttack):
         y : array of int, shape (n,)
             True labels; an input is adversarial if the model predicts another label.
         clip : (low, high)
-            Bounds of every feature; nothing outside is queried or returned.
+            Bounds of the features: two numbers for all, or two arrays (d,) with a number for each. Nothing outside is
+            queried or returned. A feature whose bounds are equal does not change.
         index : array of int, shape (n,), optional
             Numbers of the examples: they appear in the result and name the random streams. Default 0..n-1.
         pool, pool_labels : array (m, d) and array of int (m,), optional

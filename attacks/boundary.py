@@ -319,8 +319,8 @@ def move_rows(
     run: Any,
     delta: Any,
     epsilon: Any,
-    low: float,
-    high: float,
+    low: Any,
+    high: Any,
     begin: int,
     end: int,
 ) -> None:
@@ -340,7 +340,7 @@ def move_rows(
     points : ndarray of float32, shape (n_runs, d)
     run : ndarray of int64, shape (n_rows,)
     delta, epsilon : ndarray of float64, shape (n_rows,)
-    low, high : float
+    low, high : float, or ndarray of float64, shape (d,)
     begin, end : int
     """
     for k in range(begin, end):
@@ -356,7 +356,8 @@ def move_rows(
         for c in range(rows.shape[1]):
             near = np.float64(original[c])
             u = np.float64(point[c]) - near
-            row[c] = min(max(near + shrink * (kept * u + scale * np.float64(row[c])), low), high)
+            lowest, highest = numba_kernels.bound(low, c), numba_kernels.bound(high, c)
+            row[c] = min(max(near + shrink * (kept * u + scale * np.float64(row[c])), lowest), highest)
             if epsilon[k] > 0.0:
                 moved = np.float64(row[c])  # after rounding: the step begins at the input that was queried
-                row[c] = min(max(moved + epsilon[k] * (near - moved), low), high)
+                row[c] = min(max(moved + epsilon[k] * (near - moved), lowest), highest)

@@ -107,7 +107,7 @@ class HopSkipJump(RestartedAttack):
         l2, linf = search.measure(run_ids, runs.point)
         distance = linf if search.linf else l2
         # the first radius is a tenth of the box, later ones are relative to the distance (the authors' program, ART)
-        first_radius = 0.1 * (search.task.high - search.task.low)
+        first_radius = 0.1 * search.task.width
         radius = np.full(len(run_ids), first_radius) if t == 0 else self.delta * distance
         keys = run_keys(search, self.seed, "direction", run_ids, t)
         direction = estimate_gradient(search, run_ids, n_probes[run_ids], radius, keys)

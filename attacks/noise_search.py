@@ -93,7 +93,7 @@ class NoiseSearch(DecisionAttack):
             runs = begin_runs(task, journal, 1, 0, None)
             first, counts = np.full(len(runs), np.nan), np.zeros((2, self.levels, len(runs)), dtype=np.int64)
         search = BoundarySearch(task, journal, runs, linf=False)
-        diameter = (task.high - task.low) * math.sqrt(task.x.shape[1])
+        diameter = task.width * math.sqrt(task.x.shape[1])
         norms = np.geomspace(self.smallest * diameter, diameter, self.levels)
         with self._bar(self.levels, int(runs.iteration), "level") as bar:
             for level in range(int(runs.iteration), self.levels):

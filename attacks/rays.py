@@ -140,7 +140,7 @@ class RaySearch:
 
     def __init__(self, search: BoundarySearch, rays: Rays, tolerance: float) -> None:
         self.search, self.rays, self.tolerance = search, rays, tolerance
-        self.width = search.task.high - search.task.low
+        self.width = float(np.max(search.task.high - search.task.low))
 
     def step(self, run_ids: Selection) -> None:
         """Do the next query of each of the runs, and update their state."""
@@ -281,8 +281,8 @@ def ray_rows(
     first: Any,
     last: Any,
     radius: Any,
-    low: float,
-    high: float,
+    low: Any,
+    high: Any,
     out: Any,
     out_rows: Any,
     begin: int,
@@ -298,7 +298,7 @@ def ray_rows(
     runs, first, last : ndarray of int64, shape (n_rows,)
     radius : ndarray of float64, shape (n_rows,)
         May be infinite: then the point is a corner of the box.
-    low, high : float
+    low, high : float, or ndarray of float64, shape (d,)
     out : ndarray of float32, shape (any, d)
     out_rows : ndarray of int64, shape (n_rows,)
     begin, end : int
@@ -308,4 +308,5 @@ def ray_rows(
         original, direction, target = x[example[runs[k]]], sign[runs[k]], out[out_rows[k]]
         for c in range(out.shape[1]):
             by = -radius[k] if first[k] <= c < last[k] else radius[k]
-            target[c] = min(max(np.float64(original[c]) + (by if direction[c] > 0 else -by), low), high)
+            moved = np.float64(original[c]) + (by if direction[c] > 0 else -by)
+            target[c] = min(max(moved, numba_kernels.bound(low, c)), numba_kernels.bound(high, c))

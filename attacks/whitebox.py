@@ -400,4 +400,4 @@ def _unit(rows: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _diagonal(search: BoundarySearch) -> float:
-    return (search.task.high - search.task.low) * math.sqrt(search.task.x.shape[1])
+    return search.task.width * math.sqrt(search.task.x.shape[1])

@@ -18,6 +18,8 @@ from functools import cache
 from itertools import pairwise
 
 import numpy as np
+from numba import types
+from numba.extending import overload
 
 from scd.numba_cache import njit
 
@@ -56,6 +58,18 @@ def in_threads(work: Callable[[int, int], None], length: int, elements: int) -> 
         done.result()
 
 
+def bound(bounds, c):
+    """Return the bound of feature c, in compiled code only; `bounds` is one number for all features or one for each."""
+    raise NotImplementedError
+
+
+@overload(bound)
+def _bound(bounds, c):
+    if isinstance(bounds, types.Array):
+        return lambda bounds, c: bounds[c]
+    return lambda bounds, c: bounds
+
+
 @njit(nogil=True)
 def interpolate(x, example, far, run_ids, alpha, linf, low, high, out, out_rows, begin, end):
     """Move far points towards their originals: out[out_rows[k]] from far[run_ids[k]] for k in begin..end-1.
@@ -72,7 +86,7 @@ def interpolate(x, example, far, run_ids, alpha, linf, low, high, out, out_rows,
         The runs to move.
     alpha : ndarray of float64, shape (n_rows,)
     linf : bool
-    low, high : float
+    low, high : float, or ndarray of float64, shape (d,)
     out : ndarray of float32, shape (any, d); may be `far` itself if out_rows equals run_ids.
     out_rows : ndarray of int64, shape (n_rows,)
     """
@@ -81,11 +95,13 @@ def interpolate(x, example, far, run_ids, alpha, linf, low, high, out, out_rows,
         if linf:
             for c in range(out.shape[1]):
                 near = np.float64(original[c])
-                target[c] = min(max(min(max(np.float64(source[c]), near - a), near + a), low), high)
+                moved = min(max(np.float64(source[c]), near - a), near + a)
+                target[c] = min(max(moved, bound(low, c)), bound(high, c))
         else:
             for c in range(out.shape[1]):
                 near = np.float64(original[c])
-                target[c] = min(max(near + a * (np.float64(source[c]) - near), low), high)
+                moved = near + a * (np.float64(source[c]) - near)
+                target[c] = min(max(moved, bound(low, c)), bound(high, c))
 
 
 @njit(nogil=True)
@@ -94,7 +110,8 @@ def step_rows(points, run_ids, direction, length, low, high, out, begin, end):
     for k in range(begin, end):
         source, along, by = points[run_ids[k]], direction[k], length[k]
         for c in range(out.shape[1]):
-            out[k, c] = min(max(np.float64(source[c]) + by * np.float64(along[c]), low), high)
+            moved = np.float64(source[c]) + by * np.float64(along[c])
+            out[k, c] = min(max(moved, bound(low, c)), bound(high, c))
 
 
 @njit(nogil=True)
@@ -122,12 +139,12 @@ def perturb(noise, centres, run, scale, low, high, begin, end):
         The run of each row.
     scale : ndarray of float32, shape (n_rows,)
         Length of the perturbation divided by the norm of the noise.
-    low, high : float32
+    low, high : float32, or ndarray of float32, shape (d,)
     """
     for r in range(begin, end):
         centre, row, by = centres[run[r]], noise[r], scale[r]
         for c in range(noise.shape[1]):
-            row[c] = min(max(centre[c] + by * row[c], low), high)
+            row[c] = min(max(centre[c] + by * row[c], bound(low, c)), bound(high, c))
 
 
 @njit(nogil=True)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from attacks.engine import numba_kernels
 from attacks.engine.bisection import BoundarySearch
 from attacks.engine.run_state import Selection
+from attacks.engine.validation import Bounds
 from scd.numba_cache import njit
 
 Floats = NDArray[np.float64]
@@ -122,8 +123,8 @@ def arc_rows(
     tangent: Rows,
     run_ids: Selection,
     angle: Floats,
-    low: float,
-    high: float,
+    low: Bounds,
+    high: Bounds,
     out: Rows,
     begin: int,
     end: int,
@@ -138,7 +139,7 @@ def arc_rows(
     run_ids : ndarray of int64, shape (n_rows,)
     angle : ndarray of float64, shape (n_rows,)
         In radians.
-    low, high : float
+    low, high : float, or ndarray of float64, shape (d,)
     out : ndarray of float32, shape (n_rows, d)
     """
     for k in range(begin, end):
@@ -152,7 +153,7 @@ def arc_rows(
         for c in range(out.shape[1]):
             near = np.float64(original[c])
             value = near + inwards * (np.float64(point[c]) - near) + aside * np.float64(along[c])
-            out[k, c] = min(max(value, low), high)
+            out[k, c] = min(max(value, numba_kernels.bound(low, c)), numba_kernels.bound(high, c))
 
 
 @njit(nogil=True)

@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 
 from scd.devices import parse_bytes
 
+Bounds = float | NDArray[np.float64]
+"""One number for all features, or one for each, shape (d,)."""
+
 
 class Described(str):
     """A description of a value that is too large to show; printed without quotes."""
@@ -100,20 +103,26 @@ class Task:
         True labels.
     index : ndarray of int64, shape (n,)
         The caller's numbers of the examples; they name the random streams.
-    low, high : float
+    low, high : float, or ndarray of float64, shape (d,)
         The clip box, rounded inwards to float32 so that no float32 input can leave it.
     """
 
     x: NDArray[np.float32]
     y: NDArray[np.int64]
     index: NDArray[np.int64]
-    low: float
-    high: float
+    low: Any
+    high: Any
+
+    @property
+    def width(self) -> float:
+        """Width of the box; of bounds per feature the root mean square of the features' widths."""
+        widths = np.asarray(self.high - self.low)
+        return float(np.sqrt(np.mean(widths**2)) if widths.ndim else widths)
 
 
 def read_task(class_name: str, x: Any, y: Any, clip: Any, index: Any) -> Task:
     """Validate the examples of an attack and return them as a `Task`."""
-    low, high = _read_clip(class_name, clip)
+    low, high = _read_clip(class_name, clip, np.shape(x)[1:])
     rows = read_rows(class_name, "x", x, low, high)
     numbers = np.arange(len(rows)) if index is None else index
     return Task(  # with a copy of the rows: the caller may change its own while the attack runs
@@ -141,7 +150,7 @@ def as_array(value: Any) -> NDArray[Any]:
     return np.asarray(value)
 
 
-def read_rows(class_name: str, name: str, value: Any, low: float, high: float, shape: tuple[int, ...] = ()) -> Any:
+def read_rows(class_name: str, name: str, value: Any, low: Any, high: Any, shape: tuple[int, ...] = ()) -> Any:
     """Return finite samples inside the box as contiguous float32; `shape` fixes the number of features if given."""
     rows = as_array(value)
     if rows.ndim != 2 or rows.dtype.kind not in "fiub" or 0 in rows.shape:
@@ -152,15 +161,28 @@ def read_rows(class_name: str, name: str, value: Any, low: float, high: float, s
     if not np.isfinite(rows).all():
         bad = int(np.argmin(np.isfinite(rows).all(axis=1)))
         raise refuse(class_name, name, "finite", Described(f"NaN or infinity in row {bad}"))
-    minimum, maximum = float(rows.min()), float(rows.max())
-    if minimum < np.float32(low) or maximum > np.float32(high):
+    each = 0 if np.ndim(low) else None  # bounds of each feature are compared with its own values
+    minimum, maximum = rows.min(axis=each), rows.max(axis=each)
+    if np.any(minimum < np.float32(low)) or np.any(maximum > np.float32(high)):
         # one step of float32 is a rounding of the caller's bound; anything more is data outside the box
         infinity = np.float32(np.inf)
-        if minimum < np.nextafter(np.float32(low), -infinity) or maximum > np.nextafter(np.float32(high), infinity):
-            allowed = f"within the clip bounds [{low:g}, {high:g}]"
-            raise refuse(class_name, name, allowed, Described(f"values in [{minimum:g}, {maximum:g}]"))
+        outside = minimum < np.nextafter(np.float32(low), -infinity)
+        outside |= maximum > np.nextafter(np.float32(high), infinity)
+        if np.any(outside):
+            raise _outside(class_name, name, np.flatnonzero(outside), low, high, minimum, maximum)
         rows = np.clip(rows, np.float32(low), np.float32(high))
     return rows
+
+
+def _outside(
+    class_name: str, name: str, features: NDArray[np.int64], low: Any, high: Any, minimum: Any, maximum: Any
+) -> ValueError:
+    """Return the error for values outside the box; of bounds per feature it names the first of `features`."""
+    where, c = "", int(features[0])
+    if np.ndim(low):
+        where, low, high, minimum, maximum = f" of feature {c}", low[c], high[c], minimum[c], maximum[c]
+    allowed = f"within the clip bounds{where} [{low:g}, {high:g}]"
+    return refuse(class_name, name, allowed, Described(f"values in [{minimum:g}, {maximum:g}]"))
 
 
 def read_starts(class_name: str, starts: Any, task: Task) -> NDArray[np.float32]:
@@ -195,19 +217,23 @@ def read_pool(
     return rows, read_ints(class_name, "pool_labels", pool_labels, len(rows))
 
 
-def _read_clip(class_name: str, clip: Any) -> tuple[float, float]:
-    allowed = "two finite numbers, the lower first"
+def _read_clip(class_name: str, clip: Any, shape: tuple[int, ...]) -> tuple[Any, Any]:
+    """Return the bounds, rounded inwards to float32; of each feature if one of the two is an array of this shape."""
+    allowed = "two finite numbers, the lower first, or two such arrays with a number for each feature"
     try:
-        low, high = (float(bound) for bound in clip)
+        low, high = (np.asarray(bounds, dtype=np.float64) for bounds in clip)
+        if low.ndim or high.ndim:
+            low, high = np.broadcast_to(low, shape), np.broadcast_to(high, shape)
     except (TypeError, ValueError):
         raise refuse(class_name, "clip", allowed, clip) from None
-    if not (np.isfinite(low) and np.isfinite(high) and low < high):
+    ordered = np.all(low <= high) and np.any(low < high)
+    if not (np.isfinite(low).all() and np.isfinite(high).all() and ordered):
         raise refuse(class_name, "clip", allowed, clip)
-    low32, high32 = np.float32(low), np.float32(high)
-    if float(low32) < low:
-        low32 = np.nextafter(low32, np.float32(np.inf))
-    if float(high32) > high:
-        high32 = np.nextafter(high32, np.float32(-np.inf))
+    low32, high32 = low.astype(np.float32), high.astype(np.float32)
+    low32 = np.where(low32 < low, np.nextafter(low32, np.float32(np.inf)), low32)
+    high32 = np.where(high32 > high, np.nextafter(high32, np.float32(-np.inf)), high32)
+    if low.ndim:
+        return low32.astype(np.float64), high32.astype(np.float64)
     return float(low32), float(high32)
 
 

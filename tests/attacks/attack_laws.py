@@ -49,6 +49,32 @@ def stays_in_the_box(attack, clip):
     assert float(result.adversarials.max()) <= high
 
 
+def stays_within_the_bounds_of_each_feature(attack):
+    """Feature c is in units of 10**c; feature 0 cannot move."""
+    unit = 10.0 ** np.arange(12, dtype=np.float64) / 1e4
+    low, high = -unit, 2 * unit
+    x = (points(3) * unit).astype(np.float32)
+    low[0] = high[0] = x[:, 0] = np.float32(0.5 * unit[0])
+
+    def labels(rows):
+        scaled = rows / unit
+        assert (rows >= low.astype(np.float32)).all()
+        assert (rows <= high.astype(np.float32)).all()
+        assert (rows[:, 0] == x[0, 0]).all()
+        return (((scaled - 0.5) ** 2).sum(axis=1) > 0.3).astype(np.int64)
+
+    result = attack(labels, x, [0, 0, 0], clip=(low, high))
+    assert result.success.all()
+    assert labels(result.adversarials).tolist() == [1, 1, 1]
+
+
+def equal_bounds_are_one_pair(attack):
+    one = attack(outside_ball, points(2), [0, 0], clip=(-0.5, 1))
+    each = attack(outside_ball, points(2), [0, 0], clip=(np.full(12, -0.5), 1))
+    np.testing.assert_allclose(each.l2, one.l2, rtol=1e-5)
+    np.testing.assert_array_equal(each.queries, one.queries)
+
+
 def fails_on_a_constant_model(attack, queries):
     result = attack(lambda rows: np.zeros(len(rows), int), points(2), [0, 0])
     assert not result.success.any()

@@ -136,6 +136,16 @@ def test_nothing_outside_the_box_is_queried_or_returned(case, clip):
 
 
 @every_case
+def test_each_feature_stays_within_bounds_of_its_own(case):
+    laws.stays_within_the_bounds_of_each_feature(case())
+
+
+@every_case
+def test_equal_bounds_of_all_features_are_one_pair_of_bounds(case):
+    laws.equal_bounds_are_one_pair(case())
+
+
+@every_case
 def test_a_constant_model_fails_every_example_and_has_no_distance(case):
     laws.fails_on_a_constant_model(case(**case.constant), case.constant_queries)
 

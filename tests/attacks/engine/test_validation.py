@@ -100,3 +100,15 @@ def test_importing_the_room_loads_no_heavy_package():
         "heavy = {'torch', 'art', 'sklearn'} & set(sys.modules); assert not heavy, heavy"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_bounds_of_each_feature_are_ordered_and_one_pair_of_them_must_differ():
+    attack = HopSkipJump()
+    for clip in ((np.zeros(2), np.ones(2)), (np.ones(3), np.zeros(3)), (np.zeros(3), np.zeros(3)), (np.zeros(3),)):
+        with pytest.raises(ValueError, match="'clip' parameter of HopSkipJump must be two finite numbers"):
+            attack(labels, GOOD, [0, 0], clip=clip)
+
+
+def test_a_value_outside_the_bounds_of_its_feature_names_the_feature():
+    with pytest.raises(ValueError, match=r"clip bounds of feature 2 \[0, 0\.4\]\. Got values in \[0\.5, 0\.5\]"):
+        HopSkipJump()(labels, GOOD, [0, 0], clip=(0, np.array([1, 1, 0.4])))
