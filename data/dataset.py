@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Split = Literal["train", "test"]
+Clip = tuple[float, float] | tuple[tuple[float, ...], tuple[float, ...]]
+"""Lower and upper bound: two numbers for all features, or two tuples with a number for each."""
 PIXEL_MAX = np.float32(255)
 MIN_SAMPLES_PER_CLASS = 2
 MAX_MAGNITUDE = 1e15  # sums of squares of 10^8 such features are still finite in float32
@@ -37,8 +39,9 @@ class Dataset:
         Kept as int64. The training split needs at least 2 samples of each class, the test split at least one sample.
     feature_shape : tuple of int
         Shape of one sample; images are (channels, height, width), signals and document vectors (d,).
-    clip : (float, float)
-        Minimum and maximum legal model input, in the units of :meth:`flat`; either may be infinite.
+    clip : (float, float), or (tuple of float, tuple of float)
+        Minimum and maximum legal model input, in the units of :meth:`flat`: for all features, either may be infinite;
+        or of each of the d features.
     class_names : (str, str)
         What label 0 and label 1 mean.
     checksum : str, optional
@@ -62,7 +65,7 @@ class Dataset:
     x_test: NDArray[Any]
     y_test: NDArray[np.int64]
     feature_shape: tuple[int, ...]
-    clip: tuple[float, float]
+    clip: Clip
     class_names: tuple[str, str]
     checksum: str = ""
     provenance: dict[str, Any] = field(default_factory=dict)
@@ -70,7 +73,7 @@ class Dataset:
     def __post_init__(self) -> None:
         """Check every field and settle its type; the record is frozen afterwards."""
         self._settle(feature_shape=tuple(int(size) for size in self.feature_shape))
-        self._settle(clip=check_clip(self.name, self.clip))
+        self._settle(clip=check_clip(self.name, self.clip, self.n_features))
         self._settle(class_names=tuple(str(name) for name in self.class_names))
         if len(self.class_names) != 2:
             raise ValueError(f"Data set {self.name}: class_names must be two names, got {list(self.class_names)!r}.")
@@ -241,17 +244,33 @@ def content_checksum(*arrays: NDArray[Any]) -> str:
     return digest.hexdigest()
 
 
-def check_clip(name: str, clip: Sequence[float]) -> tuple[float, float]:
-    """Return the clip bounds as two floats, lower first; either may be infinite."""
+def check_clip(name: str, clip: Sequence[Any], n_features: int) -> Clip:
+    """Return the clip bounds as two floats, lower first, either may be infinite; or as two tuples of finite floats."""
+    if any(np.ndim(bound) for bound in clip):
+        return _check_bounds(name, clip, n_features)
     bounds = tuple(float(bound) for bound in clip)
     if len(bounds) != 2 or math.isnan(bounds[0]) or math.isnan(bounds[1]) or not bounds[0] < bounds[1]:
         raise ValueError(f"Data set {name}: clip must be two numbers, the lower first, got {list(bounds)!r}.")
     return bounds[0], bounds[1]
 
 
-def check_values(
-    name: str, split: str, x: Any, feature_shape: tuple[int, ...], clip: tuple[float, float]
-) -> NDArray[Any]:
+def _check_bounds(name: str, clip: Sequence[Any], n_features: int) -> Clip:
+    """Return the bounds of each feature; those of some features may be equal."""
+    bounds = [tuple(float(bound) for bound in np.ravel(side)) for side in clip]
+    if len(bounds) != 2 or any(len(side) != n_features for side in bounds):
+        sizes = " and ".join(str(len(side)) for side in bounds)
+        raise ValueError(f"Data set {name}: clip must have two bounds for each of {n_features} features, got {sizes}.")
+    low, high = bounds
+    bad = [c for c in range(n_features) if not (math.isfinite(low[c]) and math.isfinite(high[c]) and low[c] <= high[c])]
+    if bad:
+        got = f"[{low[bad[0]]}, {high[bad[0]]}]"
+        raise ValueError(f"Data set {name}: clip of feature {bad[0]} must be two numbers, the lower first, got {got}.")
+    if low == high:
+        raise ValueError(f"Data set {name}: clip must let at least one feature change, but all bounds are equal.")
+    return low, high
+
+
+def check_values(name: str, split: str, x: Any, feature_shape: tuple[int, ...], clip: Clip) -> NDArray[Any]:
     """Return the samples of a split, C-contiguous.
 
     Parameters
@@ -262,7 +281,7 @@ def check_values(
         The samples; uint8 means pixels, which become inputs in [0, 1].
     feature_shape : tuple of int
         Shape one sample must have.
-    clip : (float, float)
+    clip : (float, float), or (tuple of float, tuple of float)
         Bounds of the model inputs.
 
     Raises
@@ -281,7 +300,7 @@ def check_values(
             f"{where}: there must be at least one sample with one feature, got an array of shape {x.shape}."
         )
     if x.dtype == np.uint8:
-        if clip[0] > 0 or clip[1] < 1:
+        if np.any(np.greater(clip[0], 0)) or np.any(np.less(clip[1], 1)):
             raise ValueError(f"{where}: uint8 pixels become inputs in [0, 1], which clip must contain, got {clip}.")
     else:
         _check_finite(where, x)
@@ -316,11 +335,25 @@ def _check_magnitude(where: str, x: NDArray[Any]) -> None:
         )
 
 
-def _check_inside(where: str, x: NDArray[Any], clip: tuple[float, float]) -> None:
+def _check_inside(where: str, x: NDArray[Any], clip: Clip) -> None:
+    if np.ndim(clip[0]):
+        _check_each_inside(where, x.reshape(len(x), -1), np.array(clip, dtype=np.float32))
+        return
     lowest, highest = float(x.min()), float(x.max())
-    # Compared as float32, the type of the values: a bound such as 0.1 is not a float32 itself.
-    if lowest < np.float32(clip[0]) or highest > np.float32(clip[1]):
+    low, high = np.array(clip, dtype=np.float32)  # the type of the values: a bound such as 0.1 is not a float32 itself
+    if lowest < low or highest > high:
         raise ValueError(f"{where}: all values must be within clip {clip}, got values from {lowest:g} to {highest:g}.")
+
+
+def _check_each_inside(where: str, x: NDArray[Any], bounds: NDArray[np.float32]) -> None:
+    lowest, highest = x.min(axis=0), x.max(axis=0)
+    outside = np.flatnonzero((lowest < bounds[0]) | (highest > bounds[1]))
+    if len(outside):
+        c = outside[0]
+        raise ValueError(
+            f"{where}: all values of feature {c} must be within clip [{bounds[0, c]:g}, {bounds[1, c]:g}], "
+            f"got values from {lowest[c]:g} to {highest[c]:g}."
+        )
 
 
 def check_labels(name: str, split: str, y: Any, n_samples: int) -> NDArray[np.int64]:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import numpy as np
-from numpy.typing import NDArray
 
 from data.dataset import Dataset, content_checksum
-from data.loading.options import check_pair, select_pair
+from data.loading.options import check_pair, select_pair, stratified_split
 
 SOURCE = "scikit-learn load_digits: test part of the UCI Optical Recognition of Handwritten Digits"
 TRAIN_FRACTION = 0.7
@@ -43,7 +42,7 @@ def load(classes: Iterable[int] = (3, 8), seed: int = 0) -> Dataset:
     bunch = load_digits()
     images, labels = bunch.images.astype(np.uint8), bunch.target.astype(np.uint8)
     positions, y = select_pair(labels, pair)
-    train, test = _stratified_split(y, seed)
+    train, test = stratified_split(y, TRAIN_FRACTION, seed)
     x = (images[positions].astype(np.float32) / np.float32(GREY_LEVELS))[:, None]
     sha256 = content_checksum(images, labels)
     verified = sha256 == CONTENT_SHA256
@@ -65,13 +64,3 @@ def load(classes: Iterable[int] = (3, 8), seed: int = 0) -> Dataset:
             "notes": [] if verified else ["scikit-learn's digits differ from those this loader was written for"],
         },
     )
-
-
-def _stratified_split(y: NDArray[np.uint8], seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Sample numbers for training and for testing; the same fraction of each class, rounded, is for training."""
-    rng = np.random.default_rng(seed)
-    in_train = np.zeros(len(y), dtype=bool)
-    for label in (0, 1):
-        rows = rng.permutation(np.flatnonzero(y == label))
-        in_train[rows[: round(TRAIN_FRACTION * len(rows))]] = True
-    return np.flatnonzero(in_train), np.flatnonzero(~in_train)

@@ -22,6 +22,8 @@ Floats = NDArray[np.float32]
 Labels = NDArray[np.int64]
 Documents = Sequence[Sequence[str]]
 """Documents as lists of tokens."""
+Clip = tuple[float, float] | tuple[tuple[float, ...], tuple[float, ...]]
+"""Lower and upper bound: two numbers for all features, or two tuples with a number for each."""
 Vote = dict[str, NDArray[Any]]
 """The arrays of one trained vote."""
 LabelFunction = Callable[..., NDArray[Any]]
@@ -70,7 +72,7 @@ class Dataset(Inputs, Protocol):
     x_test: NDArray[Any]
     y_test: Labels
     feature_shape: tuple[int, ...]
-    clip: tuple[float, float]
+    clip: Clip
     checksum: str
     provenance: dict[str, Any]
 
@@ -311,7 +313,7 @@ class Attack(AnyAttack, Protocol):
         x: Floats,
         y: Labels,
         *,
-        clip: tuple[float, float],
+        clip: Clip,
         index: Labels,
         state: Path,
         **access: Any,

@@ -162,6 +162,25 @@ def select_pair(labels: NDArray[Any], pair: tuple[int, int]) -> tuple[NDArray[np
     return positions, (labels[positions] == pair[1]).astype(np.uint8)
 
 
+def stratified_split(y: NDArray[Any], train_fraction: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Sample numbers for training and for testing, in order.
+
+    Parameters
+    ----------
+    y : ndarray of shape (n,)
+        Labels 0 and 1.
+    train_fraction : float
+        Fraction of each class, rounded, that is for training.
+    seed : int
+    """
+    rng = np.random.default_rng(seed)
+    in_train = np.zeros(len(y), dtype=bool)
+    for label in (0, 1):
+        rows = rng.permutation(np.flatnonzero(y == label))
+        in_train[rows[: round(train_fraction * len(rows))]] = True
+    return np.flatnonzero(in_train), np.flatnonzero(~in_train)
+
+
 def check_fixed_classes(classes: Iterable[Any], names: tuple[str, str], dataset: str) -> None:
     """Refuse other classes than the two of a set, in their order.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -42,7 +42,8 @@ def _load(config: Config) -> Dataset:
     _check_home(node)
     loader, settings = locate("dataset", node), arguments("dataset", node)
     try:
-        return _dataset(node["_target_"], loader(**settings))
+        loaded = _dataset(node["_target_"], loader(**settings))
+        return loaded if loaded.name == name else dataclasses.replace(cast(Any, loaded), name=name)
     except FileNotFoundError as error:
         if stand_in is None or name not in stand_in["instead_of"]:
             raise UserError(f"dataset={name}: {error}") from error

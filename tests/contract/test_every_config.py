@@ -28,6 +28,7 @@ PREPARED: dict[str, tuple[str, tuple[int, ...], type]] = {  # file, row shape an
     "ecg200": ("ecg200.npz", (96,), np.float32),
 }
 TEXTS = ("mr", "imdb", "yelp", "ag")
+OWN = ("arrays", "table", "images")  # sets of the user's files
 EXTRAS = {"hsj_art": "art", "boundary_art": "art", "bnn": "larq"}  # configs that need an extra, by the module it brings
 
 
@@ -47,6 +48,25 @@ def needs_extra(name: str) -> None:
     """Skip where the module is absent, without importing it: TensorFlow beside torch's compiler ends a process."""
     if name in EXTRAS and find_spec(EXTRAS[name]) is None:
         pytest.skip(f"{name} needs an extra")
+
+
+def own_files(folder: Path, dataset: str) -> list[str]:
+    """Write a user's files, with two classes that differ, into `folder`; the words that name them."""
+    rng, y = np.random.default_rng(0), np.arange(40) % 2
+    if dataset == "images":
+        from PIL import Image
+
+        for i, label in enumerate(y):
+            (folder / "own" / "ab"[label]).mkdir(parents=True, exist_ok=True)
+            pixels = rng.integers(0, 128, (8, 8, 3)) + 120 * label
+            Image.fromarray(pixels.astype(np.uint8)).save(folder / "own" / "ab"[label] / f"{i}.png")
+        return [f"dataset.path={folder / 'own'}"]
+    x = rng.random((40, 4)) + 0.7 * y[:, None]
+    if dataset == "table":
+        pd.DataFrame({**dict(zip("abcd", x.T, strict=True)), "label": y}).to_csv(folder / "t.csv", index=False)
+        return [f"dataset.path={folder / 't.csv'}", "dataset.target=label"]
+    np.savez(folder / "own.npz", x=x, y=y)
+    return [f"dataset.path={folder / 'own.npz'}"]
 
 
 def prepare(folder: Path, dataset: str) -> None:
@@ -97,7 +117,8 @@ def test_every_data_set_is_fitted_and_attacked(compose_config, tmp_path, dataset
     from pipeline.experiment import run
 
     prepare(tmp_path, dataset)
-    config = compose_config(f"dataset={dataset}", "scale=smoke", "points.rule=random")
+    words = own_files(tmp_path, dataset) if dataset in OWN else []
+    config = compose_config(f"dataset={dataset}", "scale=smoke", "points.rule=random", *words)
     record = run(config)
     assert record["attack"].startswith(f"{dataset}-scd01-hsj-")
 
