@@ -73,6 +73,7 @@ class Dataset(Inputs, Protocol):
     y_test: Labels
     feature_shape: tuple[int, ...]
     clip: Clip
+    class_names: tuple[str, str]
     checksum: str
     provenance: dict[str, Any]
 
@@ -213,6 +214,15 @@ class CertifiedModel(Model, Protocol):
 
     def certified_radius(self, X: Floats, y: Labels, norm: Any = "l2", **search: Any) -> NDArray[np.float64]:
         """(n,) radius in "l2" or "linf" within which no perturbation changes the label."""
+        ...
+
+
+@runtime_checkable
+class FileModel(Model, Protocol):
+    """A model that depends on files besides the data set."""
+
+    def inputs(self) -> dict[str, str]:
+        """Checksums that decide the predictions."""
         ...
 
 

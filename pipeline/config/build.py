@@ -53,6 +53,13 @@ CANNOT_CHANGE_RESULT = frozenset(
         "warm_start",
         "data_dir",
         "outputs_dir",
+        "path",  # of a model's file, whose checksum is
+        "rows_per_request",
+        "timeout",
+        "retries",
+        "rate_limit",
+        "cache_size",
+        "token_variable",
     }
 )
 """Arguments that are not part of the keys of the store."""

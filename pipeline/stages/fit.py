@@ -17,7 +17,7 @@ import torch
 
 from pipeline.config.build import that_change_the_result
 from pipeline.errors import UserError
-from pipeline.protocols import Config, Job, Model, Vote
+from pipeline.protocols import Config, FileModel, Job, Model, Vote
 from pipeline.provenance import provenance
 from pipeline.run_log import BEGUN, command
 from pipeline.stages.inputs import adapt, inputs_for
@@ -64,7 +64,8 @@ def fit(job: Job) -> Fitted:
     model, node = job.model, job.config["model"]
     adapt(model, job.dataset)
     inputs = inputs_for(model, job.dataset)
-    key = fit_key(job.config, job.dataset.checksum, model.method_version)
+    files = model.inputs() if isinstance(model, FileModel) else {}
+    key = fit_key(job.config, job.dataset.checksum, model.method_version, files)
     folder = job.outputs / "fits" / f"{job.dataset.name}-{job.model_name}-{key}"
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder, f"the fit of {job.model_name}"):
@@ -79,12 +80,15 @@ def fit(job: Job) -> Fitted:
             (folder / BEGUN).unlink(missing_ok=True)
     used = range(node["use_votes"] or node["n_votes"])
     model.set_params(n_votes=len(used))
-    model.use_votes([shards.votes[v] for v in used], (0, 1), inputs.n_features, job.seed)
+    try:
+        model.use_votes([shards.votes[v] for v in used], (0, 1), inputs.n_features, job.seed)
+    except (ValueError, ImportError) as error:
+        raise UserError(f"model={job.model_name} cannot be used as stored in {folder}: {error}") from error
     seconds = float(sum(shards.seconds[v] for v in used))
     return Fitted(job.model_name, model, key, folder, len(used), shards.seconds[0], seconds, len(missing))
 
 
-def fit_key(config: Config, checksum: str, method_version: int) -> str:
+def fit_key(config: Config, checksum: str, method_version: int, files: dict[str, str] | None = None) -> str:
     """Key of everything that can change a vote.
 
     Parameters
@@ -94,13 +98,20 @@ def fit_key(config: Config, checksum: str, method_version: int) -> str:
         Of the data set.
     method_version : int
         Of the model's class.
+    files : dict, optional
+        Checksums of the files that the model depends on.
     """
     node = config["model"]
     settings = that_change_the_result("model", node)
     if node.get("backend") == "reference":
         settings["backend"] = "reference"  # the same method with other rounding
     return key_of(
-        data=checksum, target=node["_target_"], settings=settings, seed=config["seed"], version=method_version
+        data=checksum,
+        target=node["_target_"],
+        settings=settings,
+        seed=config["seed"],
+        version=method_version,
+        **({"files": files} if files else {}),
     )
 
 

@@ -30,10 +30,12 @@ def word_inputs(model: Model, dataset: Dataset) -> WordInputs:
 
 
 def adapt(model: Model, dataset: Dataset) -> None:
-    """Set the parameters of an unfitted model that only the data decide: `feature_shape` and `vectors`."""
+    """Set the parameters of an unfitted model that only the data decide: `feature_shape`, `class_names`, `vectors`."""
     parameters = model.get_params(deep=False)
     if "feature_shape" in parameters:
         model.set_params(feature_shape=dataset.feature_shape)
+    if "class_names" in parameters:
+        model.set_params(class_names=dataset.class_names)
     if model.takes == "words":
         model.set_params(vectors=cast(TextDataset, dataset).vectors.table)
 

@@ -29,7 +29,8 @@ PREPARED: dict[str, tuple[str, tuple[int, ...], type]] = {  # file, row shape an
 }
 TEXTS = ("mr", "imdb", "yelp", "ag")
 OWN = ("arrays", "table", "images")  # sets of the user's files
-EXTRAS = {"hsj_art": "art", "boundary_art": "art", "bnn": "larq"}  # configs that need an extra, by the module it brings
+EXTRAS = {"hsj_art": "art", "boundary_art": "art", "bnn": "larq", "estimator": "skops"}
+"""Configs that need an extra, by the module it brings."""
 
 
 @pytest.mark.parametrize("dataset", options("dataset"))
@@ -67,6 +68,19 @@ def own_files(folder: Path, dataset: str) -> list[str]:
         return [f"dataset.path={folder / 't.csv'}", "dataset.target=label"]
     np.savez(folder / "own.npz", x=x, y=y)
     return [f"dataset.path={folder / 'own.npz'}"]
+
+
+def trained_file(folder: Path) -> list[str]:
+    """Write a trained model of the digits into `folder`; the words that name it."""
+    import joblib
+    from sklearn.linear_model import LogisticRegression
+
+    from data.digits import load
+
+    digits = load()
+    model = LogisticRegression(max_iter=500).fit(digits.flat("train"), digits.y_train)
+    joblib.dump(model, folder / "m.joblib")
+    return [f"model.path={folder / 'm.joblib'}", "model.trust_pickle=true"]
 
 
 def prepare(folder: Path, dataset: str) -> None:
@@ -136,9 +150,14 @@ def test_every_text_set_is_fitted(compose_config, tmp_path, dataset, model, inpu
 
 
 @pytest.mark.filterwarnings("ignore:.*had not converged")
+@pytest.mark.filterwarnings("ignore:.*is loaded as a pickle")
 @pytest.mark.parametrize(
     "model",
-    [pytest.param(m, marks=pytest.mark.slow) if m == "resnet50" else m for m in options("model") if m != "wordcnn"],
+    [
+        pytest.param(m, marks=pytest.mark.slow) if m == "resnet50" else m
+        for m in options("model")
+        if m not in ("wordcnn", "endpoint")  # tests/baselines/test_endpoint.py has a service
+    ],
 )
 def test_every_model_fits_evaluates_and_is_attacked(compose_config, tmp_path, model, inputs_are_kept):
     from pipeline.experiment import run
@@ -152,6 +171,7 @@ def test_every_model_fits_evaluates_and_is_attacked(compose_config, tmp_path, mo
         "attack=hsj",
         "scale=smoke",
         "points.rule=random",
+        *(trained_file(tmp_path) if model == "file" else []),
     )
     record = run(config)
     assert config["model"]["name"] == model

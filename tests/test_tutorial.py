@@ -1,0 +1,100 @@
+"""The commands of docs/own-model.md run as written, in miniature, on files of the kinds that it names."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.label_service import label_service
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = (ROOT / "docs" / "own-model.md").read_text(encoding="utf-8")
+COMMANDS = [
+    shlex.split(command.replace("\\\n", " "))[2:]
+    for command in re.findall(r"^python run\.py ((?:.*\\\n)*.*)$", PAGE, re.MULTILINE)
+    for command in [f"python run.py {command}"]
+]
+
+
+def own_files(folder: Path) -> None:
+    """X.npy, y.npy and t.csv: two classes in three features of different units."""
+    rng = np.random.default_rng(0)
+    y = np.arange(80) % 2
+    x = (rng.random((80, 3)) + 0.8 * y[:, None]) * [1, 10, 1000]
+    np.save(folder / "X.npy", x)
+    np.save(folder / "y.npy", np.array(["ham", "spam"])[y])
+    pd.DataFrame({**dict(zip("abc", x.T, strict=True)), "label": y}).to_csv(folder / "t.csv", index=False)
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch, capsys):
+    """Run a command in a folder with these files, without a process of its own; what it prints."""
+    from hydra import compose, initialize_config_dir
+
+    from pipeline.config.resolvers import register_resolvers
+    from pipeline.experiment import run_from_command_line
+
+    own_files(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    register_resolvers()
+
+    def run_words(words: list[str], conf: Path = ROOT / "conf") -> str:
+        with initialize_config_dir(str(conf), version_base="1.3"):
+            config = compose("config", overrides=[*words, "scale=smoke", "verbose=false"])
+        status = run_from_command_line(config)
+        printed = capsys.readouterr()
+        assert status == 0, printed.err
+        return printed.out
+
+    return run_words
+
+
+def test_the_page_has_a_command_for_a_file_a_class_and_a_service():
+    assert [next(word for word in words if word.startswith("model=")) for words in COMMANDS] == [
+        "model=file",
+        "model=estimator",
+        "model=endpoint",
+    ]
+
+
+def test_attack_my_xgboost_model(run, tmp_path):
+    xgboost = pytest.importorskip("xgboost")
+    x, y = np.load("X.npy"), np.load("y.npy")
+    xgboost.XGBClassifier(n_estimators=20).fit(x, y == "spam").save_model("m.ubj")
+    printed = run(COMMANDS[0])
+    assert "file on arrays, 1 votes" in printed
+    assert "success rate                 100 % (2 of 2)" in printed
+    (attack,) = (tmp_path / "outputs" / "attacks").iterdir()
+    found = np.load(attack / "adversarials.npz")["adversarial"]
+    assert (found >= x.min(axis=0).astype("f4")).all()
+    assert (found <= x.max(axis=0).astype("f4")).all()
+
+
+TRUST = [] if find_spec("skops") else ["model.trust_pickle=true"]
+
+
+def test_train_and_attack_a_class(run):
+    assert "success rate                 100 % (2 of 2)" in run([*COMMANDS[1], *TRUST])
+
+
+def test_attack_a_service(run, monkeypatch):
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    with label_service(lambda row: "spam" if row[2] > 900 else "ham") as service:
+        words = [f"model.url={service.url}" if word.startswith("model.url=") else word for word in COMMANDS[2]]
+        assert "success rate                 100 % (2 of 2)" in run(words)
+
+
+def test_a_pipeline_in_a_file_of_its_own(run, tmp_path):
+    """In a copy of conf/; tests/pipeline/test_own_data.py gives a folder by --config-dir."""
+    (yaml,) = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+    shutil.copytree(ROOT / "conf", tmp_path / "conf")
+    (tmp_path / "conf" / "model" / "scaled_svc.yaml").write_text(yaml, encoding="utf-8")
+    words = [*COMMANDS[1][:3], "model=scaled_svc", "attack=none", *TRUST]
+    assert "scaled_svc on table, 1 votes" in run(words, tmp_path / "conf")
