@@ -25,6 +25,7 @@ from attacks.engine.validation import (
     read_starts,
     read_task,
 )
+from attacks.engine.view import View, ViewOracle, label_function, view_of
 from attacks.oracle import LABEL, LabelFunction, LabelOracle, rows_within
 from attacks.result import BUDGET_SPENT, NO_START, AttackResult
 from scd.progress import progress_bar
@@ -88,9 +89,12 @@ class ArrayAttack(Attack, ABC):
         parameters |= {"attack": type(self).__name__, "version": self.method_version, **more}
         return fingerprint(parameters, given)
 
-    def _label_oracle(self, labels: LabelFunction, task: Task, budget: int | None = None) -> LabelOracle:
+    def _label_oracle(self, labels: LabelFunction | View, task: Task, budget: int | None = None) -> LabelOracle:
         d = task.x.shape[1]
-        return LabelOracle(labels, len(task.x), d, budget=budget, batch_rows=rows_within(self.memory_budget, d))
+        limits: dict[str, Any] = {"budget": budget, "batch_rows": rows_within(self.memory_budget, d)}
+        if isinstance(labels, View):
+            return ViewOracle(labels, **limits)
+        return LabelOracle(label_function(labels), len(task.x), d, **limits)
 
     def _bar(self, total: int | None, initial: int, unit: str) -> Any:
         """Return the progress bar, a context manager."""
@@ -137,9 +141,9 @@ class DecisionAttack(ArrayAttack):
 
     def __call__(
         self,
-        labels: LabelFunction,
+        labels: Any,
         x: ArrayLike,
-        y: ArrayLike,
+        y: ArrayLike | None = None,
         *,
         clip: Any = (0.0, 1.0),
         index: ArrayLike | None = None,
@@ -147,20 +151,24 @@ class DecisionAttack(ArrayAttack):
         pool_labels: ArrayLike | None = None,
         starts: Any = None,
         state: str | Path | None = None,
+        mask: ArrayLike | None = None,
+        target: Any = None,
     ) -> AttackResult:
         """Attack the model behind `labels` at the examples `x`.
 
         Parameters
         ----------
-        labels : callable
-            Takes float32 inputs (n, d) within the clip box, returns n integer labels. The array is a reused buffer:
-            copy it to keep it. If the callable has an attribute `device` (a torch device), it must also accept
-            tensors on that device. HopSkipJump and all bisections then generate their inputs there
-            (:mod:`attacks.engine.cuda`).
-        x : array of shape (n, d)
+        labels : callable, or model
+            Takes float32 inputs like x within the clip box, returns n labels, integers or texts. The array is a reused
+            buffer: copy it to keep it. A torch module in evaluation mode, and an object with ``predict``, may be given
+            as they are; of rows of scores the largest decides. If the callable has an attribute `device` (a torch
+            device), it must also accept tensors on that device. HopSkipJump and all bisections then generate their
+            inputs there (:mod:`attacks.engine.cuda`).
+        x : array of shape (n, d) or (n, *shape)
             Originals, finite and within `clip`.
-        y : array of int, shape (n,)
-            True labels; an input is adversarial if the model predicts another label.
+        y : array of int or str, shape (n,), optional
+            True labels; an input is adversarial if the model predicts another label. Default: those that the model
+            predicts for `x`.
         clip : (low, high)
             Bounds of the features: two numbers for all, or two arrays (d,) with a number for each. Nothing outside is
             queried or returned. A feature whose bounds are equal does not change.
@@ -174,10 +182,16 @@ class DecisionAttack(ArrayAttack):
             File that stores the progress; the same call continues from it. It is not removed at the end: with the
             file of a finished attack the call returns its record. A file of another model is refused: fixed inputs,
             which are not counted as queries, tell.
+        mask : array of bool, optional
+            Features that must not change, with the shape of a sample.
+        target : label, or array of labels of shape (n,), optional
+            The class that the adversarials must have; default any other than the true one. Noise seldom has a given
+            class of many: start="nearest" begins at samples of it.
 
         Returns
         -------
         result : AttackResult
+            `adversarials` has the shape of `x`, and `label` the kind of `y`.
 
         Raises
         ------
@@ -192,10 +206,22 @@ class DecisionAttack(ArrayAttack):
             If adversarials are not confirmed: after the attack each is queried once more, which is not counted, and
             one that is now classified correctly counts as failed.
         """
+        labels = label_function(labels)
+        view = view_of(type(self).__name__, labels, x, y, clip, index, mask, target)
+        if view is None:
+            return self._call(labels, x, y, clip, index, pool, pool_labels, starts, state)
+        given = (view.samples(pool), view.pool_labels(pool_labels), view.starts(starts))
+        return view.restored(self._call(view, view.rows, view.y, view.clip(clip), index, *given, state))
+
+    def _call(
+        self, labels: Any, x: Any, y: Any, clip: Any, index: Any, pool: Any, pool_labels: Any, starts: Any, state: Any
+    ) -> AttackResult:
+        """Attack rows with integer labels, or those of a `View`; the parameters are those of a call."""
         class_name = type(self).__name__
         task = read_task(class_name, x, y, clip, index)
         shared = self._candidates(class_name, task, pool, pool_labels, starts)
         arrays = {} if shared is None else {"images": shared.images, "order": np.concatenate(shared.order)}
+        arrays |= labels.identity() if isinstance(labels, View) else {}
         oracle = self._label_oracle(labels, task, self.query_budget)
         journal = Journal(oracle, task.y, None if state is None else Path(state), self._identity(task, arrays))
         return run_or_resume(

@@ -104,3 +104,25 @@ class AttackResult:
             _, table, column = name.split(".", 2)  # the name of a column may contain dots
             columns["tables"].setdefault(table, {})[column] = flat[name]
         return cls(**columns)
+
+    def to_frame(self) -> Any:
+        """Return a pandas DataFrame, a row an example, without `adversarials`, `trace` and `tables`."""
+        import pandas as pd  # here, because the core does not have it
+
+        columns = {name: getattr(self, name) for name in _COLUMNS if name != "adversarials"}
+        return pd.DataFrame({**columns, **self.extra})
+
+    def __repr__(self) -> str:
+        """Describe the result in a few lines, without its arrays."""
+        n, found = len(self.index), int(self.success.sum())
+        lines = [f"AttackResult: {found} of {n} examples have an adversarial"]
+        for name, values in (("L2", self.l2), ("Linf", self.linf)):
+            if found:
+                known = values[self.success]
+                lines.append(f"  {name}: mean {known.mean():.4g}, median {np.median(known):.4g}")
+        lines.append(
+            f"  queries: mean {self.queries.mean():.4g}, maximum {self.queries.max()}" if n else "  no queries"
+        )
+        reasons, counts = np.unique(self.reason[~self.success], return_counts=True)
+        lines += [f"  {reason or 'failed'}: {count}" for reason, count in zip(reasons, counts, strict=True)]
+        return "\n".join(lines)

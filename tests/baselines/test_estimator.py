@@ -87,6 +87,7 @@ def test_probabilities_are_those_of_the_members(pickled, digits):
         ({"_target_": "sklearn.svm.SVC", "D": 1}, r"SVC cannot be built: .*unexpected keyword argument 'D'"),
         ({"_target_": "sklearn.preprocessing.StandardScaler"}, "with fit, predict and get_params. Got StandardScaler"),
         ({}, "Got dict"),
+        ({"_target_": None}, "must be a class with fit, such as sklearn.svm.SVC. Got None"),
     ],
 )
 def test_what_is_no_classifier_is_refused_before_anything_is_called(estimator, sentence):
@@ -160,7 +161,13 @@ def test_skops_loads_no_type_of_a_package_that_is_not_named(digits):
 def test_a_run_fits_attacks_and_reads_the_store(compose_config):
     from pipeline.experiment import run
 
-    words = ["model=estimator", "model.name=svc", "model.trust_pickle=true", "scale=smoke"]
+    words = [
+        "model=estimator",
+        "model.estimator._target_=sklearn.svm.SVC",
+        "model.name=svc",
+        "model.trust_pickle=true",
+        "scale=smoke",
+    ]
     config = compose_config(*words, "+model.estimator.C=10")
     record = run(config)
     assert record["attack"].startswith("digits-svc-hsj-")

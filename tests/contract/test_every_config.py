@@ -70,16 +70,18 @@ def own_files(folder: Path, dataset: str) -> list[str]:
     return [f"dataset.path={folder / 'own.npz'}"]
 
 
-def trained_file(folder: Path) -> list[str]:
-    """Write a trained model of the digits into `folder`; the words that name it."""
+def own_model(folder: Path, model: str) -> list[str]:
+    """Words that name a class, or a trained model of the digits, which is written into `folder`."""
+    if model != "file":
+        return ["model.estimator._target_=sklearn.svm.SVC"] if model == "estimator" else []
     import joblib
     from sklearn.linear_model import LogisticRegression
 
     from data.digits import load
 
     digits = load()
-    model = LogisticRegression(max_iter=500).fit(digits.flat("train"), digits.y_train)
-    joblib.dump(model, folder / "m.joblib")
+    trained = LogisticRegression(max_iter=500).fit(digits.flat("train"), digits.y_train)
+    joblib.dump(trained, folder / "m.joblib")
     return [f"model.path={folder / 'm.joblib'}", "model.trust_pickle=true"]
 
 
@@ -171,7 +173,7 @@ def test_every_model_fits_evaluates_and_is_attacked(compose_config, tmp_path, mo
         "attack=hsj",
         "scale=smoke",
         "points.rule=random",
-        *(trained_file(tmp_path) if model == "file" else []),
+        *own_model(tmp_path, model),
     )
     record = run(config)
     assert config["model"]["name"] == model

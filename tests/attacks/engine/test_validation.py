@@ -53,7 +53,8 @@ GOOD = np.full((2, 3), 0.5)
 @pytest.mark.parametrize(
     ("x", "y", "options", "sentence"),
     [
-        (np.zeros((2, 3, 3)), [0, 0], {}, r"'x' .* shape \(rows, features\).*Got float64 of shape \(2, 3, 3\)"),
+        (np.zeros(3), [0, 0, 0], {}, r"'x' .* shape \(n, \*shape of a sample\).*Got float64 of shape \(3,\)"),
+        (np.full((2, 3, 3), 1.5), None, {}, r"'x' .* within the clip bounds \[0, 1\]"),
         (np.zeros((0, 3)), [], {}, "'x' .* none of them 0"),
         (np.array([["a", "b"]]), [0], {}, "'x' .* numeric"),
         (np.array([[0.5, np.nan]]), [0], {}, "'x' .* finite. Got NaN or infinity in row 0"),
