@@ -53,7 +53,6 @@ CANNOT_CHANGE_RESULT = frozenset(
         "warm_start",
         "data_dir",
         "outputs_dir",
-        "path",  # of a model's file, whose checksum is
         "rows_per_request",
         "timeout",
         "retries",
@@ -64,8 +63,11 @@ CANNOT_CHANGE_RESULT = frozenset(
 )
 """Arguments that are not part of the keys of the store."""
 
-CANNOT_CHANGE_VOTES = CANNOT_CHANGE_RESULT | {"voting"}
-"""Arguments of a model that are not part of the key of a fit: `voting` only says how its votes are combined."""
+CANNOT_CHANGE_VOTES = CANNOT_CHANGE_RESULT | {"voting", "path"}
+"""Arguments of a model that are not part of the key of a fit.
+
+`voting` only says how its votes are combined. Of a model's file the checksum is part of the key, not its `path`.
+"""
 
 
 def locate(group: str, node: Config) -> Callable[..., Any]:

@@ -17,6 +17,9 @@ from pipeline.store import is_plain_name
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 
+_OF_FIT = ("dataset", "dataset.classes", "dataset.path", "model")
+"""Settings besides those of the model that make a fit another one than that of conf/."""
+
 _NOT_SETTINGS = CANNOT_CHANGE_RESULT - {"n_votes"}
 """Arguments that a run's list of settings leaves out, as no result depends on them."""
 
@@ -54,7 +57,7 @@ def described(config: dict[str, Any], changed: list[str] | None = None) -> dict[
 def _as_recorded(config: dict[str, Any], changed: list[str]) -> tuple[bool, bool]:
     """What :func:`_compared_with_conf` says, from the settings that a run recorded as changed."""
     keys = {change.lstrip("~").split("=")[0] for change in changed}
-    of_fit = {key for key in keys if key in ("dataset", "dataset.classes", "model") or key.startswith("model.")}
+    of_fit = {key for key in keys if key in _OF_FIT or key.startswith("model.")}
     nodes = config["model"].get("hidden_nodes")
     if not nodes:
         return not of_fit, False

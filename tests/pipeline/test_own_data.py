@@ -34,11 +34,13 @@ def test_one_command_from_files_to_an_attacked_ensemble(run_program, files, tmp_
 
 
 def test_changed_files_are_another_fit(compose_config, files, tmp_path):
+    from pipeline.config.compose import changed_settings
     from pipeline.experiment import run
 
     config = compose_config("dataset=arrays", *files, "scale=smoke", "attack=none")
     first = run(config)["fit"]
     assert run(config)["fit"] == first
+    assert changed_settings(config)[:2] == tuple(files)  # two sets of one name are told apart in tables
     np.save(tmp_path / "X.npy", np.load(tmp_path / "X.npy") * 1.01)
     assert run(config)["fit"] != first
     fit = Path(config["paths"]["outputs"]) / "fits"
