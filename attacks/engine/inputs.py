@@ -245,8 +245,9 @@ def probe_weights(n_crossed: NDArray[np.int64], n_probes: NDArray[np.int64]) -> 
 def inputs_for(host: HostInputs) -> Inputs:
     """Return where inputs are generated: on the device of the label function if it has one, else on the CPU."""
     device = getattr(host.journal.oracle.labels, "device", None)
-    on_host = device is None or (not isinstance(device, str) and device.type == "cpu")
-    if on_host or np.ndim(host.task.low):  # the kernels of the device know one pair of bounds
+    if device is None or (not isinstance(device, str) and device.type == "cpu"):
+        return host
+    if np.ndim(host.task.low):  # the kernels of the device know one pair of bounds
         return host
     from attacks.engine.cuda import cuda_inputs  # loads torch and Triton
 
