@@ -110,10 +110,11 @@ class CpuDescent(Descent):
 
     def _compute(self, state: State, until: int) -> None:
         s, n = self.settings, len(state.sums)
-        logistic = True if s.loss == "ce" else None
+        loss = (None, True) if s.loss == "ce" else (True, None)
         rollback = True if s.rollback and until > 0 else None
-        if not advance(state, self.task, np.empty(n, np.int32), logistic, s.threshold_window, rollback, until):
-            advance(state, self.task, np.empty(n, np.int64), logistic, s.threshold_window, rollback, until)
+        options = (*loss, s.threshold_window, rollback, until)
+        if not advance(state, self.task, np.empty(n, np.int32), *options):
+            advance(state, self.task, np.empty(n, np.int64), *options)
 
     # ------------------------------------------------------------------ all votes
 

@@ -20,6 +20,7 @@ import numpy as np
 from scd.numba_cache import njit
 from scd.search.cpu.llvm import LANES, add_where_on, bit_of
 from scd.search.cpu.node import BLOCK, exponentials
+from scd.search.cpu.thresholds import distinct, reordered
 
 _CLOSE = 1e-5  # a Newton step this short leaves an error of its square
 _CLOSE_OF_HALLEY = 1e-4  # a step of Halley's method its cube
@@ -48,7 +49,7 @@ def search_logistic_vote(sums, words, features, steps, labels, rows):
     """
     batch, positive = _batch(labels, rows)
     m = len(batch)
-    s, words = sums[batch], words[:, batch]
+    s, words = _chosen(sums, batch), reordered(words, batch)
     lowest, highest = extent(s)
     centre = (lowest + highest) / 2
     reach = math.log(m) + 1
@@ -97,8 +98,17 @@ def _batch(labels, rows):
         inside = np.uint32(rows[i])
         batch[m], others[k] = i, i
         m, k = np.uint32(m + (inside & one)), np.uint32(k + (inside & ~one))
-    batch[m : m + k] = others[:k]
+    for i in range(k):
+        batch[m + i] = others[i]
     return batch[: m + k], np.int64(m)
+
+
+@njit(nogil=True)
+def _chosen(sums, batch):
+    out = np.empty(len(batch))
+    for r in range(len(batch)):
+        out[r] = sums[batch[r]]
+    return out
 
 
 @njit(nogil=True)
@@ -191,8 +201,19 @@ def _counted_loss(q, rows, t):
 
 
 @njit(nogil=True)
+def _present(q, rows):
+    """The distinct values of `q` that rows have, in ascending order."""
+    there, count = np.empty_like(q), 0
+    for b in range(len(q)):
+        if rows[0, b] + rows[1, b] > 0:
+            there[count] = q[b]
+            count += 1
+    return distinct(there[:count])[0]
+
+
+@njit(nogil=True)
 def _counted_midpoint(q, rows, t):
-    present = np.unique(q[rows[0] + rows[1] > 0])
+    present = _present(q, rows)
     if len(present) == 1:
         return t
     middles = (present[:-1] + present[1:]) / 2
@@ -318,11 +339,11 @@ def loss_bounds(odds, odds_at, value, words, features, steps, positive):
     """
     m, candidates = len(odds), len(features)
     lower, reached = np.full(candidates, -np.inf), np.inf
-    sizes = np.unique(steps)
+    sizes, kinds = distinct(steps)
     largest = np.abs(sizes).max()
     if steps[0] != 0 or largest > _LARGEST_STEP:
         return lower, reached
-    factors, kinds = np.exp(sizes), np.searchsorted(sizes, steps)
+    factors = np.exp(sizes)
     rows = min(_ROWS, int(_LARGEST_EXPONENT / max(largest, 1e-3)))
     sigma, changes = np.empty(rows, dtype=np.float32), np.zeros((len(sizes), 3, rows), dtype=np.float32)
     first, second = 0.0, 0.0

@@ -13,7 +13,7 @@ import numpy as np
 
 from scd.numba_cache import njit
 from scd.search.cpu.llvm import LANES, add_where_on, bit_of
-from scd.search.cpu.thresholds import ascending, extremes, threshold_below
+from scd.search.cpu.thresholds import ascending, distinct, extremes, reordered, threshold_below
 
 NO_BINS = -1
 """The candidate of a vote whose steps do not move all sums by an integer number of bins."""
@@ -41,7 +41,7 @@ def search_activations(sums, words, features, steps, effects):
     m = len(q)
     if m == 0:
         return 0, np.float32(np.nan), np.int64(0)
-    sizes, kinds = _distinct(steps)
+    sizes, kinds = distinct(steps)
     low, scale, bins = _grid(q, sizes)
     place = np.empty(m, dtype=np.uint32)
     for r in range(m):
@@ -52,7 +52,7 @@ def search_activations(sums, words, features, steps, effects):
         if not _moves_by(q, place, low, scale, sizes[k], shifts[k]):
             return NO_BINS, np.float32(np.nan), np.int64(0)
     order, pa, ea, starts = _by_bin(place, bins, active, q, e)
-    words = _reordered(words, order)
+    words = reordered(words, order)
     everything, positive = _from_each_bin_on(ea, starts)
     on = np.zeros((len(words), bins + 1, LANES), dtype=effects.dtype)
     for block in range(len(words)):
@@ -82,35 +82,6 @@ def search_activations(sums, words, features, steps, effects):
     for r in range(m):
         pa[r] += steps[winner] if word[r] & bit else np.float32(0)
     return winner, threshold_below(pa, value), gain
-
-
-@njit(nogil=True)
-def _distinct(steps):
-    """The distinct steps in ascending order, a few, and which of them each step is."""
-    sizes, kinds, count = np.empty_like(steps), np.empty(len(steps), dtype=np.int64), 0
-    for step in steps:
-        k = 0
-        while k < count and sizes[k] < step:
-            k += 1
-        if k == count or sizes[k] != step:
-            for later in range(count, k, -1):
-                sizes[later] = sizes[later - 1]
-            sizes[k] = step
-            count += 1
-    for c in range(len(steps)):
-        kinds[c] = 0
-        while sizes[kinds[c]] != steps[c]:
-            kinds[c] += 1
-    return sizes[:count], kinds
-
-
-@njit(nogil=True)
-def _reordered(words, order):
-    out = np.empty((len(words), len(order)), dtype=words.dtype)
-    for block in range(len(words)):
-        for r in range(np.uint64(len(order))):
-            out[block, r] = words[block, order[r]]
-    return out
 
 
 @njit(nogil=True)

@@ -1,4 +1,4 @@
-"""The threshold between sorted projections, and the sort, compiled."""
+"""The threshold between sorted projections, the sort, and small tools of the searches, compiled."""
 
 from __future__ import annotations
 
@@ -122,3 +122,33 @@ def ascending(q):
         keys, other = other, keys
         order, moved = moved, order
     return order
+
+
+@njit(nogil=True)
+def distinct(values):
+    """The distinct `values` in ascending order, a few, and which of them each value is."""
+    sizes, kinds, count = np.empty_like(values), np.empty(len(values), dtype=np.int64), 0
+    for value in values:
+        k = 0
+        while k < count and sizes[k] < value:
+            k += 1
+        if k == count or sizes[k] != value:
+            for later in range(count, k, -1):
+                sizes[later] = sizes[later - 1]
+            sizes[k] = value
+            count += 1
+    for c in range(len(values)):
+        kinds[c] = 0
+        while sizes[kinds[c]] != values[c]:
+            kinds[c] += 1
+    return sizes[:count], kinds
+
+
+@njit(nogil=True)
+def reordered(words, order):
+    """(w, m) words of the rows `order` (m,)."""
+    out = np.empty((len(words), len(order)), dtype=words.dtype)
+    for block in range(len(words)):
+        for r in range(np.uint64(len(order))):
+            out[block, r] = words[block, order[r]]
+    return out

@@ -110,7 +110,7 @@ class Task(NamedTuple):
 
 
 @njit(nogil=True)
-def advance(state, task, effects, logistic, radius, rollback, until):
+def advance(state, task, effects, zero_one, logistic, radius, rollback, until):
     """Do the iterations before number `until`.
 
     Parameters
@@ -119,8 +119,8 @@ def advance(state, task, effects, logistic, radius, rollback, until):
     task : Task
     effects : (n,) int32 or int64
         Room for effects.
-    logistic : True or None
-        None: the 0-1 loss. Code for what is None is not compiled.
+    zero_one, logistic : True or None
+        The loss: one of them is True. Code for what is None is not compiled.
     radius : int or None
         Ranks around the present threshold that are searched; None: all.
     rollback : True or None
@@ -143,11 +143,11 @@ def advance(state, task, effects, logistic, radius, rollback, until):
                 _save(state, state.saved)
             at[1] = _OUTPUT
         if at[1] == _OUTPUT:
-            if not _step_output(state, task, effects, weights, logistic, radius):
+            if not _step_output(state, task, effects, weights, zero_one, logistic, radius):
                 return False
             at[1] = _HIDDEN
         while at[1] - _HIDDEN < len(state.nodes):
-            if not _step_hidden(state, task, effects, weights, at[1] - _HIDDEN, logistic, radius):
+            if not _step_hidden(state, task, effects, weights, at[1] - _HIDDEN, zero_one, logistic, radius):
                 return False
             at[1] += 1
         correct = _correct(state.sums, now.output_threshold[0], task.sizes.negatives)
@@ -189,16 +189,17 @@ def _correct(sums, threshold, negatives):
 
 
 @njit(nogil=True, inline="always")
-def _step_output(state, task, effects, weights, logistic, radius):
+def _step_output(state, task, effects, weights, zero_one, logistic, radius):
     """Search the output threshold and, but for the initial search, a step on an output weight; take what is found."""
     now, initial = state.now, state.at[0] < 0
     features, moves = _output_candidates(now.output, task, initial)
-    if logistic is None:
+    chosen, threshold = 0, np.nan
+    if zero_one is not None:
         if not _output_effects(state.batch, task.sizes.negatives, weights, effects):
             return False
         chosen, found, _ = _search_output(state, task, features, moves, effects, radius)
         threshold = np.float64(found)
-    else:
+    if logistic is not None:
         chosen, threshold, _ = search_logistic_vote(
             state.sums, state.words, features, moves, task.labels, state.batch
         )  # fmt: skip
@@ -278,14 +279,15 @@ def _search(p, candidates, effects, maximum, state, current, radius):
 
 
 @njit(nogil=True, inline="always")
-def _step_hidden(state, task, effects, weights, k, logistic, radius):
+def _step_hidden(state, task, effects, weights, k, zero_one, logistic, radius):
     """Search the threshold of a hidden node and, but for the initial search, a step on a weight; take what is found."""
     now, node = state.now, state.nodes[k]
     p, word, bit, unit = state.projections[node], state.words[node // LANES], bit_of(node), now.output[node]
     negatives, threshold = task.sizes.negatives, now.output_threshold[0]
-    if logistic is None:
+    total = 0.0
+    if zero_one is not None:
         total = zero_one_vote(state.sums, word, bit, unit, threshold, state.batch, negatives, weights, effects)
-    else:
+    if logistic is not None:
         total = cross_entropy_vote(state.sums, word, bit, unit, threshold, state.batch, negatives, effects)
     if effects.itemsize == 4 and not total < _INT32:
         return False
