@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import runpy
 import shlex
 import shutil
 from importlib.util import find_spec
@@ -89,6 +90,19 @@ def test_attack_a_service(run, monkeypatch):
     with label_service(lambda row: "spam" if row[2] > 900 else "ham") as service:
         words = [f"model.url={service.url}" if word.startswith("model.url=") else word for word in COMMANDS[2]]
         assert "success rate                 100 % (2 of 2)" in run(words)
+
+
+def test_the_python_example_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (code,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    Path("example.py").write_text(code, encoding="utf-8")
+    names = runpy.run_path("example.py")
+    x, fixed, result, there = names["X"][1:6], names["fixed"], names["result"], names["there"]
+    assert result.success.all()
+    assert fixed.sum() == 2
+    assert (result.adversarials[:, fixed] == x[:, fixed]).all()
+    assert set(names["model"].predict(there.adversarials[there.success])) == {"class_2"}
+    assert len(pd.read_csv("result.csv")) == 5
 
 
 def test_a_pipeline_in_a_file_of_its_own(run, tmp_path):

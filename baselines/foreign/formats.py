@@ -135,7 +135,7 @@ def _pickle(request: Request) -> Predictor:
 
 
 def _warn(path: Path) -> None:
-    warnings.warn(f"{path} is loaded as a pickle, which runs whatever code it holds.", stacklevel=4)
+    warnings.warn(f"{path} is loaded as a pickle, which runs whatever code it holds.", stacklevel=2)
 
 
 def _xgboost(request: Request) -> Predictor:
