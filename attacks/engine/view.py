@@ -96,7 +96,7 @@ class View:
         self, class_name: str, model: Any, x: Any, y: Any, clip: Any, index: Any, mask: Any, target: Any
     ) -> None:
         self.class_name, self.model = class_name, model
-        given = np.asarray(x)
+        given = _array(x)
         if given.ndim < 2 or given.dtype.kind not in "fiub" or 0 in given.shape:
             got = Described(f"{given.dtype} of shape {given.shape}")
             raise refuse(class_name, "x", "a numeric array of shape (n, *shape of a sample), none of them 0", got)
@@ -110,21 +110,23 @@ class View:
             blocks = (self.x[i : i + _BLOCK].copy() for i in range(0, len(self.x), _BLOCK))
             self.own = np.concatenate([self._predict(block) for block in blocks])
         self.names = self._labels("y", self.own if y is None else y)
-        self.target = None if target is None else self._labels("target", np.broadcast_to(target, len(self.x)))
+        self.target = None if target is None else self._labels("target", np.broadcast_to(_array(target), len(self.x)))
         self.known, codes = np.unique(self.names, return_inverse=True)
         self.y = np.zeros(len(self.x), dtype=np.int64) if target is not None else codes.reshape(-1).astype(np.int64)
 
     def _free(self, mask: Any) -> NDArray[np.bool_]:
         if mask is None:
             return np.ones(self.x.shape[1], dtype=bool)
-        fixed = np.asarray(mask)
+        fixed = _array(mask)
         if fixed.dtype != bool or fixed.shape != self.shape or fixed.all():
             got = Described(f"{fixed.dtype} of shape {fixed.shape}" + (", all True" if fixed.all() else ""))
             raise refuse(self.class_name, "mask", f"bools of shape {self.shape}, not all True", got)
         return ~fixed.reshape(-1)
 
     def _labels(self, name: str, value: Any) -> NDArray[Any]:
-        labels = np.asarray(value)
+        labels = _array(value)
+        if labels.dtype.kind == "O" and all(isinstance(label, str) for label in labels.tolist()):
+            labels = labels.astype(np.str_)  # of a column of a table
         if labels.shape != (len(self.x),) or labels.dtype.kind not in "iubU":
             got = Described(f"{labels.dtype} of shape {labels.shape}")
             raise refuse(self.class_name, name, f"an array of {len(self.x)} integers or texts", got)
@@ -142,7 +144,7 @@ class View:
         """Samples of the caller's shape as rows of the features that may change; None stays None."""
         if value is None:
             return None
-        rows = np.asarray(value)
+        rows = _array(value)
         if rows.shape[1:] != self.shape:
             got = Described(f"shape {rows.shape}")
             raise refuse(self.class_name, "pool or starts", f"samples of shape {self.shape} like x", got)
@@ -152,7 +154,7 @@ class View:
         """Codes of the labels of a pool: those that differ from an example's code are tried as its start."""
         if value is None:
             return None
-        labels = np.asarray(value)
+        labels = _array(value)
         if self.target is None:
             return self._codes(labels)
         one = np.unique(self.target)
@@ -240,10 +242,24 @@ class ViewOracle(LabelOracle):
         return self.view.labels(inputs, examples)
 
 
+def _array(value: Any) -> NDArray[Any]:
+    """An array, also of a torch tensor of any device."""
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(value, torch.Tensor):
+        value = value.detach().cpu().numpy()
+    return np.asarray(value)
+
+
+def _has_texts(y: Any) -> bool:
+    """Whether labels are texts."""
+    first = y[0] if isinstance(y, list | tuple) and len(y) else y
+    return isinstance(first, str) or (not isinstance(y, list | tuple) and _array(y).dtype.kind in "OSU")
+
+
 def view_of(class_name: str, model: Any, x: Any, y: Any, clip: Any, index: Any, mask: Any, target: Any) -> View | None:
     """Return the view of a caller's problem, parameters as of `View`; None if attacks work on it as it is."""
     check_callable("labels", model)
-    plain = y is not None and np.asarray(y).dtype.kind in "iub" and np.ndim(x) == 2
-    if plain and mask is None and target is None:
+    rows = np.ndim(x[0]) == 1 if isinstance(x, list | tuple) and len(x) else np.ndim(x) == 2
+    if rows and y is not None and not _has_texts(y) and mask is None and target is None:
         return None
     return View(class_name, model, x, y, clip, index, mask, target)

@@ -21,6 +21,7 @@ def test_labels_may_be_texts_and_samples_may_have_a_shape():
     shaped = HopSkipJump(**QUICK)(named, x, ["in"] * 3)
     assert shaped.adversarials.shape == x.shape
     assert shaped.label.tolist() == ["in"] * 3
+    assert same_result(shaped, HopSkipJump(**QUICK)(named, x, np.array(["in"] * 3, dtype=object)))
     np.testing.assert_array_equal(shaped.adversarials.reshape(3, -1), plain.adversarials)
     np.testing.assert_array_equal(shaped.queries, plain.queries)
 
@@ -114,6 +115,14 @@ def test_a_model_may_be_given_as_it_is():
             return np.eye(2)[outside_ball(rows)]
 
     assert same_result(HopSkipJump(**QUICK)(OfScores(), x, [0, 0]), HopSkipJump(**QUICK)(outside_ball, x, [0, 0]))
+
+
+def test_tensors_may_be_given():
+    import torch
+
+    x = torch.from_numpy(points(2)).requires_grad_()
+    plain = HopSkipJump(**QUICK)(outside_ball, points(2), [0, 0], mask=np.arange(12) < 2)
+    assert same_result(plain, HopSkipJump(**QUICK)(outside_ball, x, torch.tensor([0, 0]), mask=torch.arange(12) < 2))
 
 
 def test_an_interrupted_attack_on_a_view_is_resumed(tmp_path):
