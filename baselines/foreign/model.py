@@ -38,6 +38,7 @@ class ForeignModel(VoteEnsemble):
 
     classes: Any
     class_names: Any
+    _known: tuple[str, Predictor] | None = None  # the model that was loaded, and what it depends on
 
     @abstractmethod
     def _identity(self) -> str:
@@ -61,7 +62,7 @@ class ForeignModel(VoteEnsemble):
     def _train(
         self, X: NDArray[Any], y: NDArray[Any], votes: range, root_seed: int, progress: Progress | None
     ) -> list[Vote]:
-        self._predictor()  # a file that cannot be read is refused here
+        self._loaded()  # a file that cannot be read is refused here
         return [{_IDENTITY: np.array(self._identity())} for _ in votes]
 
     def _vote_check(self, first: Vote, features: int) -> Callable[[Vote], None]:
@@ -73,4 +74,11 @@ class ForeignModel(VoteEnsemble):
         return check
 
     def _stack(self, votes: list[Vote]) -> PairForward:
-        return PairForward(self._predictor(), self.class_names, self.classes)
+        return PairForward(self._loaded(), self.class_names, self.classes)
+
+    def _loaded(self) -> Predictor:
+        """The model, loaded once for these parameters."""
+        key = f"{self._identity()} {sorted(self.get_params(deep=False).items())!r}"
+        if self._known is None or self._known[0] != key:
+            self._known = (key, self._predictor())
+        return self._known[1]

@@ -33,7 +33,7 @@ def test_without_labels_those_of_the_model_are_taken_and_counted_once(attack):
     result = attack(model, x)
     assert result.label.tolist() == [0, 0, 1]
     assert result.success[:2].all()
-    assert model.rows == result.queries.sum()
+    assert 0 <= model.rows - result.queries.sum() <= result.success.sum()  # a confirmation of each is not counted
     assert same_result(result, attack(outside_ball, x, [0, 0, 1]))
 
 
