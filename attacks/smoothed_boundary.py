@@ -28,6 +28,7 @@ _PROBES_PER_LINE = 100  # in small budgets there is a line search for about so m
 _MIN_PROBES = 25  # of an iteration
 _MEMORY = 0.5  # the average of the estimates reaches back over this fraction of the iterations so far
 _MIN_MEMORY = 3.0  # iterations
+_STEP = 0.1  # of a direction towards the average
 _FIRST_GAIN, _MIN_GAIN, _MAX_GAIN = 0.2, 0.002, 0.5  # of `State.gain`
 _MAX_CENTRE = 8.0  # distance of the centre, relative to the best adversarial
 _FIRST_SCALE = 0.3  # of `State.scale`
@@ -233,12 +234,12 @@ class State:
         return np.clip(moved, task.low, task.high).astype(np.float32)
 
     def turn(self, run_ids: Selection, estimate: NDArray[np.float32], weight: Floats, t: int) -> None:
-        """Average the estimates (k, d) of iteration t (from 1) with the earlier ones; that is the direction."""
+        """Average the estimates (k, d) of iteration t (from 1) with the earlier ones; move the directions there."""
         part = 1.0 / max(_MIN_MEMORY, _MEMORY * t)
         kept = self.gradient[run_ids] if t > 1 else self.direction[run_ids]
         added = (part * weight[:, None]).astype(np.float32) * _unit(estimate)
         self.gradient[run_ids] = np.float32(1.0 - part) * kept + added
-        self.direction[run_ids] = _unit(self.gradient[run_ids])
+        self.direction[run_ids] = _unit(self.direction[run_ids] + np.float32(_STEP) * _unit(self.gradient[run_ids]))
 
     def move_centre(self, run_ids: Selection, fraction: Floats, target: float) -> None:
         """Move the centres so that the fraction of adversarial probes approaches the target; adapt the radius.
