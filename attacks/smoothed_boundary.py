@@ -46,22 +46,26 @@ class SmoothedBoundary(RestartedAttack):
 
     A run has a direction v and a centre x + r v. An iteration
 
-    1. queries Gaussian probes around the centre, of length `radius` times the distance of the centre; the probes'
-       labels give the gradient of the smoothed decision (as in HopSkipJump) and the fraction of adversarial ones;
-    2. averages the gradient with those of the last iterations, weighted by 4 p (1 - p), where p is this fraction;
-    3. moves v by `step` along the average, and r so that p approaches `target`;
+    1. queries Gaussian probes around the centre, of length `radius` times the distance of the centre; their labels
+       give the gradient of the smoothed decision (as in HopSkipJump) and the fraction p of adversarial ones;
+    2. averages the gradient with the earlier ones, weighted by (4 p (1 - p))^1.5; the average reaches back over half
+       of the iterations so far;
+    3. moves v towards the average, and changes r so that p approaches `target`;
     4. queries the point at the best distance along v. If it is adversarial, the boundary is bisected on this line.
 
-    What the labels show adapts the rest: a run with too few adversarial probes takes shorter ones. All settings
-    change geometrically over the iterations, whose number follows from the query budget, so 1,000 queries and 70,000
-    are planned alike. The best boundary point is projected to within 1e-4 of its distance.
+    The labels adapt the rest. r moves faster while p stays on one side of `target` and slower when it crosses it. The
+    probes begin shorter than `radius` and grow as long as there are adversarial ones. The number of iterations and of
+    their probes follows from the query budget, so 1,000 queries and 70,000 are planned alike. The best boundary point
+    is projected to within 1e-4 of its distance.
 
-    Restarts are eliminated by successive halving: when half of the iterations of a rung are over, the farther half of
-    an example's runs ends, and the others share its queries.
+    Restarts are eliminated by successive halving. Their iterations are cut into rungs of equal length, one more than
+    the halvings that leave a single run. At the end of a rung the farther half of an example's runs ends, and the
+    others get its queries.
 
-    The idea of smoothing a decision that is not smooth is that of PopSkipJump (Simon-Gabriel, Sheikh, Krause, ICML
-    2021) for classifiers with random labels, the estimate that of HopSkipJump (Chen, Jordan, Wainwright 2020). New
-    are centres off the boundary, noise relative to the distance, and the average over iterations.
+    That a decision which is not smooth is smoothed by noise is from PopSkipJump (Simon-Gabriel, Sheikh, Krause, ICML
+    2021), whose noise comes with the classifier. The estimate is that of HopSkipJump (Chen, Jordan, Wainwright 2020).
+
+    Memory: 8 d bytes for each run, and the same again with a state file.
 
     Parameters
     ----------
@@ -69,8 +73,8 @@ class SmoothedBoundary(RestartedAttack):
         The distance to minimise. For L-infinity, v has the entries -1 and 1.
     max_iter : int
         Maximum number of iterations. A smaller budget has fewer, so that each has 25 probes or more.
-    max_eval : int
-        Maximum number of probes of an iteration; without a query budget, their number.
+    probes : int
+        Probes of an iteration without a query budget; with one, their number follows from it.
     radius : (float, float)
         Length of the probes in the first and in the last iteration, relative to the distance of the centre.
     target : float
@@ -94,7 +98,7 @@ class SmoothedBoundary(RestartedAttack):
         norm: str = "l2",
         max_iter: int = 140,
         restarts: int = 1,
-        max_eval: int = 1000,
+        probes: int = 500,
         radius: ArrayLike = (2.0, 0.15),
         target: float = 0.2,
         init_size: int = 1000,
@@ -116,7 +120,7 @@ class SmoothedBoundary(RestartedAttack):
         )
         class_name = type(self).__name__
         self.norm = check_choice(class_name, "norm", norm, ("l2", "linf"))
-        self.max_eval = check_int(class_name, "max_eval", max_eval, 1)
+        self.probes = check_int(class_name, "probes", probes, 1)
         self.radius = _check_pair(class_name, "radius", radius)
         self.target = check_number(class_name, "target", target, above=0.0, below=1.0)
 
@@ -146,8 +150,10 @@ class SmoothedBoundary(RestartedAttack):
             self._halve(search, t, iterations)
         line = (t + 1) % line_every == 0 or t + 1 == iterations
         left = search.left(np.arange(len(runs))) - PROJECTION_QUERIES
-        n_probes = np.minimum(left // max(1, iterations - t) - (_LINE_QUERIES if line else 0), self.max_eval)
-        n_probes = np.where(left > _LINE_QUERIES, np.maximum(n_probes, 1), 0)
+        planned = left // max(1, iterations - t) - (_LINE_QUERIES if line else 0)
+        if self.query_budget is None:
+            planned = np.full(len(runs), self.probes)
+        n_probes = np.where(left > _LINE_QUERIES, np.maximum(planned, 1), 0)
         runs.stopped |= (n_probes < 1) | (t >= iterations)
         run_ids = np.flatnonzero(~runs.stopped)
         runs.iteration = np.array(t + 1)
@@ -177,7 +183,7 @@ class SmoothedBoundary(RestartedAttack):
 
     def _halve(self, search: BoundarySearch, t: int, iterations: int) -> None:
         """At the end of a rung, stop the farther half of each example's runs; the others get their queries."""
-        runs, rungs = search.runs, self.restarts.bit_length()
+        runs, rungs = search.runs, (self.restarts - 1).bit_length() + 1
         if t not in [iterations * k // rungs for k in range(1, rungs)]:
             return
         distance = runs.linf if search.linf else runs.l2
@@ -234,7 +240,7 @@ class State:
         return np.clip(moved, task.low, task.high).astype(np.float32)
 
     def turn(self, run_ids: Selection, estimate: NDArray[np.float32], weight: Floats, t: int) -> None:
-        """Average the estimates (k, d) of iteration t (from 1) with the earlier ones; move the directions there."""
+        """Average the estimates (k, d) of iteration t (from 1) with the earlier ones; move the directions to it."""
         part = 1.0 / max(_MIN_MEMORY, _MEMORY * t)
         kept = self.gradient[run_ids] if t > 1 else self.direction[run_ids]
         added = (part * weight[:, None]).astype(np.float32) * _unit(estimate)

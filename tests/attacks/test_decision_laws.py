@@ -84,7 +84,7 @@ CASES = {
     ),
     "smoothed": Case(
         attack=SmoothedBoundary,
-        quick={"max_iter": 4, "restarts": 2, "max_eval": 20},
+        quick={"max_iter": 4, "restarts": 2, "probes": 20},
         constant=NO_START,
         constant_queries=FAILED_STARTS,
         budget={"restarts": 2},
@@ -93,7 +93,7 @@ CASES = {
     ),
     "smoothed-linf": Case(
         attack=SmoothedBoundary,
-        quick={"max_iter": 4, "restarts": 2, "max_eval": 20, "norm": "linf"},
+        quick={"max_iter": 4, "restarts": 2, "probes": 20, "norm": "linf"},
         norm="linf",
         constant=NO_START,
         constant_queries=FAILED_STARTS,

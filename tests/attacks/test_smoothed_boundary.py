@@ -147,9 +147,9 @@ def test_successive_halving_gives_the_queries_of_the_ended_runs_to_the_others():
     assert best_of_each_run(result).min() == result.l2[0]
 
 
-def test_without_a_budget_every_iteration_has_max_eval_probes():
+def test_without_a_budget_every_iteration_has_the_number_of_probes_set():
     model = HalfSpace(30, 0.2, seed=2)
-    trace = SmoothedBoundary(query_budget=None, max_iter=10, max_eval=200)(model, model.x, [0]).trace
+    trace = SmoothedBoundary(query_budget=None, max_iter=10, probes=200)(model, model.x, [0]).trace
     spent = np.diff(trace["queries"][:11])
     assert (spent >= 200).all()
     assert (spent <= 200 + 12).all()
@@ -170,7 +170,7 @@ def test_the_result_does_not_depend_on_the_form_of_radius():
         ("norm", "l1", "one of 'l2', 'linf'"),
         ("max_iter", -1, "an int >= 0"),
         ("restarts", 0, "an int >= 1"),
-        ("max_eval", 0, "an int >= 1"),
+        ("probes", 0, "an int >= 1"),
         ("radius", 0.5, "two numbers > 0, the first and the last"),
         ("radius", [1.0], "two numbers > 0, the first and the last"),
         ("target", 1.0, "a number > 0 and < 1"),
