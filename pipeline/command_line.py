@@ -23,7 +23,13 @@ CONF = Path(__file__).resolve().parents[1] / "conf"
 
 
 def prepare() -> None:
-    """Prepare this process: unencodable characters are replaced, and Hydra hands its errors to :func:`explained`."""
+    """Prepare this process: unencodable characters are replaced, and Hydra hands its errors to :func:`explained`.
+
+    Threads that wait for others spin for microseconds and then sleep. By default they spin for about a millisecond,
+    which takes the cores from the threads that they wait for if the machine has other work.
+    """
+    if "OMP_WAIT_POLICY" not in os.environ:  # read when the compiled code is loaded, later
+        os.environ.setdefault("GOMP_SPINCOUNT", "3000")
     replace_unencodable()
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
     sys.argv[1:] = with_plus(sys.argv[1:])

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 
 import pytest
 from hydra.errors import HydraException
 
 import scd
-from pipeline.command_line import explained, with_plus
+from pipeline.command_line import explained, prepare, with_plus
 from pipeline.config.compose import composed
 from pipeline.config.resolvers import data_folder
 
@@ -83,3 +85,15 @@ def test_an_experiment_without_plus_is_composed(run_program):
     done = run_program("--cfg", "job", "experiment=table2")
     assert done.returncode == 0, done.stderr
     assert "name: table2" in done.stdout
+
+
+@pytest.mark.parametrize(("policy", "count"), [(None, "3000"), ("ACTIVE", None)])
+def test_waiting_threads_sleep_soon_unless_the_user_says_otherwise(monkeypatch, policy, count):
+    monkeypatch.setattr(sys, "argv", ["run.py"])
+    for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "HYDRA_FULL_ERROR"):
+        monkeypatch.setenv(name, policy or "")  # so that it is as before at the end of the test
+        monkeypatch.delenv(name)
+    if policy:
+        monkeypatch.setenv("OMP_WAIT_POLICY", policy)
+    prepare()
+    assert os.environ.get("GOMP_SPINCOUNT") == count
