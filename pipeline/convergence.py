@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import pandas as pd
+if TYPE_CHECKING:
+    import pandas as pd
 
 NOT_FLAT = 0.05
 """A search whose second half of queries still gained more than this had not converged."""
@@ -33,6 +35,8 @@ def late_gain(trace: pd.DataFrame) -> float:
 
 def late_gain_of(attack: Path) -> float | None:
     """:func:`late_gain` of a finished attack in the store; None where its trace does not say."""
+    import pandas as pd  # `run.py --help` loads this file, through the table of a sweep
+
     path = attack / "trace.csv"
     if not path.is_file():
         return None
