@@ -18,6 +18,7 @@ from attacks.engine.rng import NORMAL, fill_noise
 from attacks.engine.run_state import RunState, Selection
 from attacks.engine.validation import Task, check_int, check_number
 from attacks.result import AttackResult
+from scd.devices import in_threads
 from scd.numba_cache import njit
 
 _MAX_SIZE = 1e6  # of delta and epsilon: if everything is adversarial they would grow to infinity
@@ -295,13 +296,13 @@ class Mover:
             fill_noise(self.keys, run, moves.number, NORMAL, begin, end, out, norm)
             move_rows(out, norm, task.x, runs.example, runs.point, run, delta, step, low, high, begin, end)
 
-        numba_kernels.in_threads(work, len(moves), out.size)
+        in_threads(work, len(moves), out.size)
 
 
 def _distances(x: NDArray[np.float32], example: Selection, inputs: NDArray[np.float32]) -> NDArray[np.float64]:
     """L2 distances of inputs (n, d) to x[example]."""
     l2, linf, rows = np.empty(len(inputs)), np.empty(len(inputs)), np.arange(len(inputs))
-    numba_kernels.in_threads(
+    in_threads(
         lambda begin, end: numba_kernels.distances(x, example, inputs, rows, l2, linf, begin, end),
         len(inputs),
         inputs.size,

@@ -17,6 +17,7 @@ from attacks.engine.rng import NORMAL, UNIFORM, fill_noise
 from attacks.engine.run_state import RunState, Selection
 from attacks.engine.validation import Task, check_bool, check_choice, check_int, check_number
 from attacks.result import AttackResult
+from scd.devices import in_threads
 
 _KINDS = {"uniform": UNIFORM, "gaussian": NORMAL}
 _SNAPSHOT = ("norm_first_hit", "counts")  # arrays of the snapshot besides those of the runs
@@ -145,7 +146,7 @@ class NoiseSearch(DecisionAttack):
             part = slice(begin, end)
             numba_kernels.perturb(inputs[part], task.x, example[part], scale, low, high, 0, end - begin)
 
-        numba_kernels.in_threads(work, len(inputs), inputs.size)
+        in_threads(work, len(inputs), inputs.size)
         return inputs
 
 
@@ -155,7 +156,7 @@ def _keep_closest(
     """Keep the closest of the inputs at the positions `adversarial` for each run, if it is a new best."""
     runs, example = search.runs, search.runs.example[owner]
     l2, linf = np.empty(len(adversarial)), np.empty(len(adversarial))
-    numba_kernels.in_threads(
+    in_threads(
         lambda begin, end: numba_kernels.distances(search.task.x, example, inputs, adversarial, l2, linf, begin, end),
         len(adversarial),
         len(adversarial) * inputs.shape[1],

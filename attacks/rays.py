@@ -17,6 +17,7 @@ from attacks.engine.initial_points import Candidates, begin_runs
 from attacks.engine.run_state import Arrays, RunState, Selection
 from attacks.engine.validation import Task, check_number
 from attacks.result import AttackResult
+from scd.devices import in_threads
 from scd.numba_cache import njit
 
 _RESERVE = 16  # queries reserved from the search for the final projection
@@ -210,7 +211,7 @@ class RaySearch:
         x, low, high = self.search.task.x, self.search.task.low, self.search.task.high
         example, sign = self.search.runs.example, self.rays.sign
         first, last = self._columns(run_ids)
-        numba_kernels.in_threads(
+        in_threads(
             lambda begin, end: ray_rows(
                 x, example, sign, run_ids, first, last, radius, low, high, out, out_rows, begin, end
             ),

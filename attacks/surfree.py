@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attacks.base import RestartedAttack, mean_best, project_and_collect
-from attacks.engine import numba_kernels
 from attacks.engine.bisection import PROJECTION_QUERIES, BoundarySearch
 from attacks.engine.checkpoint import Journal
 from attacks.engine.initial_points import START_TOLERANCE, Candidates, run_keys
@@ -19,6 +18,7 @@ from attacks.engine.run_state import RunState, Selection
 from attacks.engine.semicircle import Arcs, Floats
 from attacks.engine.validation import Task, check_int, check_number
 from attacks.result import AttackResult
+from scd.devices import in_threads
 from scd.numba_cache import njit
 
 _ROUNDS = 256  # queries of a run between two snapshots of the state and two updates of the progress bar
@@ -257,7 +257,7 @@ class ArcSearch:
         self.tried[run_ids], self.good[run_ids], self.bad[run_ids], self.bisected[run_ids] = 0, 0.0, 0.0, 0
         noise, norm = np.empty((len(run_ids), self.tangent.shape[1]), dtype=np.float32), np.empty(len(run_ids))
         number = self.runs.steps[run_ids]
-        numba_kernels.in_threads(
+        in_threads(
             lambda begin, end: fill_noise(self._keys, run_ids, number, NORMAL, begin, end, noise, norm),
             len(run_ids),
             noise.size,

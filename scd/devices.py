@@ -110,6 +110,11 @@ def one_torch_thread() -> Iterator[None]:
 
 
 @cache
+def _available() -> int:
+    return cores()  # which reads files of the system
+
+
+@cache
 def _pool(_process: int, threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads, thread_name_prefix="scd")
 
@@ -126,12 +131,12 @@ def in_threads(work: Callable[[int, int], None], length: int, elements: int) -> 
     elements : int
         Size of the whole work in array elements; small work is done in this thread.
     """
-    threads = min(cores(), length)
-    if threads < 2 or elements < _SMALL_WORK:
+    threads = 1 if elements < _SMALL_WORK else min(_available(), length)
+    if threads < 2:
         work(0, length)
         return
     cuts = [length * k // threads for k in range(threads + 1)]
     # a forked child inherits the pool object without its threads, hence the process number in the key
-    pool = _pool(os.getpid(), cores())
+    pool = _pool(os.getpid(), _available())
     for done in [pool.submit(work, begin, end) for begin, end in pairwise(cuts)]:
         done.result()

@@ -10,6 +10,7 @@ from attacks.engine.checkpoint import Journal
 from attacks.engine.inputs import HostInputs, Inputs, inputs_for
 from attacks.engine.run_state import RunState, Selection
 from attacks.engine.validation import Task
+from scd.devices import in_threads
 
 FINAL_TOLERANCE = 1e-4
 """The returned point is within this fraction of its distance of the boundary."""
@@ -52,7 +53,7 @@ class BoundarySearch:
         """Return the L2 and L-infinity distances of points[run_ids] to their originals, in float64."""
         l2, linf = np.empty(len(run_ids)), np.empty(len(run_ids))
         x, example = self.task.x, self.runs.example
-        numba_kernels.in_threads(
+        in_threads(
             lambda begin, end: numba_kernels.distances(x, example, points, run_ids, l2, linf, begin, end),
             len(run_ids),
             len(run_ids) * points.shape[1],

@@ -15,6 +15,7 @@ from attacks.engine.rng import UNIT, fill_noise
 from attacks.engine.run_state import RunState, Selection
 from attacks.engine.validation import Task
 from attacks.result import ALREADY_MISCLASSIFIED, BUDGET_SPENT, NO_START
+from scd.devices import in_threads
 from scd.seeds import stream_key
 
 START_TOLERANCE = 1e-3
@@ -81,7 +82,7 @@ def nearest_samples(
         def work(begin: int, end: int, example: NDArray[Any] = example) -> None:
             numba_kernels.distances(task.x, example, pool, samples, l2, linf, begin, end)
 
-        numba_kernels.in_threads(work, len(pool), pool.size)
+        in_threads(work, len(pool), pool.size)
         order = np.argsort(l2, kind="stable")
         if len(pool_labels):
             order = order[pool_labels[order] != task.y[e]]
@@ -148,7 +149,7 @@ def _fill_start(
     low, high = search.task.low, search.task.high
     draws = np.empty((len(run_ids), out.shape[1]), dtype=np.float32)
     number, norm = np.full(len(run_ids), attempt), np.empty(len(run_ids))
-    numba_kernels.in_threads(
+    in_threads(
         lambda begin, end: fill_noise(keys, run_ids, number, UNIT, begin, end, draws, norm), len(run_ids), draws.size
     )
     draws *= np.float32(high - low)

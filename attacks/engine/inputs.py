@@ -17,6 +17,7 @@ from attacks.engine.rng import NORMAL, UNIFORM, fill_noise
 from attacks.engine.run_state import RunState, Selection
 from attacks.engine.validation import Task
 from attacks.oracle import Batch
+from scd.devices import in_threads
 
 Fill = Callable[[NDArray[np.float32], int, int], None]
 """``fill(out, begin, end)`` writes the inputs of items begin..end-1 to `out`, shape (end - begin, d)."""
@@ -116,7 +117,7 @@ class HostInputs:
     ) -> None:
         """Write the points at `alpha` of the lines to far[run_ids] to out[out_rows]."""
         task, example = self.task, self.runs.example
-        numba_kernels.in_threads(
+        in_threads(
             lambda begin, end: numba_kernels.interpolate(
                 task.x, example, far, run_ids, alpha, linf, task.low, task.high, out, out_rows, begin, end
             ),
@@ -143,7 +144,7 @@ class HostInputs:
     ) -> None:
         """Write the points of the runs (k,), moved by `length` (k,) along `direction` (k, d), to `out` (k, d)."""
         task, points = self.task, self.runs.point
-        numba_kernels.in_threads(
+        in_threads(
             lambda begin, end: numba_kernels.step_rows(
                 points, run_ids, direction, length, task.low, task.high, out, begin, end
             ),
@@ -192,7 +193,7 @@ class HostInputs:
             part = slice(begin, end)
             numba_kernels.perturb(probes[part], points, centre[part], scale, low, high, 0, end - begin)
 
-        numba_kernels.in_threads(work, len(probes), probes.size)
+        in_threads(work, len(probes), probes.size)
         return probes
 
     def zero_sums(self, n_runs: int) -> NDArray[np.float64]:
@@ -209,7 +210,7 @@ class HostInputs:
     ) -> None:
         """See `Inputs`; added one after the other, so that the sums do not depend on the blocks."""
         points, centre, d = self.runs.point, run_ids[owner], sums.shape[2]
-        numba_kernels.in_threads(
+        in_threads(
             lambda begin, end: numba_kernels.add_probes(probes, points, centre, owner, crossed, sums, begin, end),
             d,
             len(probes) * d,

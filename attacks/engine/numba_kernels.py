@@ -1,8 +1,8 @@
 """Arithmetic on model inputs between two queries: one pass each, without temporary arrays.
 
 Points are float32, as the model sees them. Everything between them is computed in float64 and rounded once. Every
-kernel works on a range of rows (or columns) and releases the interpreter lock, so `in_threads` can cut the work
-anywhere without changing a bit of the result.
+kernel works on a range of rows (or columns) and releases the interpreter lock, so `scd.devices.in_threads` can cut the
+work anywhere without changing a bit of the result.
 
 Kernels take flat arguments. Bundling them in a NamedTuple costs 3 to 10 microseconds per call, which is more than
 the arithmetic of a small call.
@@ -11,51 +11,12 @@ the arithmetic of a small call.
 from __future__ import annotations
 
 import math
-import os
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache
-from itertools import pairwise
 
 import numpy as np
 from numba import types
 from numba.extending import overload
 
 from scd.numba_cache import njit
-
-_SMALL_WORK = 100_000  # array elements; below this, handing work to a thread costs more than doing it
-
-
-@cache
-def _pool(_process: int, workers: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(workers, thread_name_prefix="attack")
-
-
-def _workers() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def in_threads(work: Callable[[int, int], None], length: int, elements: int) -> None:
-    """Run `work(begin, end)` over 0..length-1, split among the threads.
-
-    Parameters
-    ----------
-    work : callable
-        Processes the items begin..end-1; its results must not depend on where the cuts are.
-    length : int
-        Number of items.
-    elements : int
-        Size of the whole work in array elements; small work is done in this thread.
-    """
-    workers = min(_workers(), length)
-    if workers < 2 or elements < _SMALL_WORK:
-        work(0, length)
-        return
-    cuts = [length * k // workers for k in range(workers + 1)]
-    # a forked child inherits the pool object without its threads, hence the process number in the key
-    pool = _pool(os.getpid(), _workers())
-    for done in [pool.submit(work, begin, end) for begin, end in pairwise(cuts)]:
-        done.result()
 
 
 def bound(bounds, c):

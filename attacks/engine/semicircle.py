@@ -18,6 +18,7 @@ from attacks.engine import numba_kernels
 from attacks.engine.bisection import BoundarySearch
 from attacks.engine.run_state import Selection
 from attacks.engine.validation import Bounds
+from scd.devices import in_threads
 from scd.numba_cache import njit
 
 Floats = NDArray[np.float64]
@@ -55,7 +56,7 @@ class Arcs:
         task, runs, d = self.search.task, self.search.runs, self.tangent.shape[1]
         if past is None or n_past is None:
             past, n_past = np.zeros((len(runs), 0, d), dtype=np.float32), np.zeros(len(runs), dtype=np.int64)
-        numba_kernels.in_threads(
+        in_threads(
             lambda begin, end: make_tangents(
                 task.x, runs.example, runs.point, past, n_past, run_ids, self.tangent, begin, end
             ),
@@ -106,7 +107,7 @@ class Arcs:
 
     def _make(self, out: Rows, run_ids: Selection, angle: Floats) -> None:
         task, runs, tangent = self.search.task, self.search.runs, self.tangent
-        numba_kernels.in_threads(
+        in_threads(
             lambda begin, end: arc_rows(
                 task.x, runs.example, runs.point, tangent, run_ids, angle, task.low, task.high, out, begin, end
             ),

@@ -8,7 +8,7 @@ import pytest
 
 import tests.attacks.attack_laws as laws
 from attacks import CGBA, BoundaryAttack, HopSkipJump, NoiseSearch, RayS, SmoothedBoundary, SurFree
-from attacks.engine import numba_kernels
+from scd import devices
 from tests.attacks.half_space import same_result
 
 
@@ -177,8 +177,8 @@ def test_a_run_does_not_depend_on_the_threads(case, monkeypatch):
         return case()(laws.outside_ball, laws.points(4), np.zeros(4, int))
 
     alone = result()
-    monkeypatch.setattr(numba_kernels, "_SMALL_WORK", 0)
-    monkeypatch.setattr(numba_kernels, "_workers", lambda: 3)
+    monkeypatch.setattr(devices, "_SMALL_WORK", 0)
+    monkeypatch.setattr(devices, "_available", lambda: 3)
     assert same_result(alone, result())
 
 
