@@ -122,7 +122,7 @@ class Task:
 
 def read_task(class_name: str, x: Any, y: Any, clip: Any, index: Any) -> Task:
     """Validate the examples of an attack and return them as a `Task`."""
-    low, high = _read_clip(class_name, clip, np.shape(x)[1:])
+    low, high = _read_clip(class_name, clip, as_array(x).shape[1:])
     rows = read_rows(class_name, "x", x, low, high)
     numbers = np.arange(len(rows)) if index is None else index
     return Task(  # with a copy of the rows: the caller may change its own while the attack runs

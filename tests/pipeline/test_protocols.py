@@ -21,9 +21,16 @@ def options(group: str) -> list[str]:
     return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
 
 
-@pytest.mark.parametrize("name", options("model"))
+GIVEN = {
+    "estimator": ["model.estimator._target_=sklearn.svm.SVC", "model.trust_pickle=true"],
+    "endpoint": ["model.url=http://localhost:1/predict"],
+}
+"""What a user must say of a model of his own."""
+
+
+@pytest.mark.parametrize("name", [name for name in options("model") if name != "file"])  # tests/baselines/test_file.py
 def test_every_model_is_a_model(compose_config, name):
-    model = build_model(compose_config(f"model={name}"))
+    model = build_model(compose_config(f"model={name}", *GIVEN.get(name, [])))
     assert isinstance(model, Model)
     assert model.takes in ("rows", "images", "signals", "words")
     assert model.differentiable == callable(getattr(model, "smooth", None))
