@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from attacks.engine.validation import Described, read_task, refuse
+from attacks.engine.validation import Described, as_array, read_task, refuse
 from attacks.oracle import LabelOracle, check_callable
 from attacks.result import ALREADY_MISCLASSIFIED, AttackResult
 
@@ -96,7 +96,7 @@ class View:
         self, class_name: str, model: Any, x: Any, y: Any, clip: Any, index: Any, mask: Any, target: Any
     ) -> None:
         self.class_name, self.model = class_name, model
-        given = _array(x)
+        given = as_array(x)
         if given.ndim < 2 or given.dtype.kind not in "fiub" or 0 in given.shape:
             got = Described(f"{given.dtype} of shape {given.shape}")
             raise refuse(class_name, "x", "a numeric array of shape (n, *shape of a sample), none of them 0", got)
@@ -110,21 +110,21 @@ class View:
             blocks = (self.x[i : i + _BLOCK].copy() for i in range(0, len(self.x), _BLOCK))
             self.own = np.concatenate([self._predict(block) for block in blocks])
         self.names = self._labels("y", self.own if y is None else y)
-        self.target = None if target is None else self._labels("target", np.broadcast_to(_array(target), len(self.x)))
+        self.target = None if target is None else self._labels("target", np.broadcast_to(as_array(target), len(self.x)))
         self.known, codes = np.unique(self.names, return_inverse=True)
         self.y = np.zeros(len(self.x), dtype=np.int64) if target is not None else codes.reshape(-1).astype(np.int64)
 
     def _free(self, mask: Any) -> NDArray[np.bool_]:
         if mask is None:
             return np.ones(self.x.shape[1], dtype=bool)
-        fixed = _array(mask)
+        fixed = as_array(mask)
         if fixed.dtype != bool or fixed.shape != self.shape or fixed.all():
             got = Described(f"{fixed.dtype} of shape {fixed.shape}" + (", all True" if fixed.all() else ""))
             raise refuse(self.class_name, "mask", f"bools of shape {self.shape}, not all True", got)
         return ~fixed.reshape(-1)
 
     def _labels(self, name: str, value: Any) -> NDArray[Any]:
-        labels = _array(value)
+        labels = as_array(value)
         if labels.dtype.kind == "O" and all(isinstance(label, str) for label in labels.tolist()):
             labels = labels.astype(np.str_)  # of a column of a table
         if labels.shape != (len(self.x),) or labels.dtype.kind not in "iubU":
@@ -144,7 +144,7 @@ class View:
         """Samples of the caller's shape as rows of the features that may change; None stays None."""
         if value is None:
             return None
-        rows = _array(value)
+        rows = as_array(value)
         if rows.shape[1:] != self.shape:
             got = Described(f"shape {rows.shape}")
             raise refuse(self.class_name, "pool or starts", f"samples of shape {self.shape} like x", got)
@@ -154,7 +154,7 @@ class View:
         """Codes of the labels of a pool: those that differ from an example's code are tried as its start."""
         if value is None:
             return None
-        labels = _array(value)
+        labels = as_array(value)
         if self.target is None:
             return self._codes(labels)
         one = np.unique(self.target)
@@ -242,18 +242,10 @@ class ViewOracle(LabelOracle):
         return self.view.labels(inputs, examples)
 
 
-def _array(value: Any) -> NDArray[Any]:
-    """An array, also of a torch tensor of any device."""
-    torch = sys.modules.get("torch")
-    if torch is not None and isinstance(value, torch.Tensor):
-        value = value.detach().cpu().numpy()
-    return np.asarray(value)
-
-
 def _has_texts(y: Any) -> bool:
     """Whether labels are texts."""
     first = y[0] if isinstance(y, list | tuple) and len(y) else y
-    return isinstance(first, str) or (not isinstance(y, list | tuple) and _array(y).dtype.kind in "OSU")
+    return isinstance(first, str) or (not isinstance(y, list | tuple) and as_array(y).dtype.kind in "OSU")
 
 
 def view_of(class_name: str, model: Any, x: Any, y: Any, clip: Any, index: Any, mask: Any, target: Any) -> View | None:
