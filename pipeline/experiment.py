@@ -98,7 +98,7 @@ def run(config: Config, judge_configs: list[Config] | None = None) -> dict[str, 
     ]
     print(f"{dataset!r}", flush=True)
     if is_empty():
-        print("note: The first run compiles code (one to two minutes of CPU time); later runs read it.", flush=True)
+        print("note: The first run compiles code (about 40 seconds of CPU time); later runs read it.", flush=True)
     for note in [*dataset.provenance.get("notes", []), *attack_notes]:
         print(f"note: {note}")
     record = RunRecord(outputs, config)

@@ -32,14 +32,12 @@ _SHUFFLES = _HOST and llvmlite.binding.get_host_cpu_features().get("ssse3", Fals
 
 
 @njit(nogil=True)
-def unpack(words):
-    """(w, n) uint32 words to (32 * w, n) uint8 activations."""
-    columns = np.empty((LANES * len(words), words.shape[1]), dtype=np.uint8)
+def unpack(words, columns):
+    """Fill `columns` (32 * w, n) with the activations, 0 or 1, of (w, n) uint32 words."""
     for k in range(len(columns)):
         word, bit = words[k // LANES], bit_of(k)
         for i in range(words.shape[1]):
             columns[k, i] = word[i] & bit != 0
-    return columns
 
 
 @njit(nogil=True, inline="always")

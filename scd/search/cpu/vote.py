@@ -17,7 +17,7 @@ from scd.engine.parameters import GRID
 from scd.engine.sampling import Sizes, draw_vote
 from scd.numba_cache import njit
 from scd.search.cpu.hidden import Candidates, search_ranks, search_thresholds
-from scd.search.cpu.llvm import LANES, bit_of
+from scd.search.cpu.llvm import LANES, bit_of, unpack
 from scd.search.cpu.logistic import search_logistic_vote
 from scd.search.cpu.node import cross_entropy_vote, output_sums_vote, take_step_vote, zero_one_vote
 from scd.search.cpu.output import NO_BINS, search_activations
@@ -185,6 +185,20 @@ def _correct(sums, threshold, negatives):
     return negatives - wrong, right
 
 
+@njit(nogil=True, inline="always")
+def _candidates(weights, chosen, step, binary, initial):
+    """The unchanged weights first, then the `chosen` ones with both signs (binary: with the flip of their signs)."""
+    each = 0 if initial else 1 if binary else 2
+    features = np.zeros(1 + each * len(chosen), dtype=np.int64)
+    steps = np.zeros(len(features), dtype=weights.dtype)
+    features[0] = chosen[0]
+    for c in range(1, len(features)):
+        k = chosen[(c - 1) // each]
+        features[c] = k
+        steps[c] = -(weights[k] + weights[k]) if each == 1 else step if c % 2 else -step
+    return features, steps
+
+
 # ---------------------------------------------------------------------- the output node
 
 
@@ -192,7 +206,7 @@ def _correct(sums, threshold, negatives):
 def _step_output(state, task, effects, weights, zero_one, logistic, radius):
     """Search the output threshold and, but for the initial search, a step on an output weight; take what is found."""
     now, initial = state.now, state.at[0] < 0
-    features, moves = _output_candidates(now.output, task, initial)
+    features, moves = _candidates(now.output, np.arange(len(now.output)), task.step_output, task.binary, initial)
     chosen, threshold = 0, np.nan
     if zero_one is not None:
         if not _output_effects(state.batch, task.sizes.negatives, weights, effects):
@@ -224,19 +238,6 @@ def _step_output(state, task, effects, weights, zero_one, logistic, radius):
 
 
 @njit(nogil=True, inline="always")
-def _output_candidates(output, task, initial):
-    """The unchanged weights first, then every weight with both signs (binary: with the flip of its sign)."""
-    h = len(output)
-    each = 0 if initial else 1 if task.binary else 2
-    features, moves = np.zeros(1 + each * h, dtype=np.int64), np.zeros(1 + each * h)
-    for c in range(1, len(features)):
-        k = (c - 1) // each
-        features[c] = k
-        moves[c] = -2.0 * output[k] if each == 1 else task.step_output if c % 2 else -task.step_output
-    return features, moves
-
-
-@njit(nogil=True, inline="always")
 def _output_effects(batch, negatives, weights, effects):
     """See :func:`scd.objective.zero_one_output_effects`; False if a sum of them may not fit their type."""
     inside_0, inside_1 = 0, 0
@@ -257,10 +258,7 @@ def _search_output(state, task, features, moves, effects, radius):
         if found[0] != NO_BINS:
             return found
     columns = np.empty((LANES * len(state.words), len(state.sums)), dtype=task.columns.dtype)
-    for k in range(len(columns)):
-        word, bit = state.words[k // LANES], bit_of(k)
-        for i in range(len(state.sums)):
-            columns[k, i] = word[i] & bit != 0
+    unpack(state.words, columns)
     candidates = Candidates(columns, np.float32(1), features, steps)
     current = np.float32(state.now.output_threshold[0])
     return _search(state.sums.astype(np.float32), candidates, effects, task.maximum, state, current, radius)
@@ -291,7 +289,8 @@ def _step_hidden(state, task, effects, weights, k, zero_one, logistic, radius):
         total = cross_entropy_vote(state.sums, word, bit, unit, threshold, state.batch, negatives, effects)
     if effects.itemsize == 4 and not total < _INT32:
         return False
-    features, steps = _hidden_candidates(now.hidden[node], state.features[k], task, state.at[0] < 0)
+    initial = state.at[0] < 0
+    features, steps = _candidates(now.hidden[node], state.features[k], task.step_hidden, task.binary, initial)
     candidates = Candidates(task.columns, task.divisor, features, steps)
     chosen, found, _ = _search(p, candidates, effects, task.maximum, state, now.thresholds[node], radius)
     feature, step = features[chosen], steps[chosen]
@@ -308,20 +307,6 @@ def _step_hidden(state, task, effects, weights, k, zero_one, logistic, radius):
     state.changed[node] = True
     take_step_vote(p, word, bit, state.sums, unit, task.columns[feature], task.divisor, step, norm, found)
     return True
-
-
-@njit(nogil=True, inline="always")
-def _hidden_candidates(hidden, chosen, task, initial):
-    """The unchanged weights first, then every feature with both signs (binary: with the flip of its sign)."""
-    each = 0 if initial else 1 if task.binary else 2
-    size = 1 + each * len(chosen)
-    features, steps = np.zeros(size, dtype=np.int64), np.zeros(size, dtype=np.float32)
-    features[0] = 0 if initial else chosen[0]
-    for c in range(1, size):
-        feature = chosen[(c - 1) // each]
-        features[c] = feature
-        steps[c] = np.float32(-2) * hidden[feature] if each == 1 else task.step_hidden if c % 2 else -task.step_hidden
-    return features, steps
 
 
 # ---------------------------------------------------------------------- rollback (step 4 of Algorithm 1)

@@ -46,7 +46,8 @@ def search_output(sums, active, features, steps, effects, window=None):
             step = steps[v].numpy().astype(np.float32)
             best = search_activations(sums[v].numpy(), words, features[v].numpy(), step, _shortest(effects[v]))
         if best[0] == NO_BINS:
-            columns = torch.from_numpy(unpack(words))
+            columns = torch.empty(LANES * len(words), words.shape[1], dtype=torch.uint8)
+            unpack(words, columns.numpy())
             window_of_vote = window and window._replace(rows=window.rows[one], current=window.current[one])
             each = search(sums[one].float(), columns, features[one], steps[one].float(), effects[one], window_of_vote)
             best = tuple(x[0] for x in each)
