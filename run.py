@@ -24,6 +24,9 @@ status = 0
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")
 def main(cfg: DictConfig) -> None:
     """Run one composed configuration."""
+    from pipeline.compile_ahead import compile_ahead
+
+    compile_ahead()
     from pipeline.experiment import run_from_command_line  # loaded here so that --help stays quick
 
     global status

@@ -22,7 +22,6 @@ from pipeline.stages.evaluate import evaluate
 from pipeline.stages.fit import fit
 from pipeline.store import outputs_folder
 from pipeline.sweep_table import result_of
-from scd.numba_cache import is_empty
 
 
 def run_from_command_line(cfg: DictConfig) -> int:
@@ -97,8 +96,6 @@ def run(config: Config, judge_configs: list[Config] | None = None) -> dict[str, 
         Job(each, dataset, made.model, None, outputs) for each, made in zip(judge_configs, judges_checked, strict=True)
     ]
     print(f"{dataset!r}", flush=True)
-    if is_empty():
-        print("note: The first run compiles code (about 40 seconds of CPU time); later runs read it.", flush=True)
     for note in [*dataset.provenance.get("notes", []), *attack_notes]:
         print(f"note: {note}")
     record = RunRecord(outputs, config)

@@ -6,7 +6,8 @@ also ends the program if a cache file is damaged or the cache folder cannot be w
 - compiled code is valid for the sources that it can contain: the function's file and the project's modules that this
   file imports, directly or not;
 - every data file begins with a checksum: a damaged one is compiled again;
-- a folder that cannot be written costs a warning and the time of compiling at the next start, not the run.
+- a folder that cannot be written costs a warning and the time of compiling at the next start, not the run;
+- processes that start together, as jobs of a sweep do, share the work: one compiles a function, the others read it.
 
 The folder is the first of these that can be written: ``NUMBA_CACHE_DIR``, ``__pycache__`` of this package, the user's
 cache folder, a folder of the user below the system's temporary folder. Only a subfolder with this project's name is
@@ -15,12 +16,15 @@ touched.
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import gc
 import hashlib
 import os
 import pickle
 import re
 import tempfile
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -29,8 +33,15 @@ from typing import Any
 import numba
 import numpy
 from numba.core import caching, config
+from numba.core.compiler_lock import global_compiler_lock
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 _ROOT = Path(__file__).resolve().parents[1]
+_PATIENCE = 120.0  # seconds
 _IMPORT = re.compile(r"^(?:from ([\w.]+) import (?:\(([^)]*)\)|(.*))|import ([\w.]+))", re.MULTILINE)
 
 
@@ -44,11 +55,68 @@ def njit(**options: Any) -> Callable[[Callable[..., Any]], Any]:
         if vars(config)["DISABLE_JIT"]:
             return _not_compiled(function)
         dispatcher = numba.njit(**options)(function)
+        dispatcher.compile = _shared(dispatcher.compile, f"{function.__module__}.{function.__qualname__}")
         if cache_folder() is not None:
             dispatcher._cache = _Cache(dispatcher.py_func)
         return dispatcher
 
     return decorate
+
+
+def _shared(compile: Callable[[Any], Any], name: str) -> Callable[[Any], Any]:
+    """`compile` of the function with this name: one process compiles a signature, others wait and read the result.
+
+    Meanwhile garbage is not collected: that takes a tenth of the time of compiling and finds little.
+    """
+
+    @functools.wraps(compile)
+    def run(signature: Any) -> Any:
+        collecting = gc.isenabled()
+        with global_compiler_lock, _alone(f"{name}{signature}"):
+            gc.disable()
+            try:
+                return compile(signature)
+            finally:
+                if collecting:
+                    gc.enable()
+
+    return run
+
+
+@contextlib.contextmanager
+def _alone(what: str) -> Iterator[None]:
+    """Wait while another process is at this, up to `_PATIENCE` seconds: it may be suspended."""
+    file, first = _lock_file(), int.from_bytes(hashlib.sha256(what.encode()).digest()[:7], "big")
+    deadline = time.monotonic() + _PATIENCE
+    while file is not None and not _lock(file, first) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    try:
+        yield
+    finally:
+        if file is not None:
+            fcntl.lockf(file, fcntl.LOCK_UN, 1, first)
+
+
+def _lock(file: int, first: int) -> bool:
+    """Lock one byte of the file; the system frees it if this process ends."""
+    try:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, first)
+    except (BlockingIOError, PermissionError):
+        return False
+    except OSError:  # a file system without locks
+        return True
+    return True
+
+
+@functools.cache
+def _lock_file() -> int | None:
+    folder = cache_folder()
+    if folder is None or fcntl is None:
+        return None
+    try:
+        return os.open(folder / "compiling.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError:
+        return None
 
 
 def _not_compiled(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -39,7 +39,8 @@ def cheapest_votes(price, effect, first, need, k, chosen):
     order, total = np.argsort(covers), 0.0
     for m in order[:k]:
         total += covers[m]
-        chosen[first[m] : first[m + 1]] = sets[first[m] : first[m + 1]]
+        for i in range(first[m], first[m + 1]):
+            chosen[i] = sets[i]
     return total
 
 

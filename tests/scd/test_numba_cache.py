@@ -4,6 +4,7 @@ import importlib
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -28,8 +29,8 @@ def package(tmp_path, monkeypatch):
 
 
 def _forget():
-    for function in (numba_cache.cache_folder, numba_cache.source_digest, numba_cache._read, numba_cache._warn_once):
-        function.cache_clear()
+    for name in ("cache_folder", "source_digest", "_read", "_warn_once", "_lock_file"):
+        getattr(numba_cache, name).cache_clear()
     for name in [name for name in sys.modules if name.split(".")[0] == "toy"]:
         del sys.modules[name]
 
@@ -68,6 +69,39 @@ def test_a_damaged_file_is_compiled_again(package, ending, damage):
     file.write_bytes(damage(file.read_bytes()))
     assert _start()[0] == 1
     assert _start() == (1, 1)
+
+
+_HOLDER = """
+import sys
+from scd import numba_cache
+numba_cache.config.CACHE_DIR, numba_cache._ROOT = sys.argv[1], numba_cache.Path(sys.argv[2])
+with numba_cache._alone("toy.outer.outer()"):
+    print("at it", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def another(package):
+    """Another process that compiles `toy.outer.outer`."""
+    pytest.importorskip("fcntl")
+    command = [sys.executable, "-c", _HOLDER, str(package.parent / "cache"), str(package.parent)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "at it\n"
+        yield process
+        process.kill()
+
+
+def test_what_another_process_compiles_is_waited_for(package, another):
+    threading.Timer(1, another.kill).start()  # the system then frees the lock
+    assert _start() == (1, 0)
+    assert another.poll() is not None
+
+
+def test_a_process_that_is_suspended_is_not_waited_for_without_end(package, another, monkeypatch):
+    monkeypatch.setattr(numba_cache, "_PATIENCE", 0.2)
+    assert _start() == (1, 0)
+    assert another.poll() is None
 
 
 def test_nothing_else_in_the_given_folder_is_touched(package):

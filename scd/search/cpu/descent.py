@@ -111,7 +111,7 @@ class CpuDescent(Descent):
     def _compute(self, state: State, until: int) -> None:
         s, n = self.settings, len(state.sums)
         loss = (None, True) if s.loss == "ce" else (True, None)
-        rollback = True if s.rollback and until > 0 else None
+        rollback = True if s.rollback else None
         options = (*loss, s.threshold_window, rollback, until)
         if not advance(state, self.task, np.empty(n, np.int32), *options):
             advance(state, self.task, np.empty(n, np.int64), *options)

@@ -119,7 +119,8 @@ def _exponentials_of(s, centre):
         for i in range(m):
             block[i] = s[first + i] - centre
         exponentials(block)
-        out[first : first + m] = block[:m]
+        for i in range(m):
+            out[first + i] = block[i]
     return out
 
 
@@ -145,7 +146,7 @@ def _search_counts(s, words, features, steps, positive, reach):
         for block in range(len(words)):
             add_where_on(ordered[block], ones, ends[b], ends[b + 1], on[b, block])
     q, rows = np.empty(2 * values), np.empty((2, 2 * values))
-    best_q, best_rows = q.copy(), rows.copy()
+    best_q, best_rows = q, rows
     start, winner, best, where = 0.0, 0, np.inf, 0.0
     for c in range(len(features)):
         block, lane = features[c] // LANES, features[c] % LANES
@@ -162,7 +163,7 @@ def _search_counts(s, words, features, steps, positive, reach):
         start = t if c == 0 else start
         if loss < best:
             winner, best, where = c, loss, t
-            best_q[:], best_rows[:] = q, rows
+            best_q, best_rows = q.copy(), rows.copy()
     return winner, _counted_midpoint(best_q, best_rows, where), best
 
 

@@ -139,8 +139,8 @@ def advance(state, task, effects, zero_one, logistic, radius, rollback, until):
         if at[1] == _DRAW:
             if not initial:
                 draw_vote(state.generator, task.sizes, state.batch, state.nodes, state.features)
-            if rollback is not None:
-                _save(state, state.saved)
+                if rollback is not None:
+                    _save(state, state.saved)
             at[1] = _OUTPUT
         if at[1] == _OUTPUT:
             if not _step_output(state, task, effects, weights, zero_one, logistic, radius):
@@ -315,22 +315,39 @@ def _step_hidden(state, task, effects, weights, k, zero_one, logistic, radius):
 @njit(nogil=True)
 def _save(state, saved):
     """Store what an iteration may change."""
-    saved.thresholds[:] = state.now.thresholds
-    saved.output[:] = state.now.output
-    saved.output_threshold[:] = state.now.output_threshold
-    saved.words[:] = state.words
+    _copy_weights(state.now, saved)
+    _copy_rows(state.words, saved.words)
     for k in range(len(state.nodes)):
-        saved.hidden[k] = state.now.hidden[state.nodes[k]]
-        saved.projections[k] = state.projections[state.nodes[k]]
+        _copy(state.now.hidden[state.nodes[k]], saved.hidden[k])
+        _copy(state.projections[state.nodes[k]], saved.projections[k])
 
 
 @njit(nogil=True)
 def _roll_back(state, saved):
-    state.now.thresholds[:] = saved.thresholds
-    state.now.output[:] = saved.output
-    state.now.output_threshold[:] = saved.output_threshold
-    state.words[:] = saved.words
+    _copy_weights(saved, state.now)
+    _copy_rows(saved.words, state.words)
     for k in range(len(state.nodes)):
-        state.now.hidden[state.nodes[k]] = saved.hidden[k]
-        state.projections[state.nodes[k]] = saved.projections[k]
+        _copy(saved.hidden[k], state.now.hidden[state.nodes[k]])
+        _copy(saved.projections[k], state.projections[state.nodes[k]])
     output_sums_vote(state.words, state.now.output, state.sums)
+
+
+@njit(nogil=True)
+def _copy_weights(source, target):
+    """Of all nodes but the hidden weights."""
+    _copy(source.thresholds, target.thresholds)
+    _copy(source.output, target.output)
+    _copy(source.output_threshold, target.output_threshold)
+
+
+@njit(nogil=True)
+def _copy_rows(source, target):
+    for k in range(len(source)):
+        _copy(source[k], target[k])
+
+
+@njit(nogil=True)
+def _copy(source, target):
+    """Element by element: Numba's slices compile for seconds, for the message of an error that cannot happen here."""
+    for i in range(len(target)):
+        target[i] = source[i]

@@ -1,0 +1,31 @@
+"""Start to compile what the first run needs, in other processes, while it imports packages and reads data."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from scd.devices import cores
+from scd.numba_cache import is_empty
+
+_ROOT = Path(__file__).resolve().parents[1]
+
+
+def compile_ahead() -> None:
+    """Say that the first run compiles, if nothing is compiled yet, and use a second core for it if there is one.
+
+    A process that comes to a function that another one is compiling waits for it and reads it
+    (:mod:`scd.numba_cache`). So a part that fails costs nothing but its gain.
+    """
+    if not is_empty():
+        return
+    print("note: The first run compiles code (about 40 seconds of CPU time); later runs read it.", flush=True)
+    for part in ("hidden", "output") if cores() > 1 else ():
+        subprocess.Popen(
+            [sys.executable, "-m", "scd.search.cpu.ahead", part],
+            cwd=_ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
