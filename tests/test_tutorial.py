@@ -1,4 +1,4 @@
-"""The commands of docs/own-model.md run as written, in miniature, on files of the kinds that it names."""
+"""The tutorials: docs/own-model.md in miniature on files of the kinds that it names, the others as written."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 import runpy
 import shlex
 import shutil
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -16,6 +17,9 @@ import pytest
 from tests.label_service import label_service
 
 ROOT = Path(__file__).resolve().parents[1]
+ROBUST, TABLE2 = (
+    (ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("is-it-robust.md", "reproduce-table2.md")
+)
 PAGE = (ROOT / "docs" / "own-model.md").read_text(encoding="utf-8")
 COMMANDS = [
     shlex.split(command.replace("\\\n", " "))[2:]
@@ -112,3 +116,24 @@ def test_a_pipeline_in_a_file_of_its_own(run, tmp_path):
     (tmp_path / "conf" / "model" / "scaled_svc.yaml").write_text(yaml, encoding="utf-8")
     words = [*COMMANDS[1][:3], "model=scaled_svc", "attack=none", *TRUST]
     assert "scaled_svc on table, 1 votes" in run(words, tmp_path / "conf")
+
+
+def test_is_my_robust_model_robust(capsys, tmp_path):
+    (tmp_path / "example.py").write_text(
+        "\n".join(re.findall(r"```python\n(.*?)```", ROBUST, re.DOTALL)), encoding="utf-8"
+    )
+    runpy.run_path(str(tmp_path / "example.py"))
+    printed, (page,) = capsys.readouterr().out, re.findall(r"It prints\n\n```\n(.*?)```", ROBUST, re.DOTALL)
+    ours, theirs = ([float(line.split()[-1]) for line in text.splitlines()] for text in (printed, page))
+    assert ours == pytest.approx(theirs, abs=0.05)  # another machine's product rounds differently
+    assert ours[1:] == sorted(ours[1:], reverse=True)
+
+
+def test_reproduce_table_2_in_miniature(run_program, tmp_path):
+    command, tables = re.findall(r"^python (.*scale.smoke.*)$", TABLE2, re.MULTILINE)
+    done = run_program(*shlex.split(command)[1:])
+    assert done.stdout.endswith("2 of 2 jobs succeeded.\n"), done.stderr
+    _, module, *words = shlex.split(tables)
+    assert import_module(f"{module}.write").main([*words, "--outputs", str(tmp_path / "outputs")]) == 0
+    table = pd.read_csv(tmp_path / "outputs" / "tables" / "table2.csv")
+    assert set(table.model[table.attack.eq("hsj") & table.ours.notna()]) == {"scd01", "rf"}
