@@ -20,6 +20,7 @@ from typing import IO, Any, NoReturn
 from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.utils import JobReturn, JobStatus
+from hydra.errors import HydraException
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
@@ -73,6 +74,18 @@ class ToleratingSweeper(BasicSweeper):
         """The next jobs, without those left out."""
         return [job for job in super().get_job_batch() if not any(all_of <= set(job) for all_of in self.leave_out)]
 
+    def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
+        """Compose one job of each combination of groups: what a key's value is does not matter, and composing is slow.
+
+        A thousand seeds then begin at once, instead of after a minute.
+        """
+        assert self.hydra_context is not None
+        loader = self.hydra_context.config_loader
+        keys = {word: word.partition("=")[0] for word in {word for job in batch for word in job}}
+        groups = {key for key in set(keys.values()) if loader.get_group_options(key.lstrip("+~").partition("@")[0])}
+        alike = {frozenset(word if keys[word] in groups else keys[word] for word in job): job for job in batch}
+        super().validate_batch_is_legal(list(alike.values()))
+
     def sweep(self, arguments: list[str]) -> Any:
         """Run all jobs, list those that did not succeed, and exit with the most severe status."""
         launcher = self.launcher
@@ -82,6 +95,8 @@ class ToleratingSweeper(BasicSweeper):
         except KeyboardInterrupt:
             print("\nInterrupted. Completed work was saved; the same command runs what is missing.", file=sys.stderr)
             raise SystemExit(130) from None
+        except HydraException:  # some are OSErrors
+            raise
         except OSError as error:  # the folder of the sweep; what a job meets is in its outcome
             print(
                 f"error: the sweep's folder {launcher.folder} cannot be used: {error.strerror or error}. "

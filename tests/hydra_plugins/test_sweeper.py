@@ -5,11 +5,12 @@ from __future__ import annotations
 import csv
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hydra.core.utils import JobReturn, JobStatus
 
-from hydra_plugins.scd_sweeps.sweeper import _Tolerating
+from hydra_plugins.scd_sweeps.sweeper import ToleratingSweeper, _Tolerating
 from pipeline.run_log import command_of, outcome_file
 
 
@@ -147,6 +148,31 @@ def test_a_job_that_dies_by_a_signal_does_not_end_a_sweep_of_the_default_engine(
     ]  # fmt: skip
     assert float(table[0]["accuracy"]) > 0.5
     assert "  3    data.digits.load" in ended.stdout
+
+
+def test_before_the_first_job_one_of_each_combination_of_groups_is_composed():
+    composed = []
+
+    class Loader:
+        def get_group_options(self, group):
+            return ["scd01", "rf"] if group == "model" else []
+
+        def load_sweep_config(self, master_config, sweep_overrides):
+            composed.append(sweep_overrides)
+
+    sweeper = ToleratingSweeper()
+    sweeper.hydra_context, sweeper.config = SimpleNamespace(config_loader=Loader()), {}
+    models = ["model=rf", "model=scd01"]
+    jobs = [["+experiment=table2", model, f"seed={seed}"] for seed in range(1000) for model in models]
+    sweeper.validate_batch_is_legal(jobs)
+    assert [job[1] for job in composed] == models
+
+
+def test_a_model_that_is_not_there_is_said_before_any_job(run_program):
+    refused = run_program("-m", "scale=smoke", "model=rf,fr", "seed=1,2")
+    assert refused.returncode == 2
+    assert "Fit" not in refused.stdout
+    assert refused.stderr.startswith("error: model=fr is not an option of conf/model/")
 
 
 def test_a_folder_that_cannot_be_written_is_one_sentence(run_program, tmp_path):
