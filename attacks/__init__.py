@@ -8,44 +8,44 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # the types of `_MODULES` for mypy and editors
-    from attacks.boundary import BoundaryAttack as BoundaryAttack
-    from attacks.boundary_art import BoundaryAttackART as BoundaryAttackART
-    from attacks.certificate import Certificate as Certificate
-    from attacks.cgba import CGBA as CGBA
-    from attacks.hopskipjump import HopSkipJump as HopSkipJump
-    from attacks.hsj_art import HopSkipJumpART as HopSkipJumpART
-    from attacks.noise_search import NoiseSearch as NoiseSearch
-    from attacks.oracle import LabelOracle as LabelOracle
-    from attacks.oracle import QueryBudgetExceeded as QueryBudgetExceeded
-    from attacks.rays import RayS as RayS
-    from attacks.result import AttackResult as AttackResult
-    from attacks.smoothed_boundary import SmoothedBoundary as SmoothedBoundary
-    from attacks.substitute import Substitute as Substitute
-    from attacks.surfree import SurFree as SurFree
-    from attacks.text.result import TextResult as TextResult
-    from attacks.textfooler import TextFooler as TextFooler
-    from attacks.transfer import Transfer as Transfer
-    from attacks.whitebox import WhiteBox as WhiteBox
+    from .boundary import BoundaryAttack as BoundaryAttack
+    from .boundary_art import BoundaryAttackART as BoundaryAttackART
+    from .certificate import Certificate as Certificate
+    from .cgba import CGBA as CGBA
+    from .hopskipjump import HopSkipJump as HopSkipJump
+    from .hsj_art import HopSkipJumpART as HopSkipJumpART
+    from .noise_search import NoiseSearch as NoiseSearch
+    from .oracle import LabelOracle as LabelOracle
+    from .oracle import QueryBudgetExceeded as QueryBudgetExceeded
+    from .rays import RayS as RayS
+    from .result import AttackResult as AttackResult
+    from .smoothed_boundary import SmoothedBoundary as SmoothedBoundary
+    from .substitute import Substitute as Substitute
+    from .surfree import SurFree as SurFree
+    from .text.result import TextResult as TextResult
+    from .textfooler import TextFooler as TextFooler
+    from .transfer import Transfer as Transfer
+    from .whitebox import WhiteBox as WhiteBox
 
 _MODULES = {
-    "AttackResult": "attacks.result",
-    "BoundaryAttack": "attacks.boundary",
-    "BoundaryAttackART": "attacks.boundary_art",
-    "CGBA": "attacks.cgba",
-    "Certificate": "attacks.certificate",
-    "HopSkipJump": "attacks.hopskipjump",
-    "HopSkipJumpART": "attacks.hsj_art",
-    "LabelOracle": "attacks.oracle",
-    "NoiseSearch": "attacks.noise_search",
-    "QueryBudgetExceeded": "attacks.oracle",
-    "RayS": "attacks.rays",
-    "SmoothedBoundary": "attacks.smoothed_boundary",
-    "Substitute": "attacks.substitute",
-    "SurFree": "attacks.surfree",
-    "TextFooler": "attacks.textfooler",
-    "TextResult": "attacks.text.result",
-    "Transfer": "attacks.transfer",
-    "WhiteBox": "attacks.whitebox",
+    "AttackResult": ".result",
+    "BoundaryAttack": ".boundary",
+    "BoundaryAttackART": ".boundary_art",
+    "CGBA": ".cgba",
+    "Certificate": ".certificate",
+    "HopSkipJump": ".hopskipjump",
+    "HopSkipJumpART": ".hsj_art",
+    "LabelOracle": ".oracle",
+    "NoiseSearch": ".noise_search",
+    "QueryBudgetExceeded": ".oracle",
+    "RayS": ".rays",
+    "SmoothedBoundary": ".smoothed_boundary",
+    "Substitute": ".substitute",
+    "SurFree": ".surfree",
+    "TextFooler": ".textfooler",
+    "TextResult": ".text.result",
+    "Transfer": ".transfer",
+    "WhiteBox": ".whitebox",
 }
 
 __all__ = list(_MODULES)
@@ -54,5 +54,5 @@ __all__ = list(_MODULES)
 def __getattr__(name: str) -> Any:
     # a module is loaded when its class is used: the attacks load Numba, which takes half a second
     if name in _MODULES:
-        return getattr(import_module(_MODULES[name]), name)
-    raise AttributeError(f"module 'attacks' has no attribute {name!r}")
+        return getattr(import_module(_MODULES[name], __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

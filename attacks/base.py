@@ -10,12 +10,14 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from attacks.engine.bisection import BoundarySearch
-from attacks.engine.checkpoint import Journal, RecordedQueries, fingerprint, model_probes
-from attacks.engine.confirmation import confirmed
-from attacks.engine.initial_points import Candidates, begin_runs, nearest_samples, noise_starts
-from attacks.engine.run_state import RunState
-from attacks.engine.validation import (
+from scd.progress import progress_bar
+
+from .engine.bisection import BoundarySearch
+from .engine.checkpoint import Journal, RecordedQueries, fingerprint, model_probes
+from .engine.confirmation import confirmed
+from .engine.initial_points import Candidates, begin_runs, nearest_samples, noise_starts
+from .engine.run_state import RunState
+from .engine.validation import (
     Task,
     check_bool,
     check_choice,
@@ -25,10 +27,9 @@ from attacks.engine.validation import (
     read_starts,
     read_task,
 )
-from attacks.engine.view import View, ViewOracle, label_function, view_of
-from attacks.oracle import LABEL, LabelFunction, LabelOracle, rows_within
-from attacks.result import BUDGET_SPENT, NO_START, AttackResult
-from scd.progress import progress_bar
+from .engine.view import View, ViewOracle, label_function, view_of
+from .oracle import LABEL, LabelFunction, LabelOracle, rows_within
+from .result import BUDGET_SPENT, NO_START, AttackResult
 
 
 class Attack:

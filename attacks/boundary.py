@@ -9,17 +9,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from attacks.base import RestartedAttack, project_and_collect
-from attacks.engine import numba_kernels
-from attacks.engine.bisection import PROJECTION_QUERIES, BoundarySearch
-from attacks.engine.checkpoint import Journal
-from attacks.engine.initial_points import Candidates, run_keys
-from attacks.engine.rng import NORMAL, fill_noise
-from attacks.engine.run_state import RunState, Selection
-from attacks.engine.validation import Task, check_int, check_number
-from attacks.result import AttackResult
 from scd.devices import in_threads
 from scd.numba_cache import njit
+
+from .base import RestartedAttack, project_and_collect
+from .engine import numba_kernels
+from .engine.bisection import PROJECTION_QUERIES, BoundarySearch
+from .engine.checkpoint import Journal
+from .engine.initial_points import Candidates, run_keys
+from .engine.rng import NORMAL, fill_noise
+from .engine.run_state import RunState, Selection
+from .engine.validation import Task, check_int, check_number
+from .result import AttackResult
 
 _MAX_SIZE = 1e6  # of delta and epsilon: if everything is adversarial they would grow to infinity
 

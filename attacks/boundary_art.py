@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from attacks.boundary import BoundaryAttack
-from attacks.engine.art import ARTRuns
+from .boundary import BoundaryAttack
+from .engine.art import ARTRuns
 
 
 class BoundaryAttackART(ARTRuns, BoundaryAttack):

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from attacks.base import ArrayAttack
-from attacks.engine.validation import check_int, check_number, read_task
-from attacks.oracle import WEIGHTS, LabelFunction
-from attacks.result import ALREADY_MISCLASSIFIED, CERTIFIED, AttackResult
+from .base import ArrayAttack
+from .engine.validation import check_int, check_number, read_task
+from .oracle import WEIGHTS, LabelFunction
+from .result import ALREADY_MISCLASSIFIED, CERTIFIED, AttackResult
 
 RadiusFunction = Callable[..., NDArray[np.float64]]
 """``certified_radius(x, y, norm=..., steps=..., budget_seconds=...)``, as :class:`scd.SCDClassifier` has it."""

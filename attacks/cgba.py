@@ -6,14 +6,14 @@ import math
 
 import numpy as np
 
-from attacks.base import RestartedAttack, project_and_collect
-from attacks.engine.bisection import PROJECTION_QUERIES, BoundarySearch
-from attacks.engine.checkpoint import Journal
-from attacks.engine.gradient_estimate import estimate_gradient
-from attacks.engine.initial_points import Candidates, run_keys
-from attacks.engine.semicircle import Arcs
-from attacks.engine.validation import Task, check_int, check_number
-from attacks.result import AttackResult
+from .base import RestartedAttack, project_and_collect
+from .engine.bisection import PROJECTION_QUERIES, BoundarySearch
+from .engine.checkpoint import Journal
+from .engine.gradient_estimate import estimate_gradient
+from .engine.initial_points import Candidates, run_keys
+from .engine.semicircle import Arcs
+from .engine.validation import Task, check_int, check_number
+from .result import AttackResult
 
 _BISECTION_QUERIES = 24  # reserved from a gradient estimate for the bisection after it
 _ANGLE_TOLERANCE = 0.01  # of the bisection, as a fraction of the probe radius

@@ -7,14 +7,14 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from attacks.base import RestartedAttack, project_and_collect
-from attacks.engine.bisection import PROJECTION_QUERIES, BoundarySearch
-from attacks.engine.checkpoint import Journal
-from attacks.engine.gradient_estimate import estimate_gradient
-from attacks.engine.initial_points import Candidates, run_keys
-from attacks.engine.run_state import Selection
-from attacks.engine.validation import Task, check_choice, check_int, check_number
-from attacks.result import AttackResult
+from .base import RestartedAttack, project_and_collect
+from .engine.bisection import PROJECTION_QUERIES, BoundarySearch
+from .engine.checkpoint import Journal
+from .engine.gradient_estimate import estimate_gradient
+from .engine.initial_points import Candidates, run_keys
+from .engine.run_state import Selection
+from .engine.validation import Task, check_choice, check_int, check_number
+from .result import AttackResult
 
 _MAX_HALVINGS = 40  # after these the step is below the rounding of float32: the run keeps its point
 

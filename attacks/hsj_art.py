@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from attacks.engine.art import ARTRuns
-from attacks.engine.validation import refuse
-from attacks.hopskipjump import HopSkipJump
+from .engine.art import ARTRuns
+from .engine.validation import refuse
+from .hopskipjump import HopSkipJump
 
 
 class HopSkipJumpART(ARTRuns, HopSkipJump):

@@ -8,16 +8,17 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from attacks.base import DecisionAttack, collect, mean_best
-from attacks.engine import numba_kernels
-from attacks.engine.bisection import PROJECTION_QUERIES, BoundarySearch
-from attacks.engine.checkpoint import Journal
-from attacks.engine.initial_points import Candidates, begin_runs, run_keys
-from attacks.engine.rng import NORMAL, UNIFORM, fill_noise
-from attacks.engine.run_state import RunState, Selection
-from attacks.engine.validation import Task, check_bool, check_choice, check_int, check_number
-from attacks.result import AttackResult
 from scd.devices import in_threads
+
+from .base import DecisionAttack, collect, mean_best
+from .engine import numba_kernels
+from .engine.bisection import PROJECTION_QUERIES, BoundarySearch
+from .engine.checkpoint import Journal
+from .engine.initial_points import Candidates, begin_runs, run_keys
+from .engine.rng import NORMAL, UNIFORM, fill_noise
+from .engine.run_state import RunState, Selection
+from .engine.validation import Task, check_bool, check_choice, check_int, check_number
+from .result import AttackResult
 
 _KINDS = {"uniform": UNIFORM, "gaussian": NORMAL}
 _SNAPSHOT = ("norm_first_hit", "counts")  # arrays of the snapshot besides those of the runs

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Union
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from attacks.engine.validation import as_array
+from .engine.validation import as_array
 
 if TYPE_CHECKING:
     import torch

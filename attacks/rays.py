@@ -9,16 +9,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from attacks.base import DecisionAttack, mean_best, project_and_collect
-from attacks.engine import numba_kernels
-from attacks.engine.bisection import BoundarySearch
-from attacks.engine.checkpoint import Journal
-from attacks.engine.initial_points import Candidates, begin_runs
-from attacks.engine.run_state import Arrays, RunState, Selection
-from attacks.engine.validation import Task, check_number
-from attacks.result import AttackResult
 from scd.devices import in_threads
 from scd.numba_cache import njit
+
+from .base import DecisionAttack, mean_best, project_and_collect
+from .engine import numba_kernels
+from .engine.bisection import BoundarySearch
+from .engine.checkpoint import Journal
+from .engine.initial_points import Candidates, begin_runs
+from .engine.run_state import Arrays, RunState, Selection
+from .engine.validation import Task, check_number
+from .result import AttackResult
 
 _RESERVE = 16  # queries reserved from the search for the final projection
 _PREFIX = "ray."

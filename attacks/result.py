@@ -126,3 +126,6 @@ class AttackResult:
         reasons, counts = np.unique(self.reason[~self.success], return_counts=True)
         lines += [f"  {reason or 'failed'}: {count}" for reason, count in zip(reasons, counts, strict=True)]
         return "\n".join(lines)
+
+
+AttackResult.__module__ = "scd.attacks.result"  # its name in a wheel, too: each reads a pickle of the other

@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from attacks.base import RestartedAttack, project_and_collect
-from attacks.engine.bisection import PROJECTION_QUERIES, BoundarySearch
-from attacks.engine.checkpoint import Journal
-from attacks.engine.gradient_estimate import query_probes
-from attacks.engine.initial_points import Candidates, run_keys
-from attacks.engine.run_state import Selection
-from attacks.engine.validation import Task, check_choice, check_int, check_number, refuse
-from attacks.result import AttackResult
+from .base import RestartedAttack, project_and_collect
+from .engine.bisection import PROJECTION_QUERIES, BoundarySearch
+from .engine.checkpoint import Journal
+from .engine.gradient_estimate import query_probes
+from .engine.initial_points import Candidates, run_keys
+from .engine.run_state import Selection
+from .engine.validation import Task, check_choice, check_int, check_number, refuse
+from .result import AttackResult
 
 Floats = NDArray[np.float64]
 

@@ -9,13 +9,15 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from attacks.base import ArrayAttack, run_or_resume
-from attacks.engine.checkpoint import LabelJournal
-from attacks.engine.confirmation import confirmed
-from attacks.engine.initial_points import query_in_blocks
-from attacks.engine.run_state import Arrays
-from attacks.engine.substitute_network import OPTIMIZERS, SubstituteNetwork, torch_generator
-from attacks.engine.validation import (
+from scd.devices import resolve_device
+
+from .base import ArrayAttack, run_or_resume
+from .engine.checkpoint import LabelJournal
+from .engine.confirmation import confirmed
+from .engine.initial_points import query_in_blocks
+from .engine.run_state import Arrays
+from .engine.substitute_network import OPTIMIZERS, SubstituteNetwork, torch_generator
+from .engine.validation import (
     Described,
     Task,
     check_choice,
@@ -25,9 +27,8 @@ from attacks.engine.validation import (
     read_task,
     refuse,
 )
-from attacks.oracle import LABEL, LabelFunction, keeps_inputs
-from attacks.result import ALREADY_MISCLASSIFIED, NOT_FOOLED, TRAINED_ON, AttackResult
-from scd.devices import resolve_device
+from .oracle import LABEL, LabelFunction, keeps_inputs
+from .result import ALREADY_MISCLASSIFIED, NOT_FOOLED, TRAINED_ON, AttackResult
 
 Floats = NDArray[np.float64]
 

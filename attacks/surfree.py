@@ -9,17 +9,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from attacks.base import RestartedAttack, mean_best, project_and_collect
-from attacks.engine.bisection import PROJECTION_QUERIES, BoundarySearch
-from attacks.engine.checkpoint import Journal
-from attacks.engine.initial_points import START_TOLERANCE, Candidates, run_keys
-from attacks.engine.rng import NORMAL, fill_noise
-from attacks.engine.run_state import RunState, Selection
-from attacks.engine.semicircle import Arcs, Floats
-from attacks.engine.validation import Task, check_int, check_number
-from attacks.result import AttackResult
 from scd.devices import in_threads
 from scd.numba_cache import njit
+
+from .base import RestartedAttack, mean_best, project_and_collect
+from .engine.bisection import PROJECTION_QUERIES, BoundarySearch
+from .engine.checkpoint import Journal
+from .engine.initial_points import START_TOLERANCE, Candidates, run_keys
+from .engine.rng import NORMAL, fill_noise
+from .engine.run_state import RunState, Selection
+from .engine.semicircle import Arcs, Floats
+from .engine.validation import Task, check_int, check_number
+from .result import AttackResult
 
 _ROUNDS = 256  # queries of a run between two snapshots of the state and two updates of the progress bar
 _ARC_END = math.pi / 2  # the original, whose label is known

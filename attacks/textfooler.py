@@ -9,20 +9,21 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
-from attacks.base import Attack
-from attacks.engine.checkpoint import Snapshots, fingerprint
-from attacks.engine.validation import check_bool, check_choice, check_int, check_memory, check_number
-from attacks.oracle import SCORE
-from attacks.text.checkpoint import ENDED, TextProgress, collect_texts, confirmed_texts
-from attacks.text.constraints import SpacyTagger, WordClasses, spacy_version
-from attacks.text.constraints import stop_words as words_of
-from attacks.text.oracle import ScoreFunction, ScoreOracle, called, described, read_documents, read_part
-from attacks.text.result import TextResult, pack
-from attacks.text.similarity import Similarity, encoder_version, universal_sentence_encoder
-from attacks.text.synonyms import Synonyms, find_synonyms, load_synonyms
-from attacks.text.word_search import Rules, TextSearch
 from scd.files import file_sha256
 from scd.progress import progress_bar
+
+from .base import Attack
+from .engine.checkpoint import Snapshots, fingerprint
+from .engine.validation import check_bool, check_choice, check_int, check_memory, check_number
+from .oracle import SCORE
+from .text.checkpoint import ENDED, TextProgress, collect_texts, confirmed_texts
+from .text.constraints import SpacyTagger, WordClasses, spacy_version
+from .text.constraints import stop_words as words_of
+from .text.oracle import ScoreFunction, ScoreOracle, called, described, read_documents, read_part
+from .text.result import TextResult, pack
+from .text.similarity import Similarity, encoder_version, universal_sentence_encoder
+from .text.synonyms import Synonyms, find_synonyms, load_synonyms
+from .text.word_search import Rules, TextSearch
 
 _CANNOT_CHANGE_RESULT = ("data_dir", "outputs_dir", "memory_budget", "verbose")
 

@@ -10,16 +10,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from attacks.base import ArrayAttack, run_or_resume
-from attacks.engine.checkpoint import Journal
-from attacks.engine.confirmation import confirmed
-from attacks.engine.run_state import Arrays
-from attacks.engine.validation import Described, Task, check_int, check_numbers, read_task, refuse
-from attacks.hopskipjump import HopSkipJump
-from attacks.oracle import MEMBERS, MemberFunction, MemberOracle
-from attacks.result import ALREADY_MISCLASSIFIED, NO_START, NOT_CONFIRMED, AttackResult
 from scd.seeds import stream_key
 from scd.statistics import bootstrap
+
+from .base import ArrayAttack, run_or_resume
+from .engine.checkpoint import Journal
+from .engine.confirmation import confirmed
+from .engine.run_state import Arrays
+from .engine.validation import Described, Task, check_int, check_numbers, read_task, refuse
+from .hopskipjump import HopSkipJump
+from .oracle import MEMBERS, MemberFunction, MemberOracle
+from .result import ALREADY_MISCLASSIFIED, NO_START, NOT_CONFIRMED, AttackResult
 
 _MAX_MEMBERS = 2**20  # a pair's number, which names its random streams, is the point's number times this + the member
 

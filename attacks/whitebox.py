@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from attacks.base import ArrayAttack, mean_best, project_and_collect, run_or_resume
-from attacks.engine.bisection import BoundarySearch
-from attacks.engine.checkpoint import Journal
-from attacks.engine.confirmation import confirmed
-from attacks.engine.initial_points import Candidates, begin_runs, nearest_samples, run_keys
-from attacks.engine.rng import NORMAL, UNIFORM, fill_noise
-from attacks.engine.run_state import RunState, Selection
-from attacks.engine.validation import (
+from .base import ArrayAttack, mean_best, project_and_collect, run_or_resume
+from .engine.bisection import BoundarySearch
+from .engine.checkpoint import Journal
+from .engine.confirmation import confirmed
+from .engine.initial_points import Candidates, begin_runs, nearest_samples, run_keys
+from .engine.rng import NORMAL, UNIFORM, fill_noise
+from .engine.run_state import RunState, Selection
+from .engine.validation import (
     Described,
     Task,
     check_int,
@@ -28,8 +28,8 @@ from attacks.engine.validation import (
     read_task,
     refuse,
 )
-from attacks.oracle import GRADIENT, GradientOracle, LabelFunction, SmoothFunction
-from attacks.result import AttackResult
+from .oracle import GRADIENT, GradientOracle, LabelFunction, SmoothFunction
+from .result import AttackResult
 
 _STARTS = ("original", "noise", "nearest")
 _TRACE_EVERY = 10  # iterations

@@ -179,13 +179,16 @@ def _read(path: Path) -> tuple[bytes, frozenset[Path]]:
     source = path.read_bytes()
     imported = set()
     for module, in_parentheses, in_line, plain in _IMPORT.findall(source.decode()):
-        names = [module or plain, *(f"{module}.{name}" for name in re.findall(r"\w+", in_parentheses or in_line))]
-        imported |= {file for name in names if (file := _file_of(name)) is not None}
+        within = module if module.endswith(".") else f"{module}."  # "." of `from . import name`
+        names = [module or plain, *(within + name for name in re.findall(r"\w+", in_parentheses or in_line))]
+        imported |= {file for name in names if (file := _file_of(name, path)) is not None}
     return hashlib.sha256(source).digest(), frozenset(imported)
 
 
-def _file_of(module: str) -> Path | None:
-    base = _ROOT.joinpath(*module.split("."))
+def _file_of(module: str, importer: Path) -> Path | None:
+    name = module.lstrip(".")  # the dots of a relative import: the importer's folder, its parent, ...
+    folder = importer.parents[len(module) - len(name) - 1] if name != module else _ROOT
+    base = folder.joinpath(*name.split("."))
     return next((file for file in (base.with_suffix(".py"), base / "__init__.py") if file.is_file()), None)
 
 

@@ -11,14 +11,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from attacks.base import RestartedAttack, collect
-from attacks.engine.bisection import BoundarySearch
-from attacks.engine.checkpoint import Journal
-from attacks.engine.initial_points import Candidates
-from attacks.engine.run_state import RunState
-from attacks.engine.validation import Task, refuse
-from attacks.result import AttackResult
 from scd.seeds import stream_key
+
+from ..base import RestartedAttack, collect
+from ..result import AttackResult
+from .bisection import BoundarySearch
+from .checkpoint import Journal
+from .initial_points import Candidates
+from .run_state import RunState
+from .validation import Task, refuse
 
 
 class ARTRuns(RestartedAttack):

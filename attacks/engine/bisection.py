@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from attacks.engine import numba_kernels
-from attacks.engine.checkpoint import Journal
-from attacks.engine.inputs import HostInputs, Inputs, inputs_for
-from attacks.engine.run_state import RunState, Selection
-from attacks.engine.validation import Task
 from scd.devices import in_threads
+
+from . import numba_kernels
+from .checkpoint import Journal
+from .inputs import HostInputs, Inputs, inputs_for
+from .run_state import RunState, Selection
+from .validation import Task
 
 FINAL_TOLERANCE = 1e-4
 """The returned point is within this fraction of its distance of the boundary."""

@@ -21,9 +21,10 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from attacks.engine.validation import Task
-from attacks.oracle import Batch, LabelOracle, Oracle
 from scd.files import atomic_file
+
+from ..oracle import Batch, LabelOracle, Oracle
+from .validation import Task
 
 Arrays = dict[str, NDArray[Any]]
 SAVE_SECONDS = 10.0

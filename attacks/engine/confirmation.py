@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from attacks.engine.validation import Task
-from attacks.oracle import LabelOracle
-from attacks.result import ALREADY_MISCLASSIFIED, TRAINED_ON, AttackResult
+from ..oracle import LabelOracle
+from ..result import ALREADY_MISCLASSIFIED, TRAINED_ON, AttackResult
+from .validation import Task
 
 _RELATIVE, _ABSOLUTE = 1e-6, 1e-9  # both measurements are float64; they differ in the order of their sums only
 

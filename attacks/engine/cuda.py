@@ -15,11 +15,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from attacks.engine import numba_kernels
-from attacks.engine.inputs import HostInputs, PathQuery, probe_weights
-from attacks.engine.rng import NORMAL, TILE, UNIFORM, fill_noise
-from attacks.engine.run_state import Selection
 from scd.seeds import stream_key
+
+from . import numba_kernels
+from .inputs import HostInputs, PathQuery, probe_weights
+from .rng import NORMAL, TILE, UNIFORM, fill_noise
+from .run_state import Selection
 
 _MAX_ROWS = 16384  # of one query: longer ones are no faster
 _BLOCK_BYTES = 1 << 30  # for the inputs of a query and what a model computes from them, on the device
@@ -65,7 +66,7 @@ class Device:
         linf: bool,
     ) -> torch.Tensor:
         """Return (n, d) float32 probes: the centres (k, d) of the runs `run` (n,), moved at random and clipped."""
-        from attacks.engine import triton_kernels
+        from . import triton_kernels
 
         out = torch.empty(len(run), centres.shape[1], dtype=torch.float32, device=self.device)
         if len(run):
@@ -95,7 +96,7 @@ class Device:
         sums: torch.Tensor,
     ) -> None:
         """Add the perturbations of probes (n, d), ordered by run, to float64 sums (k, 2, d) of stayed and crossed."""
-        from attacks.engine import triton_kernels
+        from . import triton_kernels
 
         (k, d), begins = centres.shape, np.searchsorted(run, np.arange(len(centres) + 1))
         grid = (k, -(-d // _ADD_BLOCK["COLUMNS"]))

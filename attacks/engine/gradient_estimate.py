@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from attacks.engine.bisection import BoundarySearch
-from attacks.engine.inputs import Inputs
-from attacks.engine.run_state import Selection
-from attacks.oracle import Batch
+from ..oracle import Batch
+from .bisection import BoundarySearch
+from .inputs import Inputs
+from .run_state import Selection
 
 
 def estimate_gradient(

@@ -8,15 +8,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from attacks.engine import numba_kernels
-from attacks.engine.bisection import BoundarySearch
-from attacks.engine.checkpoint import Journal, RecordedQueries
-from attacks.engine.rng import UNIT, fill_noise
-from attacks.engine.run_state import RunState, Selection
-from attacks.engine.validation import Task
-from attacks.result import ALREADY_MISCLASSIFIED, BUDGET_SPENT, NO_START
 from scd.devices import in_threads
 from scd.seeds import stream_key
+
+from ..result import ALREADY_MISCLASSIFIED, BUDGET_SPENT, NO_START
+from . import numba_kernels
+from .bisection import BoundarySearch
+from .checkpoint import Journal, RecordedQueries
+from .rng import UNIT, fill_noise
+from .run_state import RunState, Selection
+from .validation import Task
 
 START_TOLERANCE = 1e-3
 """A noise start is first bisected along the straight line, to within this fraction of its distance (as in ART)."""

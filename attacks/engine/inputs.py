@@ -11,13 +11,14 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from attacks.engine import numba_kernels
-from attacks.engine.checkpoint import Journal
-from attacks.engine.rng import NORMAL, UNIFORM, fill_noise
-from attacks.engine.run_state import RunState, Selection
-from attacks.engine.validation import Task
-from attacks.oracle import Batch
 from scd.devices import in_threads
+
+from ..oracle import Batch
+from . import numba_kernels
+from .checkpoint import Journal
+from .rng import NORMAL, UNIFORM, fill_noise
+from .run_state import RunState, Selection
+from .validation import Task
 
 Fill = Callable[[NDArray[np.float32], int, int], None]
 """``fill(out, begin, end)`` writes the inputs of items begin..end-1 to `out`, shape (end - begin, d)."""
@@ -250,6 +251,6 @@ def inputs_for(host: HostInputs) -> Inputs:
         return host
     if np.ndim(host.task.low):  # the kernels of the device know one pair of bounds
         return host
-    from attacks.engine.cuda import cuda_inputs  # loads torch and Triton
+    from .cuda import cuda_inputs  # loads torch and Triton
 
     return cuda_inputs(device, host) or host

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from attacks.engine.validation import Task
+from .validation import Task
 
 Arrays = dict[str, NDArray[Any]]
 Selection = NDArray[np.int64]

@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from attacks.engine import numba_kernels
-from attacks.engine.bisection import BoundarySearch
-from attacks.engine.run_state import Selection
-from attacks.engine.validation import Bounds
 from scd.devices import in_threads
 from scd.numba_cache import njit
+
+from . import numba_kernels
+from .bisection import BoundarySearch
+from .run_state import Selection
+from .validation import Bounds
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.float32]

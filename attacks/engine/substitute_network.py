@@ -12,9 +12,10 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from attacks.oracle import DEFAULT_MEMORY, rows_within
 from scd.devices import one_torch_thread
 from scd.seeds import stream_key
+
+from ..oracle import DEFAULT_MEMORY, rows_within
 
 OPTIMIZERS: dict[str, tuple[int, Callable[..., torch.optim.Optimizer]]] = {
     "sgd": (200, partial(torch.optim.SGD, lr=0.01, momentum=0.9)),

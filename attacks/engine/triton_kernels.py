@@ -9,7 +9,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from attacks.engine import rng
+from . import rng
 
 _GOLDEN, _MIX = tl.constexpr(int(rng.GOLDEN)), tl.constexpr(tuple(map(int, rng.MIX)))
 _TO_UNIT, _ANGLE, _QUARTER_TURN, _SQRT_HALF, _LN2 = (

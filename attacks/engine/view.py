@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from attacks.engine.validation import Described, as_array, read_task, refuse
-from attacks.oracle import LabelOracle, check_callable
-from attacks.result import ALREADY_MISCLASSIFIED, AttackResult
+from ..oracle import LabelOracle, check_callable
+from ..result import ALREADY_MISCLASSIFIED, AttackResult
+from .validation import Described, as_array, read_task, refuse
 
 ALREADY_THE_TARGET = "already of the target class"
 _BLOCK = 4096  # inputs of one call for the labels of the originals

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from attacks.engine.confirmation import caller_confirms, warn_unconfirmed
-from attacks.result import ALREADY_MISCLASSIFIED
-from attacks.text.oracle import ScoreOracle
-from attacks.text.result import Document, TextResult, changed_positions, pack, unpack
-from attacks.text.similarity import Similarity
+from ..engine.confirmation import caller_confirms, warn_unconfirmed
+from ..result import ALREADY_MISCLASSIFIED
+from .oracle import ScoreOracle
+from .result import Document, TextResult, changed_positions, pack, unpack
+from .similarity import Similarity
 
 NEW, CORRECT, RANKED, ENDED = range(4)
 """Stages of a document: not queried; classified correctly; its words ranked and being replaced; done."""

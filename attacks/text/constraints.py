@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from importlib.metadata import PackageNotFoundError, version
 
-from attacks.engine.validation import refuse
-from attacks.text.result import Document
+from ..engine.validation import refuse
+from .result import Document
 
 TagFunction = Callable[[list[Document]], Sequence[Sequence[str]]]
 """Takes documents, returns a class for each token."""

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from attacks.engine.validation import Described, as_array, read_ints, refuse
-from attacks.oracle import DEFAULT_MEMORY, Oracle, check_callable, check_one_per_input
-from attacks.text.result import Document
+from ..engine.validation import Described, as_array, read_ints, refuse
+from ..oracle import DEFAULT_MEMORY, Oracle, check_callable, check_one_per_input
+from .result import Document
 
 ScoreFunction = Callable[[list[Document]], ArrayLike]
 Part = str | Callable[..., Any]

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from attacks.result import NOT_CONFIRMED
+from ..result import NOT_CONFIRMED
 
 Document = list[str]
 """The tokens of a document."""
@@ -147,3 +147,6 @@ def unpack(packed: NDArray[np.uint8]) -> list[Any]:
 
 def _number(value: np.floating[Any]) -> float | None:
     return None if np.isnan(value) else float(value)
+
+
+TextResult.__module__ = "scd.attacks.text.result"  # see attacks/result.py

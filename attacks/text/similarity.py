@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from attacks.text.result import Document
+from .result import Document
 
 EncodeFunction = Callable[[list[str]], ArrayLike]
 """Takes n texts, returns an encoding of each, shape (n, k)."""

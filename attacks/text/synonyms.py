@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from attacks.engine.checkpoint import load_state, save_state
 from scd.files import file_sha256
 from scd.progress import progress_bar
+
+from ..engine.checkpoint import load_state, save_state
 
 VECTORS = "counter-fitted-vectors.txt"
 LISTS = "counterfitted_neighbors.json.gz"

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from attacks.result import ALREADY_MISCLASSIFIED, BUDGET_SPENT, NOT_FOOLED
-from attacks.text.checkpoint import CORRECT, ENDED, NEW, RANKED, TextProgress
-from attacks.text.constraints import WordClasses, same_class
-from attacks.text.oracle import ScoreOracle
-from attacks.text.result import EMPTY_DOCUMENT, NO_SYNONYM, Document
-from attacks.text.similarity import Similarity, joined, window
-from attacks.text.synonyms import Synonyms
+from ..result import ALREADY_MISCLASSIFIED, BUDGET_SPENT, NOT_FOOLED
+from .checkpoint import CORRECT, ENDED, NEW, RANKED, TextProgress
+from .constraints import WordClasses, same_class
+from .oracle import ScoreOracle
+from .result import EMPTY_DOCUMENT, NO_SYNONYM, Document
+from .similarity import Similarity, joined, window
+from .synonyms import Synonyms
 
 UNKNOWN = "<oov>"
 """Replaces a word that is left out, as in the authors' program: the document keeps its length."""

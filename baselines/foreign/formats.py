@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from baselines.foreign.outputs import Predictor
+from .outputs import Predictor
 
 _HARMLESS = frozenset({"builtins.set", "builtins.frozenset", "collections.OrderedDict", "collections.defaultdict"})
 """Types that hold data only and that skops does not trust by itself."""

@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils._param_validation import Options, StrOptions
 
-from baselines.foreign.outputs import PairForward, Predictor
 from scd.ensemble import Progress, VoteEnsemble
 from scd.storage import Vote
+
+from .outputs import PairForward, Predictor
 
 _IDENTITY = "identity"
 

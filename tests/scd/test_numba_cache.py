@@ -55,6 +55,14 @@ def test_a_change_in_the_file_of_a_called_function_is_seen(package):
     assert _start() == (2, 1)
 
 
+@pytest.mark.parametrize("statement", ["from .inner import inner", "from . import inner\ninner = inner.inner"])
+def test_a_change_in_a_file_that_is_imported_relatively_is_seen(package, statement):
+    (package / "outer.py").write_text(_OUTER.replace("from toy.inner import inner", statement))
+    assert _start() == (1, 0)
+    (package / "inner.py").write_text(_INNER.format(value=2))
+    assert _start() == (2, 0)
+
+
 def test_a_change_in_a_file_that_is_not_imported_compiles_nothing_again(package):
     assert _start() == (1, 0)
     (package / "other.py").write_text("# a comment\n")
