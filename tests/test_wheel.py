@@ -83,6 +83,20 @@ def test_the_wheel_alone_has_the_classifier_the_attacks_and_the_certificates(ins
     assert found.splitlines() == [f"scd.attacks.hopskipjump {installed}/scd/attacks/__init__.py", "[]"]
 
 
+def test_the_wheel_alone_has_the_command(installed, tmp_path):
+    program = (
+        "import sys; from scd.command.line import main; sys.stderr = sys.stdout; "
+        "print(main(['attack', '--model', 'm.onnx', '--data', 'X.npy']))"
+    )
+    np.save(tmp_path / "X.npy", np.zeros((3, 2)))
+    (tmp_path / "m.onnx").write_text("damaged")
+    found = run(installed, program, tmp_path)
+    assert found.splitlines()[-1] == "2"
+    assert found.startswith(("error: The model file m.onnx cannot be used: ", "error: A model of the form .onnx needs"))
+    (script,) = (installed / "bin").iterdir()
+    assert script.name == "scd"
+
+
 @pytest.mark.parametrize("name", sorted(attacks.__all__))
 def test_in_a_checkout_both_names_are_the_same_object(name):
     kind = getattr(attacks, name)

@@ -1,0 +1,164 @@
+"""A trained model from a file as a function from inputs to names of classes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scd.storage import load_votes
+
+_VOTES = re.compile(r"votes_(\d+)-(\d+)\.npz")
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """How a model file is read; see :class:`baselines.file.FileModel`.
+
+    Attributes
+    ----------
+    classes : tuple of str
+        Names of the model's classes, in its order; empty: those that the model has, else 0, 1, …
+    threshold : float
+    channels_last : bool
+    trusted : tuple of str
+    trust_pickle : bool
+    """
+
+    classes: tuple[str, ...] = ()
+    threshold: float = 0.5
+    channels_last: bool = False
+    trusted: tuple[str, ...] = ()
+    trust_pickle: bool = False
+
+
+class NamedClassifier:
+    """A trained classifier: maps (n, d) float32 inputs to the names of their classes, (n,) str.
+
+    Parameters
+    ----------
+    predictor : scd.foreign.outputs.Predictor
+    names : sequence of str
+        Of its classes, in its order; empty: those that it has.
+    """
+
+    def __init__(self, predictor: Any, names: Sequence[str]) -> None:
+        own = predictor.classes
+        if own is not None and names and set(own) != set(names):
+            raise ValueError(f"--classes must not differ from the model's classes {', '.join(own)}.")
+        self.predictor, self.names = predictor, tuple(own or names)
+
+    def __call__(self, inputs: NDArray[np.float32]) -> NDArray[np.str_]:
+        """Return the name of the class of each input."""
+        outputs = np.asarray(self.predictor.outputs(inputs))
+        if outputs.dtype.kind in "iubUO" and outputs.shape == (len(inputs),):
+            return outputs.astype(np.str_) if self._names_itself(outputs) else self._named(outputs)
+        if outputs.dtype.kind != "f" or outputs.ndim > 2 or len(outputs) != len(inputs):
+            raise ValueError(
+                f"The model must return a label or a row of scores for each of {len(inputs)} inputs. "
+                f"Got {outputs.dtype} of shape {outputs.shape}."
+            )
+        if not np.isfinite(outputs).all():
+            raise ValueError("The model must return finite scores. Got NaN or infinity.")
+        scores = outputs.reshape(len(inputs), -1)
+        if scores.shape[1] == 1:
+            return self._named((scores[:, 0] > self.predictor.threshold).astype(np.int64), 2)
+        return self._named(scores.argmax(axis=1), scores.shape[1])
+
+    def _names_itself(self, labels: NDArray[Any]) -> bool:
+        return not self.names or self.predictor.classes is not None or labels.dtype.kind in "UO"
+
+    def _named(self, positions: NDArray[Any], count: int | None = None) -> NDArray[np.str_]:
+        names = self.names or tuple(map(str, range(count or 0)))
+        if count not in (None, len(names)) or positions.max(initial=0) >= len(names):
+            found = count or int(positions.max()) + 1
+            raise ValueError(f"The model has {found} classes, and {len(names)} are named: {', '.join(names)}.")
+        named: NDArray[np.str_] = np.array(names)[positions]
+        return named
+
+
+def load_model(path: str, feature_shape: tuple[int, ...], options: ModelOptions) -> NamedClassifier:
+    """Load a model.
+
+    Parameters
+    ----------
+    path : str
+        A file of `scd.foreign.formats`; an ``.npz`` file of :meth:`scd.SCDClassifier.save`; or a folder of the store
+        with votes of a sign network.
+    feature_shape : tuple of int
+        Shape of a sample.
+    options : ModelOptions
+
+    Raises
+    ------
+    ValueError, FileNotFoundError, ImportError
+        One sentence on what is missing or wrong.
+    """
+    file = Path(path).expanduser()
+    if not file.exists():
+        raise FileNotFoundError(f"--model {path} is not there.")
+    if file.is_dir() or file.suffix.lower() == ".npz":
+        return NamedClassifier(_sign_network(file, int(np.prod(feature_shape))), options.classes)
+    return NamedClassifier(_foreign(file, path, feature_shape, options), options.classes)
+
+
+def _foreign(file: Path, path: str, feature_shape: tuple[int, ...], options: ModelOptions) -> Any:
+    """The predictor of a model of another program."""
+    readers = import_module("scd.foreign.formats")  # by name: its folder is a room of its own in a checkout
+    known, ending = readers.formats(), file.suffix.lower().removeprefix(".")
+    if ending not in known:
+        raise ValueError(
+            f"--model must end in .npz, {', '.join(f'.{each}' for each in known)}, or be a folder of votes. Got {path}."
+        )
+    kind = known[ending]
+    if kind.runs_code and not options.trust_pickle:
+        raise ValueError(
+            f"Loading {path} can run code that it holds: give --trust-pickle if you trust its author, or save the "
+            "model as .onnx, .skops or in another form that holds no code."
+        )
+    readers.needed(kind.package, kind.install, f"A model of the form .{ending}")
+    request = readers.Request(file, feature_shape, options.threshold, options.channels_last, options.trusted)
+    try:
+        return kind.load(request)
+    except ImportError:
+        raise
+    except Exception as error:  # loaders of damaged files raise almost anything
+        first = (str(error).splitlines() or [type(error).__name__])[0]
+        first = re.sub(r"model\.trusted=\[([^\]]*)\]", r"--trusted \1", first)
+        raise ValueError(f"The model file {path} cannot be used: {first}") from error
+
+
+def _sign_network(path: Path, features: int) -> Any:
+    """The predictor of an ensemble of sign networks."""
+    from scd.classifier import SCDClassifier  # loads torch
+
+    outputs = import_module("scd.foreign.outputs")
+    if path.is_file():
+        model = SCDClassifier.load(path)
+        if model.n_features_in_ != features:
+            raise ValueError(f"The model {path} takes {model.n_features_in_} features. A sample has {features}.")
+        return outputs.Predictor(model.predict, tuple(str(each) for each in model.classes_.tolist()))
+    votes = _votes_of(path)
+    model = SCDClassifier(n_votes=len(votes)).use_votes(votes, n_features=features)
+    return outputs.Predictor(model.predict)
+
+
+def _votes_of(folder: Path) -> list[Any]:
+    """The votes of a fit in the store, in the order of their numbers."""
+    shards = sorted((int(m[1]), int(m[2]), p) for p in folder.iterdir() if (m := _VOTES.fullmatch(p.name)))
+    votes: list[Any] = []
+    for first, last, path in shards:
+        if first != len(votes):
+            raise ValueError(f"The folder {folder} must have all votes from number 0. Number {len(votes)} is missing.")
+        votes += load_votes(path)[0]
+        if len(votes) != last + 1:
+            raise ValueError(f"{path} must hold the votes {first} to {last}. Got {len(votes) - first} votes.")
+    if not votes:
+        raise ValueError(f"--model {folder} must be a file, or a folder with votes_….npz of a sign network.")
+    return votes

@@ -1,0 +1,231 @@
+"""``scd attack``: from a model's file and a file of samples to a table and the pipeline's records."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import joblib
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.datasets import load_iris
+from sklearn.linear_model import LogisticRegression
+
+from attacks import HopSkipJump
+from pipeline.records import examples_table
+from scd import SCDClassifier, __version__
+from scd.command.line import main
+from scd.storage import save_votes
+
+ROOT = Path(__file__).resolve().parents[3]
+pytestmark = pytest.mark.filterwarnings("ignore:.*is loaded as a pickle")
+
+
+@pytest.fixture(scope="module")
+def iris():
+    data = load_iris()
+    return data.data.astype(np.float32), data.target_names[data.target], list(data.feature_names)
+
+
+@pytest.fixture
+def folder(iris, tmp_path, monkeypatch):
+    """A folder with a model of three named classes, and its data as a table and as arrays."""
+    x, y, names = iris
+    monkeypatch.chdir(tmp_path)
+    joblib.dump(LogisticRegression(max_iter=500).fit(x, y), "m.joblib")
+    pd.DataFrame(x, columns=names).assign(species=y).to_csv("t.csv", index=False)
+    np.save("X.npy", x)
+    np.save("y.npy", y)
+    np.savez("both.npz", x_test=x, y_test=y)
+    return tmp_path
+
+
+TABLE = ("--data", "t.csv", "--target", "species")
+MODEL = ("--model", "m.joblib", "--trust-pickle")
+SHORT = ("--budget", "300", "--points", "4")
+
+
+def attack(*words: str) -> int:
+    return main(["attack", *words])
+
+
+def test_a_row_for_each_point_and_what_a_distance_is(folder, capsys):
+    assert attack(*MODEL, *TABLE, *SHORT) == 0
+    lines = capsys.readouterr().out.splitlines()
+    header = next(i for i, line in enumerate(lines) if line.split()[:1] == ["index"])
+    assert lines[header].split() == ["index", "label", "adversarial", "L2", "queries"]
+    rows = [line.split() for line in lines[header + 1 : header + 5]]
+    for index, label, adversarial, distance, queries in rows:
+        assert int(index) in range(150)
+        assert label != adversarial
+        assert float(distance) > 0
+        assert int(queries) <= 300
+    assert any("upper bound of the minimum" in line for line in lines)
+
+
+def test_the_result_is_that_of_the_attack_in_python(folder, iris, capsys):
+    x, y, _ = iris
+    assert attack(*MODEL, *TABLE, *SHORT, "--seed", "3", "--out", "out") == 0
+    found = pd.read_csv("out/examples.csv", float_precision="round_trip")
+    index = found["index"].to_numpy()
+    model = joblib.load("m.joblib")
+    direct = HopSkipJump(restarts=1, query_budget=300, seed=3)
+    expected = direct(model, x[index], y[index], clip=(x.min(axis=0), x.max(axis=0)), index=index)
+    np.testing.assert_array_equal(found["l2"], expected.l2)
+    np.testing.assert_array_equal(found["adversarial_label"], model.predict(expected.adversarials))
+    stored = np.load("out/adversarials.npz")
+    np.testing.assert_array_equal(stored["adversarial"], expected.adversarials)
+    np.testing.assert_array_equal(stored["original"], x[index])
+
+
+def test_the_records_are_those_of_the_pipeline(folder, capsys):
+    assert attack(*MODEL, *TABLE, *SHORT, "--out", "out") == 0
+    found = pd.read_csv("out/examples.csv")
+    names = list(found.columns)
+    assert names[-1] == "adversarial_label"
+    result = HopSkipJump(restarts=1, max_iter=1)(joblib.load("m.joblib"), np.load("X.npy")[:2], clip=(0, 8))
+    assert names[:-1] == list(examples_table(result, 1.0).columns)
+    row = pd.read_csv("out/summary.csv").iloc[0]
+    assert (row["dataset"], row["model"], row["attack"], row["points"]) == ("t.csv", "m.joblib", "hsj", 4)
+    assert row["l2_mean"] == pytest.approx(found["l2"].mean())
+    assert row["queries_mean"] == found["queries"].mean()
+    assert pd.read_csv("out/trace.csv").columns.tolist() == list(result.trace)
+    assert json.loads(Path("out/provenance.json").read_text())["options"]["budget"] == 300
+    assert not Path("out/state.npz").exists()
+
+
+@pytest.mark.parametrize("words", [("--data", "X.npy", "--labels", "y.npy"), ("--data", "both.npz")])
+def test_arrays_give_the_results_of_the_table(folder, words, capsys):
+    lines = []
+    for data in (TABLE, (*words, "--clip", "features")):
+        assert attack(*MODEL, *data, *SHORT) == 0
+        lines.append([line for line in capsys.readouterr().out.splitlines() if "points of" not in line][:-1])
+    assert lines[0] == lines[1]
+
+
+def test_without_classes_those_of_the_model_count_as_true(folder, capsys):
+    assert attack(*MODEL, "--data", "X.npy", *SHORT) == 0
+    assert "accuracy" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["rays", "smoothed_boundary", "noise", "boundary", "surfree", "cgba", "hsj_wide"])
+def test_every_attack_stays_within_the_budget(folder, name, capsys):
+    assert attack(*MODEL, *TABLE, "--budget", "60", "--points", "2", "--attack", name, "--out", "out") == 0
+    found = pd.read_csv("out/examples.csv")
+    assert found["queries"].max() <= 60
+    assert found["success"].all()
+
+
+def test_votes_of_sign_networks_from_a_file_and_from_the_store(iris, tmp_path, monkeypatch, capsys):
+    x, y, _ = iris
+    x, y = x[50:], y[50:]
+    monkeypatch.chdir(tmp_path)
+    model = SCDClassifier(n_votes=3, n_iter=20, device="cpu", random_state=0).fit(x, y)
+    model.save("m.npz")
+    Path("fit").mkdir()
+    save_votes("fit/votes_00000-00000.npz", model.votes_[:1], {})
+    save_votes("fit/votes_00001-00002.npz", model.votes_[1:], {})
+    np.savez("d.npz", X=x, Y=y)
+    tables = []
+    for words in (("--model", "m.npz"), ("--model", "fit", "--classes", "versicolor,virginica")):
+        assert attack(*words, "--data", "d.npz", *SHORT, "--out", words[1] + "_out") == 0
+        tables.append(pd.read_csv(f"{words[1]}_out/examples.csv").drop(columns="seconds"))
+    pd.testing.assert_frame_equal(*tables)
+    Path("fit/votes_00000-00000.npz").unlink()
+    assert attack("--model", "fit", "--data", "d.npz") == 2
+    assert "Number 0 is missing" in capsys.readouterr().err
+
+
+def test_an_interrupted_attack_continues(folder, monkeypatch, capsys):
+    words = (*MODEL, *TABLE, "--budget", "2000", "--points", "3")
+    assert attack(*words, "--out", "whole") == 0
+    calls, predict = [0], LogisticRegression.predict
+
+    def interrupted(self, inputs):
+        calls[0] += 1
+        if calls[0] == 60:
+            raise KeyboardInterrupt
+        return predict(self, inputs)
+
+    monkeypatch.setattr(LogisticRegression, "predict_proba", lambda self, x: np.eye(3)[
+        np.searchsorted(self.classes_, interrupted(self, x))
+    ])  # fmt: skip
+    assert attack(*words, "--out", "parts") == 130
+    assert "the same command continues" in capsys.readouterr().err
+    assert Path("parts/state.npz").exists()
+    assert attack(*words, "--out", "parts") == 0
+    whole, parts = (pd.read_csv(f"{name}/examples.csv").drop(columns="seconds") for name in ("whole", "parts"))
+    pd.testing.assert_frame_equal(whole, parts)
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("--model", "no.ubj", *TABLE), "--model no.ubj is not there."),
+        (("--model", "t.csv", *TABLE), "--model must end in .npz, .skops, .ubj"),
+        (("--model", "m.joblib", *TABLE), "give --trust-pickle if you trust its author"),
+        ((*MODEL, "--data", "no.csv"), "--data no.csv is not there."),
+        ((*MODEL, "--data", "m.joblib"), "--data must end in .csv, .tsv, .parquet"),
+        ((*MODEL, "--data", "t.csv", "--target", "kind"), "--target must be a column of t.csv: sepal length (cm)"),
+        ((*MODEL, "--data", "t.csv"), "The column 'species' of t.csv must be numbers. Got 'setosa' in sample 0"),
+        ((*MODEL, "--data", "X.npy", "--target", "species"), "--target is for tables"),
+        ((*MODEL, *TABLE, "--labels", "y.npy"), "--labels is for arrays"),
+        ((*MODEL, "--data", "X.npy", "--labels", "short.npy"), "must be one for each of 150 samples. Got shape (3,)"),
+        (
+            (*MODEL, "--data", "nan.npy"),
+            "Got NaN or infinity in 1 of them, the first is sample 2",
+        ),
+        ((*MODEL, "--data", "ragged.csv"), "must have 2 cells like the line of names. Got 1 in sample 1."),
+        ((*MODEL, *TABLE, "--attack", "rays", "--norm", "l2"), "--norm must be linf, which rays minimises. Got l2."),
+        ((*MODEL, *TABLE, "--set", "tries=3"), "--set must name a parameter of hsj: norm, max_iter"),
+        ((*MODEL, *TABLE, "--set", "delta=-1"), "The 'delta' parameter of HopSkipJump must be a number > 0. Got -1"),
+        ((*MODEL, *TABLE, "--clip", "0"), "--clip must be features, data or two numbers low,high. Got 0."),
+        ((*MODEL, *TABLE, "--clip", "0,1"), "must be within the clip bounds [0, 1]"),
+        ((*MODEL, *TABLE, "--classes", "a,b,c"), "--classes must not differ from the model's classes"),
+        ((*MODEL, "--data", "X.npy", "--labels", "codes.npy"), "classifies no sample of --data correctly"),
+        ((*MODEL, *TABLE, "--out", "old"), "--out old has the results of another attack"),
+    ],
+)
+def test_bad_input_is_one_sentence(folder, capsys, words, sentence):
+    np.save("short.npy", np.zeros(3, dtype=int))
+    np.save("codes.npy", np.zeros(150, dtype=int))
+    np.save("nan.npy", np.array([[0.0], [1.0], [np.nan]]))
+    Path("ragged.csv").write_text("a,b\n1,2\n3\n")
+    Path("old").mkdir()
+    Path("old/examples.csv").write_text("")
+    assert attack(*words) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith("error: ")
+    assert sentence in printed.err
+    assert printed.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ([], "the following arguments are required: command; see scd --help"),
+        (["attack", "--model", "m"], "the following arguments are required: --data; see scd attack --help"),
+        (["attack", "--model", "m", "--data", "d", "--attack", "hjs"], "invalid choice: 'hjs'"),
+        (["attack", "--model", "m", "--data", "d", "--budget", "0"], "must be a whole number of at least 1. Got 0"),
+        (["attack", "--model", "m", "--data", "d", "--set", "delta"], "invalid setting value: 'delta'"),
+    ],
+)
+def test_a_bad_option_is_one_sentence(capsys, words, sentence):
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    assert ended.value.code == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert sentence in error
+    assert error.count("\n") == 1
+
+
+def test_the_module_is_the_command():
+    done = subprocess.run(
+        [sys.executable, "-m", "scd", "--version"], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stdout) == (0, f"scd {__version__}\n")
