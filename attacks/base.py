@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from scd.progress import progress_bar
 
+from .engine.adapters import DEFAULT_CLIP, clip_of
 from .engine.bisection import BoundarySearch
 from .engine.checkpoint import Journal, RecordedQueries, fingerprint, model_probes
 from .engine.confirmation import confirmed
@@ -146,7 +147,7 @@ class DecisionAttack(ArrayAttack):
         x: ArrayLike,
         y: ArrayLike | None = None,
         *,
-        clip: Any = (0.0, 1.0),
+        clip: Any = DEFAULT_CLIP,
         index: ArrayLike | None = None,
         pool: ArrayLike | None = None,
         pool_labels: ArrayLike | None = None,
@@ -161,10 +162,10 @@ class DecisionAttack(ArrayAttack):
         ----------
         labels : callable, or model
             Takes float32 inputs like x within the clip box, returns n labels, integers or texts. The array is a reused
-            buffer: copy it to keep it. A torch module in evaluation mode, and an object with ``predict``, may be given
-            as they are; of rows of scores the largest decides. If the callable has an attribute `device` (a torch
-            device), it must also accept tensors on that device. HopSkipJump and all bisections then generate their
-            inputs there (:mod:`attacks.engine.cuda`).
+            buffer: copy it to keep it. A torch module in evaluation mode, an object with ``predict``, a classifier of
+            ART and a model of Foolbox may be given as they are; of rows of scores the largest decides. If the callable
+            has an attribute `device` (a torch device), it must also accept tensors on that device. HopSkipJump and all
+            bisections then generate their inputs there (:mod:`attacks.engine.cuda`).
         x : array of shape (n, d) or (n, *shape)
             Originals, finite and within `clip`.
         y : array of int or str, shape (n,), optional
@@ -172,7 +173,8 @@ class DecisionAttack(ArrayAttack):
             predicts for `x`.
         clip : (low, high)
             Bounds of the features: two numbers for all, or two arrays (d,) with a number for each. Nothing outside is
-            queried or returned. A feature whose bounds are equal does not change.
+            queried or returned. A feature whose bounds are equal does not change. Default: (0, 1), or the bounds of a
+            classifier of ART (`clip_values`) or a model of Foolbox (`bounds`).
         index : array of int, shape (n,), optional
             Numbers of the examples: they appear in the result and name the random streams. Default 0..n-1.
         pool, pool_labels : array (m, d) and array of int (m,), optional
@@ -207,7 +209,7 @@ class DecisionAttack(ArrayAttack):
             If adversarials are not confirmed: after the attack each is queried once more, which is not counted, and
             one that is now classified correctly counts as failed.
         """
-        labels = label_function(labels)
+        labels, clip = label_function(labels), clip_of(labels, clip)
         view = view_of(type(self).__name__, labels, x, y, clip, index, mask, target)
         if view is None:
             return self._call(labels, x, y, clip, index, pool, pool_labels, starts, state)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from ..oracle import LabelOracle, check_callable
 from ..result import ALREADY_MISCLASSIFIED, AttackResult
+from .adapters import output_function
 from .validation import Described, as_array, read_task, refuse
 
 ALREADY_THE_TARGET = "already of the target class"
@@ -28,14 +29,17 @@ def label_function(model: Any) -> Any:
     Parameters
     ----------
     model : callable or object
-        A torch module, which must be in evaluation mode and returns a row of scores for each input; an object with
-        ``predict``, which returns labels or rows of scores; or a function.
+        A torch module, which must be in evaluation mode and returns a row of scores for each input; a classifier of
+        ART; a model of Foolbox; an object with ``predict``, which returns labels or rows of scores; or a function.
     """
     torch = sys.modules.get("torch")  # without it, the model cannot be a module
     if torch is not None and isinstance(model, torch.nn.Module):
         if model.training:
             raise ValueError("A torch module must be in evaluation mode: call eval() first. Got one in training mode.")
         return lambda inputs: _largest(_scores_of(torch, model, inputs))
+    outputs = output_function(model)
+    if outputs is not None:
+        return lambda inputs: _largest(outputs(inputs))
     predict = getattr(model, "predict", None)  # of whatever library
     if callable(model) or not callable(predict):
         return model

@@ -183,7 +183,7 @@ def _read_parquet(path: Path, target: str | None) -> tuple[NDArray[np.float64], 
     try:
         table = pyarrow.parquet.read_table(path)
     except (pyarrow.ArrowException, OSError) as error:
-        raise ValueError(f"The table {path} cannot be read: {str(error).splitlines()[0]}.") from None
+        raise ValueError(f"The table {path} cannot be read: {str(error).splitlines()[0].rstrip('.')}.") from None
     names = _features(table.column_names, target, path)
     columns = {name: table.column(name).to_numpy() for name in names}
     texts = [name for name, column in columns.items() if column.dtype.kind not in "fiub"]
