@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from numbers import Integral, Real
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -16,10 +17,11 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from scd.basis import basis, coefficients, folded
-from scd.descent import Descent, descent_for
+from scd.descent import RECORD, Descent, descent_for
 from scd.devices import cores, one_torch_thread, parse_bytes, resolve_device
+from scd.engine.early_stopping import EarlyStopping, held_out_rows
 from scd.engine.feature_columns import as_columns
-from scd.engine.parameters import Networks, Settings
+from scd.engine.parameters import Settings
 from scd.ensemble import Progress, VoteEnsemble
 from scd.forward import StackedVotes
 from scd.progress import progress_bar
@@ -29,6 +31,7 @@ from scd.smooth import smooth_share
 from scd.storage import Vote, check_network
 
 _SECONDS = 0.2  # between two figures of the progress bar
+_Labelled = tuple[NDArray[Any], NDArray[Any]]  # samples and labels
 
 
 class SCDClassifier(VoteEnsemble):
@@ -98,10 +101,29 @@ class SCDClassifier(VoteEnsemble):
     noise : sequence of float
         Training sees one copy of the samples for each entry, with Gaussian noise of this standard deviation added to
         each feature or coefficient. (0,) is the samples themselves (paper).
+    n_iter_no_change : int or None
+        A vote ends when its balanced accuracy on held-out samples has not improved for this number of iterations
+        (looked at after every 25), and becomes its network with the best one. None: all iterations, on all samples
+        (paper).
+    validation_fraction : float in (0, 1)
+        Fraction of each class that is held out, the same samples for all votes, if `n_iter_no_change` is given.
 
     Attributes
     ----------
     classes_, n_features_in_, votes_, root_seed_ : see :class:`scd.ensemble.VoteEnsemble`
+    history_ : list of dict of arrays
+        Of each vote of the last `fit`: after each ``iteration``, every 25 and the last, the balanced accuracy ``train``
+        of the best network so far on the samples that it is trained on and, if samples are held out, ``validation``.
+        Empty for votes of a loaded ensemble that a warm start kept.
+
+    Notes
+    -----
+    Classes are balanced by the score: with ``balanced_fraction=1`` balanced accuracy selects networks and, with the 0-1
+    loss, steps in all iterations, as ``class_weight="balanced"`` does elsewhere. The steps of the cross-entropy are not
+    weighted.
+
+    Samples have no weights: `fit` takes no ``sample_weight``. The 0-1 loss counts correct samples of each class in
+    whole numbers, so that sums are exact. Sparse matrices are refused.
 
     References
     ----------
@@ -119,6 +141,7 @@ class SCDClassifier(VoteEnsemble):
     """
 
     _forward: StackedVotes
+    _histories: Mapping[int, dict[str, NDArray[Any]]] = MappingProxyType({})  # by the number of the vote
 
     method_version: ClassVar[int] = 2  # 2: a threshold outside all samples keeps a margin
     shard_votes: ClassVar[int] = 25
@@ -154,6 +177,8 @@ class SCDClassifier(VoteEnsemble):
         "basis_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
         "feature_shape": [tuple, list, None],
         "noise": [tuple, list],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left"), None],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
     }
 
     def __init__(
@@ -186,6 +211,8 @@ class SCDClassifier(VoteEnsemble):
         basis_size: int | str = "auto",
         feature_shape: tuple[int, ...] | None = None,
         noise: Sequence[float] = (0.0,),
+        n_iter_no_change: int | None = None,
+        validation_fraction: float = 0.1,
     ) -> None:
         self.loss = loss
         self.weights = weights
@@ -215,6 +242,8 @@ class SCDClassifier(VoteEnsemble):
         self.basis_size = basis_size
         self.feature_shape = feature_shape
         self.noise = noise
+        self.n_iter_no_change = n_iter_no_change
+        self.validation_fraction = validation_fraction
 
     def check_params(self) -> Self:
         super().check_params()
@@ -232,12 +261,20 @@ class SCDClassifier(VoteEnsemble):
             )
         return self
 
+    def fit(self, X: Any, y: Any) -> Self:
+        """See :meth:`scd.ensemble.VoteEnsemble.fit`; it also gives `history_`."""
+        if not (self.warm_start and hasattr(self, "votes_")):
+            self._histories = {}
+        super().fit(X, y)
+        self.history_ = [self._histories.get(v, {}) for v in range(len(self.votes_))]
+        return self
+
     def warm_up(self, X: NDArray[Any], y: NDArray[Any]) -> None:
         """Compile the kernels for data of this type, so that the time of a first fit does not include it."""
         rows = np.concatenate([np.flatnonzero(y == label)[:4] for label in (0, 1)])
         tiny = {"n_votes": 1, "n_iter": 2, "hidden_nodes": 2, "nodes_per_iter": 1, "features_per_step": 1}
         as_trained = {"basis": "pixels", "noise": (0.0,) if self._sees_samples() else (1.0,)}  # bytes, or floats
-        self._like(**tiny, **as_trained, verbose=False).fit(X[rows], y[rows]).predict(X[rows])
+        self._like(**tiny, **as_trained, n_iter_no_change=None, verbose=False).fit(X[rows], y[rows]).predict(X[rows])
 
     def _like(self, **params: Any) -> Self:
         return type(self)(**{**self.get_params(deep=False), **params})
@@ -260,22 +297,47 @@ class SCDClassifier(VoteEnsemble):
     def _train(
         self, X: NDArray[Any], y: NDArray[Any], votes: range, root_seed: int, progress: Progress | None
     ) -> list[Vote]:
+        seen, held_out = (X, y), None
+        if self.n_iter_no_change is not None:
+            out = held_out_rows(y, float(self.validation_fraction), root_seed)
+            seen, held_out = (X[~out], y[~out]), (X[out], y[out])
         if self._sees_samples():
-            return self._descend(X, y, votes, root_seed, progress)
-        rows = None if self.basis == "pixels" else basis(self.basis, self.basis_size, X, self.feature_shape)
-        inputs = X if rows is None else coefficients(X, rows)
-        generator = generator_for(root_seed, "noise")
-        drawn = (generator.standard_normal(inputs.shape, dtype=np.float32) for _ in self.noise)
-        copies = [inputs + np.float32(s) * normal for s, normal in zip(self.noise, drawn, strict=True)]
-        trained = self._descend(np.concatenate(copies), np.tile(y, len(copies)), votes, root_seed, progress)
-        trained = trained if rows is None else [folded(vote, rows) for vote in trained]
+            trained = self._descend(*seen, votes, root_seed, progress, held_out)
+        else:
+            trained = self._descend_elsewhere(*seen, votes, root_seed, progress, held_out)
         self._count_correct(trained, X, y)
         return trained
 
-    def _descend(
-        self, X: NDArray[Any], y: NDArray[Any], votes: range, root_seed: int, progress: Progress | None
+    def _descend_elsewhere(
+        self,
+        X: NDArray[Any],
+        y: NDArray[Any],
+        votes: range,
+        root_seed: int,
+        progress: Progress | None,
+        held_out: _Labelled | None,
     ) -> list[Vote]:
-        """Train votes on the samples `X`."""
+        """Train votes on coefficients and noisy copies of the samples `X`."""
+        rows = None if self.basis == "pixels" else basis(self.basis, self.basis_size, X, self.feature_shape)
+        inputs = X if rows is None else coefficients(X, rows)
+        if held_out is not None and rows is not None:
+            held_out = coefficients(held_out[0], rows), held_out[1]
+        generator = generator_for(root_seed, "noise")
+        drawn = (generator.standard_normal(inputs.shape, dtype=np.float32) for _ in self.noise)
+        copies = [inputs + np.float32(s) * normal for s, normal in zip(self.noise, drawn, strict=True)]
+        trained = self._descend(np.concatenate(copies), np.tile(y, len(copies)), votes, root_seed, progress, held_out)
+        return trained if rows is None else [folded(vote, rows) for vote in trained]
+
+    def _descend(
+        self,
+        X: NDArray[Any],
+        y: NDArray[Any],
+        votes: range,
+        root_seed: int,
+        progress: Progress | None,
+        held_out: _Labelled | None,
+    ) -> list[Vote]:
+        """Train votes on the samples `X`, and store their histories."""
         device = resolve_device(self.device)
         name = self.backend if self.backend != "auto" else default_backend(device)
         if name in ("cpu", "cuda") and not device.startswith(name):
@@ -306,9 +368,31 @@ class SCDClassifier(VoteEnsemble):
                     descent = descent_for(kernel)(
                         data, divisor, int((y == 0).sum()), settings, chunk, root_seed, kernel, cores(self.n_jobs)
                     )
-                    trained += _as_votes(descent.run(show))
-        self._count_correct(trained, X, y)
+                    stop = None if held_out is None else self._early_stopping(len(chunk), *held_out)
+                    descent.run(show, stop)
+                trained += [descent.network(v) for v in range(len(chunk))] if stop is None else stop.best
+                self._store_histories(chunk, descent, stop)
         return trained
+
+    def _early_stopping(self, n_votes: int, X: NDArray[Any], y: NDArray[Any]) -> EarlyStopping:
+        """What ends votes by their balanced accuracy on the held-out samples `X`."""
+
+        def score(vote: Vote) -> float:
+            correct = self._stack([vote]).labels(X)[:, 0] == y
+            return float((correct[y == 0].mean() + correct[y == 1].mean()) / 2)
+
+        assert self.n_iter_no_change is not None
+        return EarlyStopping(n_votes, int(self.n_iter_no_change), score)
+
+    def _store_histories(self, votes: range, descent: Descent, stop: EarlyStopping | None) -> None:
+        correct, histories = descent.history.cpu(), dict(self._histories)
+        at = np.minimum(RECORD * np.arange(1, len(correct) + 1), self.n_iter)
+        for v, number in enumerate(votes):
+            validation = {} if stop is None else {"validation": np.array(stop.scores[v])}
+            records = len(at) if stop is None else len(stop.scores[v])
+            train = descent.score.as_fraction(correct[:records, v]).numpy()
+            histories[number] = {"iteration": at[:records], "train": train, **validation}
+        self._histories = histories
 
     def _count_correct(self, trained: list[Vote], X: NDArray[Any], y: NDArray[Any]) -> None:
         """Give each vote its numbers of correct samples, predicted again."""
@@ -351,6 +435,19 @@ class SCDClassifier(VoteEnsemble):
         )
         return StackedVotes(hidden, thresholds, output, output_threshold, device=resolve_device(self.device))
 
+    def decision_function(self, X: Any) -> NDArray[np.float64]:
+        """(n,) float64 in [-1, 1]: the mean margin of the votes for (n, d) `X`; above 0 `predict` is the second class.
+
+        A vote's margin is +1 where it predicts the second class and -1 where it predicts the first or, with
+        ``voting="mean"``, twice its probability of the second class less 1.
+        """
+        if self.voting == "hard":
+            margin = 2 * self.votes(X).astype(np.int64) - 1
+            mean: NDArray[np.float64] = margin.mean(axis=1)
+            return mean
+        mean = 2 * self.vote_probabilities(X).mean(axis=1) - 1
+        return mean
+
     def smooth(self, x: torch.Tensor, beta: float, gamma: float) -> torch.Tensor:
         """(n,) smoothed fraction of votes for the second class: see :func:`scd.smooth.smooth_share`.
 
@@ -384,10 +481,3 @@ class SCDClassifier(VoteEnsemble):
         if y.shape != (len(X),) or not np.isin(y, self.classes_).all():
             raise ValueError(f"The 'y' of certified_radius must hold one of {self.classes_} for each of {len(X)} rows.")
         return certify(self.votes_, X, (y == self.classes_[1]).astype(np.int64), norm, **search).radius
-
-
-def _as_votes(networks: Networks) -> list[Vote]:
-    arrays = {
-        name: getattr(networks, name).cpu().numpy() for name in ("hidden", "thresholds", "output", "output_threshold")
-    }
-    return [{name: array[v].copy() for name, array in arrays.items()} for v in range(len(arrays["output"]))]

@@ -22,9 +22,15 @@ from scd.engine.sampling import Draws
 from scd.objective import SelectionScore, correct_rows
 from scd.search import Window
 from scd.seeds import generator_for
+from scd.storage import Vote
 
 REFRESH = 1000
 """Iterations after which projections are recomputed, against the drift of float32 updates."""
+RECORD = 25
+"""Iterations after which the correct samples of the best networks are recorded."""
+
+Stop = Callable[[int, int, Vote], bool]
+"""Called with the position of a vote, its iterations so far and its best network; returns whether the vote ends."""
 
 
 def descent_for(kernel: ModuleType) -> type[Descent]:
@@ -55,6 +61,12 @@ class Descent:
         ``scd.search.reference`` or ``scd.search.cuda``; :class:`scd.search.cpu.descent.CpuDescent` has its own.
     threads : int
         Threads that train votes, on CPU.
+
+    Attributes
+    ----------
+    history : (R, V, 2) int64 tensor
+        Correctly classified training samples of each class, of the best networks after every `RECORD` iterations and
+        after the last one; recorded by `run`.
     """
 
     def __init__(
@@ -80,6 +92,8 @@ class Descent:
         self.all_votes = torch.arange(len(votes), device=self.device)
         self.now = initial_networks(settings, d, self.generators, self.device)
         self.changed = torch.zeros_like(self.now.thresholds, dtype=torch.bool)  # nodes since the best network
+        records = -(-settings.n_iter // RECORD)
+        self.history = torch.zeros(records, len(votes), 2, dtype=torch.int64, device=self.device)
         self._start()
 
     def _start(self) -> None:
@@ -103,12 +117,28 @@ class Descent:
         waits = settings.rollback or settings.threshold_window is not None or not kernel.__name__.endswith("cuda")
         self.recorded = None if waits or self.device.type != "cuda" else Recorded(self._recorded_iterate)
 
-    def run(self, progress: Callable[[Descent], None] | None = None) -> Networks:
-        """Run all iterations and return the best networks seen; `progress` is called after each iteration."""
+    def run(self, progress: Callable[[Descent], None] | None = None, stop: Stop | None = None) -> Networks:
+        """Run all iterations and return the best networks seen; `progress` is called after each iteration.
+
+        `stop` is called for each vote, until it returns True, when its history is recorded.
+        """
+        ended = [False] * len(self.generators)
         for _ in self.steps():
             if progress is not None:
                 progress(self)
+            if self.iteration % RECORD and self.iteration < self.settings.n_iter:
+                continue
+            self.history[(self.iteration - 1) // RECORD] = self.best_correct
+            if stop is not None:
+                ended = [end or stop(v, self.iteration, self.network(v)) for v, end in enumerate(ended)]
+                if all(ended):
+                    break
         return self.best
+
+    def network(self, v: int) -> Vote:
+        """The best network so far of the vote at this position, as arrays."""
+        names = ("hidden", "thresholds", "output", "output_threshold")
+        return {name: getattr(self.best, name)[v].cpu().numpy().copy() for name in names}
 
     def best_score(self) -> float:
         """Mean best balanced accuracy so far; on CUDA this waits for the device."""

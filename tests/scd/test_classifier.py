@@ -6,7 +6,9 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from scipy.sparse import csr_array
 from sklearn.utils.estimator_checks import check_estimator
+from sklearn.utils.validation import has_fit_parameter
 
 from scd import SCDClassifier
 
@@ -113,6 +115,8 @@ BAD_PARAMETERS = {
     "backend": "gpu",
     "memory_budget": 0,
     "random_state": "zero",
+    "n_iter_no_change": 0,
+    "validation_fraction": 1.0,
 }
 
 
@@ -209,3 +213,33 @@ def test_a_large_output_step_is_no_error(digits):
     for step in (100.0, 1000.0):
         model = SCDClassifier(loss="ce", n_votes=2, n_iter=30, step_output=step, random_state=0)
         assert model.fit(X, y).score(X, y) > 0.6
+
+
+@pytest.mark.parametrize("voting", ["hard", "mean"])
+def test_the_decision_function_is_positive_where_the_second_class_is_predicted(digits, voting):
+    X, y, X_test, _ = digits
+    model = SCDClassifier(n_votes=4, n_iter=20, random_state=0, voting=voting).fit(X, y)  # with ties
+    decision = model.decision_function(X_test)
+    assert decision.shape == (len(X_test),)
+    assert decision.min() >= -1
+    assert decision.max() <= 1
+    np.testing.assert_array_equal(decision > 0, model.predict(X_test) == 1)
+    np.testing.assert_allclose(decision, model.predict_proba(X_test) @ [-1, 1], atol=1e-12)
+
+
+def test_sparse_matrices_are_refused_by_name_at_fit_and_predict(digits):
+    X, y, X_test, _ = digits
+    sentence = "Sparse data was passed for X, but dense data is required"
+    with pytest.raises(TypeError, match=sentence):
+        SCDClassifier().fit(csr_array(X), y)
+    model = SCDClassifier(n_votes=1, n_iter=5, random_state=0).fit(X, y)
+    for method in (model.predict, model.decision_function):
+        with pytest.raises(TypeError, match=sentence):
+            method(csr_array(X_test))
+
+
+def test_weights_of_samples_are_refused_as_in_scikit_learn(digits):
+    X, y, _, _ = digits
+    assert not has_fit_parameter(SCDClassifier(), "sample_weight")
+    with pytest.raises(TypeError, match="unexpected keyword argument 'sample_weight'"):
+        SCDClassifier().fit(X, y, sample_weight=np.ones(len(y)))
