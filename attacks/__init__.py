@@ -1,6 +1,6 @@
 """Black-box attacks on classifiers, their white-box control, and certificates; on any callable, without Hydra.
 
->>> from attacks import HopSkipJump
+>>> from scd.attacks import HopSkipJump
 >>> result = HopSkipJump(max_iter=20, restarts=2)(model.predict, X_test[:10], y_test[:10])  # doctest: +SKIP
 """
 

@@ -193,14 +193,14 @@ def _file_of(module: str, importer: Path) -> Path | None:
 
 
 class _Locator(caching._CacheLocator):
-    """A subfolder for each source file, and the digest of all sources that its functions can contain."""
+    """A subfolder for each module, and the digest of all sources that its functions can contain."""
 
     def __init__(self, source: Path, folder: Path) -> None:
         self._py_file = str(source)  # the name that Numba's warnings look for
         self._source, self._folder = source, folder
 
     def get_cache_path(self) -> str:
-        return str(self._folder / ".".join(self._source.relative_to(_ROOT).with_suffix("").parts))
+        return str(self._folder)
 
     def get_source_stamp(self) -> str:
         return source_digest(self._source)
@@ -211,7 +211,8 @@ class _Locator(caching._CacheLocator):
     @classmethod
     def from_function(cls, py_func: Callable[..., Any], py_file: str) -> _Locator | None:
         folder = cache_folder()
-        return None if folder is None else cls(Path(py_file).resolve(), folder)
+        # compiled code imports its module by name, and a file may have two names: see scd/engine/checkout.py
+        return None if folder is None else cls(Path(py_file).resolve(), folder / py_func.__module__)
 
 
 class _Results(caching.CompileResultCacheImpl):

@@ -52,7 +52,7 @@ def attack(options: Namespace) -> None:
         tuple(options.classes), options.threshold, options.channels_last, tuple(options.trusted), options.trust_pickle
     )
     model = load_model(options.model, samples.feature_shape, given)
-    predicted = _predicted(model, samples.x)
+    predicted = _predicted(model, samples.x, options.model)
     classes = predicted if samples.classes is None else samples.classes
     index = choose(classes, predicted, options.points, options.seed)
     clip = bounds(samples, options.clip)
@@ -62,7 +62,8 @@ def attack(options: Namespace) -> None:
     result = method(model, samples.x[index], classes[index], clip=clip, index=index, state=state)
     seconds = time.perf_counter() - began
     reached = np.full(len(index), "", dtype=object)
-    reached[result.success] = model(result.adversarials[result.success])
+    if result.success.any():
+        reached[result.success] = model(result.adversarials[result.success])
     accuracy = None if samples.classes is None else float((classes == predicted).mean())
     done = Attacked(result, reached.astype(np.str_), samples.x[index], accuracy, seconds, method.norm)
     if folder is not None:
@@ -84,10 +85,10 @@ def make_attack(options: Namespace) -> Any:
     name, differing = ATTACKS[options.attack]
     kind = getattr(import_module("scd.attacks"), name)  # by name: its folder is a room of its own in a checkout
     known = inspect.signature(kind).parameters
-    settings = {**differing, **dict(options.set), "query_budget": options.budget, "verbose": sys.stderr.isatty()}
+    settings = {"query_budget": options.budget, "verbose": sys.stderr.isatty()}
     settings |= {"seed": options.seed} if "seed" in known else {}
-    if options.norm is not None and "norm" in known:
-        settings["norm"] = options.norm
+    settings |= {"norm": options.norm} if options.norm is not None and "norm" in known else {}
+    settings |= {**differing, **dict(options.set)}
     unknown = [each for each in settings if each not in known]
     if unknown:
         raise ValueError(f"--set must name a parameter of {options.attack}: {', '.join(known)}. Got {unknown[0]}.")
@@ -160,6 +161,10 @@ def choose(classes: NDArray[np.str_], predicted: NDArray[np.str_], count: int, s
     return chosen
 
 
-def _predicted(model: NamedClassifier, x: NDArray[np.float32]) -> NDArray[np.str_]:
+def _predicted(model: NamedClassifier, x: NDArray[np.float32], path: str) -> NDArray[np.str_]:
     blocks = (x[begin : begin + _BLOCK].copy() for begin in range(0, len(x), _BLOCK))  # a model may write into them
-    return np.concatenate([model(block) for block in blocks])
+    try:
+        return np.concatenate([model(block) for block in blocks])
+    except Exception as error:  # each library has errors of its own for samples of another shape
+        first = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ValueError(f"The model {path} cannot predict samples of {x.shape[1]} features: {first}") from error

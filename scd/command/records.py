@@ -19,6 +19,7 @@ from scd.files import file_sha256, write_bytes, write_json, write_text
 from scd.statistics import bootstrap
 
 EXAMPLES = "examples.csv"
+_MISCLASSIFIED = "already misclassified"  # attacks.result.ALREADY_MISCLASSIFIED
 _SHOWN = {"l2": "L2", "linf": "Linf"}
 
 
@@ -70,15 +71,17 @@ def examples(done: Attacked) -> dict[str, NDArray[Any]]:
 def summary(done: Attacked, options: Namespace) -> dict[str, Any]:
     """Return the row of ``summary.csv``, with the pipeline's names of the columns."""
     r, found = done.result, done.result.success
+    misclassified = int((r.reason == _MISCLASSIFIED).sum())  # by a model whose labels change
+    attacked = len(r.index) - misclassified
     row: dict[str, Any] = {
         "dataset": Path(options.data).name,
         "model": Path(options.model).name,
         "attack": options.attack,
         "accuracy_ensemble": done.accuracy,
         "points": len(r.index),
-        "already_wrong": 0,  # only samples that are classified correctly are attacked
+        "already_wrong": misclassified,
         "succeeded": int(found.sum()),
-        "success_rate": float(found.mean()),
+        "success_rate": float(found.sum() / attacked) if attacked else float("nan"),
     }
     for statistic in ("mean", "median"):
         names = (f"l2_{statistic}", f"l2_{statistic}_low", f"l2_{statistic}_high")

@@ -69,6 +69,21 @@ def test_a_change_in_a_file_that_is_not_imported_compiles_nothing_again(package)
     assert _start() == (1, 1)
 
 
+def test_code_compiled_under_one_name_is_not_read_under_the_other(tmp_path):
+    """As where an editable install is used from another folder: Numba's files import their module by its name."""
+    for name in ("toy", "alias"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "toy" / "inner.py").write_text(_INNER.format(value=1))
+    (tmp_path / "alias" / "inner.py").symlink_to(tmp_path / "toy" / "inner.py")
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+    for path, module in ((tmp_path, "toy.inner"), (tmp_path / "alias", "inner")):
+        program = f"from {module} import inner; print(inner())"
+        words = [sys.executable, "-c", program]
+        known = {**environment, "PYTHONPATH": os.pathsep.join([str(path), str(Path(numba_cache.__file__).parents[1])])}
+        done = subprocess.run(words, cwd=path, env=known, capture_output=True, text=True, timeout=60)
+        assert (done.returncode, done.stdout) == (0, "1\n"), done.stderr
+
+
 @pytest.mark.parametrize("ending", ["nbi", "nbc"])
 @pytest.mark.parametrize("damage", [lambda data: b"", lambda data: data[:100], lambda data: data[:-1] + b"\0"])
 def test_a_damaged_file_is_compiled_again(package, ending, damage):

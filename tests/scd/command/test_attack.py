@@ -178,6 +178,7 @@ def test_an_interrupted_attack_continues(folder, monkeypatch, capsys):
             (*MODEL, "--data", "nan.npy"),
             "Got NaN or infinity in 1 of them, the first is sample 2",
         ),
+        ((*MODEL, "--data", "two.npy"), "cannot predict samples of 2 features: X has 2 features"),
         ((*MODEL, "--data", "ragged.csv"), "must have 2 cells like the line of names. Got 1 in sample 1."),
         ((*MODEL, *TABLE, "--attack", "rays", "--norm", "l2"), "--norm must be linf, which rays minimises. Got l2."),
         ((*MODEL, *TABLE, "--set", "tries=3"), "--set must name a parameter of hsj: norm, max_iter"),
@@ -193,6 +194,7 @@ def test_bad_input_is_one_sentence(folder, capsys, words, sentence):
     np.save("short.npy", np.zeros(3, dtype=int))
     np.save("codes.npy", np.zeros(150, dtype=int))
     np.save("nan.npy", np.array([[0.0], [1.0], [np.nan]]))
+    np.save("two.npy", np.zeros((3, 2)))
     Path("ragged.csv").write_text("a,b\n1,2\n3\n")
     Path("old").mkdir()
     Path("old/examples.csv").write_text("")
