@@ -36,8 +36,8 @@ class EndpointModel(ForeignModel):
     ----------
     url : str
         http or https.
-    classes : list of two names, optional
-        Labels of the service that are label 0 and label 1. Default: the names of the data set's classes.
+    classes : list of names, optional
+        Labels of the service that are label 0, label 1 and so on. Default: the names of the data set's classes.
     rows_per_request : int
         Maximum number of inputs of a request.
     timeout : float

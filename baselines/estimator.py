@@ -18,7 +18,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from baselines.foreign.formats import needed, trusted_types
 from baselines.workers.pool import train_in_parallel
-from scd.ensemble import Progress, VoteEnsemble
+from scd.ensemble import Progress, VoteEnsemble, label_type
 from scd.seeds import generator_for, vote_seed
 from scd.storage import Vote
 
@@ -61,6 +61,8 @@ class EstimatorVotes(VoteEnsemble):
     classes_, n_features_in_, votes_, root_seed_ : see :class:`scd.ensemble.VoteEnsemble`
         A vote's array, ``skops`` or ``pickle``, is its file as bytes (uint8).
     """
+
+    multiclass: ClassVar[bool] = True
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "bootstrap": ["boolean"],
@@ -182,28 +184,34 @@ class EstimatorVotes(VoteEnsemble):
         return check
 
     def _stack(self, votes: list[Vote]) -> _Fitted:
-        return _Fitted([self._loaded(vote) for vote in votes])
+        return _Fitted([self._loaded(vote) for vote in votes], len(self.classes_))
 
 
 class _Fitted:
-    """Fitted classifiers of the labels 0 and 1 that predict together."""
+    """Fitted classifiers of the labels 0 to k - 1 that predict together."""
 
-    def __init__(self, members: list[Any]) -> None:
-        self.members = members
+    def __init__(self, members: list[Any], k: int) -> None:
+        self.members, self.k = members, k
 
     def labels(self, X: NDArray[Any]) -> NDArray[Any]:
-        """(n, V) uint8 labels."""
-        return np.stack([_column(member.predict(X)) for member in self.members], axis=1).astype(np.uint8)
+        """(n, V) labels."""
+        return np.stack([_column(member.predict(X)) for member in self.members], axis=1).astype(label_type(self.k))
 
     def probabilities(self, X: NDArray[Any]) -> NDArray[Any]:
-        """(n, V) float64 probability of label 1; the label where a member has no probabilities."""
-        return np.stack([_second(member, X) for member in self.members], axis=1)
+        """(n, V) float64 probability of label 1, of more than two classes (n, V, k).
+
+        A label is certain where a member has no probabilities.
+        """
+        return np.stack([_probabilities(member, X, self.k) for member in self.members], axis=1)
 
 
-def _second(member: Any, X: NDArray[Any]) -> NDArray[np.float64]:
+def _probabilities(member: Any, X: NDArray[Any], k: int) -> NDArray[np.float64]:
+    """Probability (n,) of label 1 or, of more than two classes, those of all, (n, k)."""
     if hasattr(member, "predict_proba"):
-        return np.asarray(member.predict_proba(X), dtype=np.float64)[:, 1]
-    return _column(member.predict(X)).astype(np.float64)
+        of_all = np.asarray(member.predict_proba(X), dtype=np.float64)
+        return of_all[:, 1] if k == 2 else of_all
+    labels = _column(member.predict(X))
+    return labels.astype(np.float64) if k == 2 else np.eye(k)[labels.astype(np.int64)]
 
 
 def _column(predicted: Any) -> NDArray[Any]:
@@ -237,10 +245,11 @@ def _train_vote(
     some = X[:_COMPARED]
     if bootstrap:
         rng = generator_for(root_seed, "bootstrap", vote)
-        rows = np.concatenate([rng.choice(own, len(own)) for own in (np.flatnonzero(y == label) for label in (0, 1))])
+        of_each = [np.flatnonzero(y == label) for label in np.unique(y)]
+        rows = np.concatenate([rng.choice(own, len(own)) for own in of_each])
         X, y = X[np.sort(rows)], y[np.sort(rows)]
     fitted = seeded.fit(X, y)
-    return store(fitted), _second(fitted, some).tobytes()
+    return store(fitted), _probabilities(fitted, some, len(np.unique(y))).tobytes()
 
 
 def build(node: Any) -> Any:

@@ -15,7 +15,7 @@ from scd.files import file_sha256
 class FileModel(ForeignModel):
     """A trained classifier, loaded from its file and never trained.
 
-    Of a model with more than two classes only the scores of two are compared.
+    Of a model with more classes than the data set only the scores of the data set's are compared.
 
     Parameters
     ----------
@@ -31,9 +31,9 @@ class FileModel(ForeignModel):
         .pt2                   ``torch.export.save``; its loader can run code, so it needs `trust_pickle`
         .pkl, .joblib, .pt     pickles: loading one runs whatever code it holds, so it needs `trust_pickle`
         ====================== ==================================================================================
-    classes : list of two names, optional
-        The model's classes that are label 0 and label 1. Default: those with the names of the data set's classes, or
-        the only two. A model without names has the classes 0, 1, …
+    classes : list of names, optional
+        The model's classes that are label 0, label 1 and so on. Default: those with the names of the data set's
+        classes, or all, if there are as many. A model without names has the classes 0, 1, …
     threshold : float
         A network with one output predicts the second class above it: 0.5 for probabilities, 0 for logits.
     channels_last : bool
@@ -44,7 +44,7 @@ class FileModel(ForeignModel):
         Whether to load formats whose files can run code.
     feature_shape : tuple of int, optional
         Shape of one input. Default: (d,).
-    class_names : two names
+    class_names : list of names
         Of the data set's classes.
     n_votes, voting, warm_start, random_state, verbose
         As other ensembles have them; there is one vote.

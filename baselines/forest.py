@@ -1,4 +1,4 @@
-"""Random-forest baseline (scikit-learn's trees): hard-voting ensemble of 100 trees."""
+"""Random-forest baseline (scikit-learn's trees): hard-voting ensemble of 100 trees, for two classes or more."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sklearn.utils._param_validation import Interval, RealNotInt, StrOptions
 
 from baselines.workers.pool import train_in_parallel
 from scd.devices import in_threads
-from scd.ensemble import Progress, VoteEnsemble
+from scd.ensemble import Progress, VoteEnsemble, label_type
 from scd.numba_cache import njit
 from scd.seeds import vote_seed
 from scd.storage import Vote, check_array
@@ -56,11 +56,13 @@ class ForestVotes(VoteEnsemble):
     classes_, n_features_in_, votes_, root_seed_ : see :class:`scd.ensemble.VoteEnsemble`
         A vote's arrays, one entry per node, the root first: ``left`` and ``right`` int32 (-1 at a leaf), ``feature``
         int32, ``threshold`` float64, ``share`` float64 (fraction of the second class among the node's samples;
-        the label is the second class where it is above 0.5).
+        the label is the second class where it is above 0.5). Of K > 2 classes ``share`` is (nodes, K), the fraction of
+        each class, and the label is the first of the largest.
     """
 
     method_version: ClassVar[int] = 2  # trees keep class fractions instead of labels
     keeps_inputs: ClassVar[bool] = True
+    multiclass: ClassVar[bool] = True
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "n_votes": [Interval(Integral, 1, None, closed="left")],
@@ -130,20 +132,23 @@ class ForestVotes(VoteEnsemble):
         return train_in_parallel(train, votes, self.n_jobs, "threads", progress, bool(self.verbose))
 
     def _vote_check(self, first: Vote, features: int) -> Callable[[Vote], None]:
-        return partial(_check_tree, features=features)
+        return partial(_check_tree, features=features, classes=np.shape(first.get("share", ()))[1:])
 
     def _stack(self, votes: list[Vote]) -> StackedTrees:
         return StackedTrees(votes)
 
 
-def _check_tree(vote: Vote, features: int) -> None:
-    """Raise a ValueError if these arrays are not those of one tree: every path from the root must end in a leaf."""
-    nodes = np.size(vote.get("share", ()))
+def _check_tree(vote: Vote, features: int, classes: tuple[int, ...]) -> None:
+    """Raise a ValueError if these arrays are not those of one tree: every path from the root must end in a leaf.
+
+    `classes` is () for two classes and (K,) for more.
+    """
+    nodes = len(np.atleast_1d(vote.get("share", ())))
     if not nodes:
         raise ValueError("it has no nodes.")
     left, right, feature = (check_array(vote, name, (nodes,), "iu") for name in ("left", "right", "feature"))
     check_array(vote, "threshold", (nodes,), "f")
-    share = check_array(vote, "share", (nodes,), "f")
+    share = check_array(vote, "share", (nodes, *classes), "f")
     if share.min() < 0 or share.max() > 1:
         raise ValueError("its array 'share' must hold fractions in [0, 1].")
     inner = left >= 0
@@ -172,15 +177,20 @@ class StackedTrees:
             np.concatenate([vote[name] for vote in votes])
             for name in ("left", "right", "feature", "threshold", "share")
         )
-        self.label = (self.share > 0.5).astype(np.uint8)
+        if self.share.ndim == 1:
+            self.label = (self.share > 0.5).astype(np.uint8)
+        else:
+            self.label = self.share.argmax(axis=1).astype(label_type(self.share.shape[1]))
 
     def labels(self, X: np.ndarray) -> np.ndarray:
-        """(n, trees) uint8 labels of the trees for (n, d) inputs, which are compared as float32."""
+        """(n, trees) labels of the trees for (n, d) inputs, which are compared as float32."""
         return self._leaves(X, self.label)
 
     def probabilities(self, X: np.ndarray) -> np.ndarray:
-        """(n, trees) float64 fraction of the second class in the leaf of each input."""
-        return self._leaves(X, self.share)
+        """(n, trees) float64 fraction of the second class in the leaf of each input; (n, trees, K) of more classes."""
+        if self.share.ndim == 1:
+            return self._leaves(X, self.share)
+        return self.share[self._leaves(X, np.arange(len(self.share)))]
 
     def _leaves(self, X: np.ndarray, values: np.ndarray) -> np.ndarray:
         out = np.empty((len(X), len(self.roots)), dtype=values.dtype)
@@ -210,10 +220,11 @@ def fit_tree(tree: RandomForestClassifier, X: np.ndarray, y: np.ndarray, root_se
 
 def _train_vote(tree: RandomForestClassifier, X: np.ndarray, y: np.ndarray, root_seed: int, vote: int) -> Vote:
     nodes = fit_tree(tree, X, y, root_seed, vote).estimators_[0].tree_
+    share = nodes.value[:, 0] / nodes.value[:, 0].sum(axis=1, keepdims=True)
     return {
         "left": nodes.children_left.astype(np.int32),
         "right": nodes.children_right.astype(np.int32),
         "feature": nodes.feature.astype(np.int32),
         "threshold": nodes.threshold.astype(np.float64),
-        "share": nodes.value[:, 0, 1] / nodes.value[:, 0].sum(axis=1),
+        "share": np.ascontiguousarray(share[:, 1]) if share.shape[1] == 2 else share,
     }

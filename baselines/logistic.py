@@ -1,4 +1,4 @@
-"""Logistic regression baseline (scikit-learn): one hyperplane, whose distances are exact."""
+"""Logistic regression baseline (scikit-learn): hyperplanes, whose distances are exact; two classes or more."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
+from baselines.torch_ensemble.softmax import SoftmaxVotes, check_softmax, shares_of_logits
 from scd.devices import resolve_device
 from scd.ensemble import Progress, VoteEnsemble
 from scd.forward import StackedVotes
@@ -54,12 +55,14 @@ class LogisticVotes(VoteEnsemble):
         Iterations run.
     classes_, n_features_in_, votes_, root_seed_ : see :class:`scd.ensemble.VoteEnsemble`
         The vote is a network of one sigmoid unit: ``hidden`` (1, d), ``thresholds`` (1,) minus scikit-learn's
-        intercept, ``output`` (1,) 1, ``output_threshold`` () 0.5, ``n_iter`` ().
+        intercept, ``output`` (1,) 1, ``output_threshold`` () 0.5, ``n_iter`` (). Of K > 2 classes it is a softmax:
+        ``output`` (d, K), ``output_threshold`` (K,) minus the intercepts, ``n_iter`` ().
     """
 
-    _forward: StackedVotes
+    _forward: StackedVotes | SoftmaxVotes
 
     differentiable: ClassVar[bool] = True
+    multiclass: ClassVar[bool] = True
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "n_votes": [Options(Integral, {1})],
@@ -112,22 +115,29 @@ class LogisticVotes(VoteEnsemble):
             "thresholds": -model.intercept_.astype(np.float32),
             "output": np.ones(1),
             "output_threshold": np.array(0.5),
-            "n_iter": np.array(model.n_iter_[0]),
         }
+        if len(model.coef_) > 1:
+            vote = {"output": model.coef_.T.astype(np.float32), "output_threshold": -model.intercept_}
+        vote["n_iter"] = np.array(model.n_iter_[0])
         if progress is not None:
             progress(1, 1, float("nan"))
         return [vote for _ in votes]
 
     def _vote_check(self, first: Vote, features: int) -> Callable[[Vote], None]:
-        return partial(check_network, first=first, features=features)
+        check = check_network if "hidden" in first else check_softmax
+        return partial(check, first=first, features=features)
 
-    def _stack(self, votes: list[Vote]) -> StackedVotes:
+    def _stack(self, votes: list[Vote]) -> StackedVotes | SoftmaxVotes:
+        if "hidden" not in votes[0]:
+            return SoftmaxVotes(votes, resolve_device(self.device))
         names = ("hidden", "thresholds", "output", "output_threshold")
         arrays = {name: np.stack([vote[name] for vote in votes]) for name in names}
         return StackedVotes(**arrays, activation="sigmoid", device=resolve_device(self.device))
 
     def vote_probabilities(self, X: Any) -> NDArray[Any]:
-        """(n, 1) float64 in [0, 1]: scikit-learn's probability of the second class."""
+        """(n, 1) float64 in [0, 1]: scikit-learn's probability of the second class; of K > 2 classes (n, 1, K)."""
+        if isinstance(getattr(self, "_forward", None), SoftmaxVotes):
+            return super().vote_probabilities(X)
         return expit(self._signed(self._checked(X)))[:, None]
 
     def _signed(self, X: NDArray[Any]) -> NDArray[np.float64]:
@@ -136,8 +146,13 @@ class LogisticVotes(VoteEnsemble):
         return X.astype(np.float64) @ vote["hidden"][0].astype(np.float64) - float(vote["thresholds"][0])
 
     def smooth(self, x: torch.Tensor, beta: float, gamma: float) -> torch.Tensor:
-        """(n,) smoothed probability of the second class: see :func:`scd.smooth.smooth_share`; `beta` is ignored."""
+        """(n,) smoothed probability of the second class: see :func:`scd.smooth.smooth_share`; `beta` is ignored.
+
+        Of K > 2 classes it is the softmax (n, K), and `gamma` is ignored, too.
+        """
         check_is_fitted(self, "votes_")
+        if isinstance(self._forward, SoftmaxVotes):
+            return shares_of_logits(self._forward.logits(x.to(self._forward.device)), gamma, voting="mean")
         return smooth_share(self._forward, x, beta, gamma, self.voting)
 
     def certified_radius(
@@ -145,10 +160,13 @@ class LogisticVotes(VoteEnsemble):
     ) -> NDArray[np.float64]:
         """(n,) distance of each row of (n, d) `X` from the hyperplane, 0 where the row is misclassified.
 
-        It is exact but for float64 rounding, which is taken off, and for the box of the data, which can only enlarge
-        it. Nothing is searched: `search` has no effect.
+        Of more than two classes it is the distance from the nearest hyperplane between `y` and another class. It is
+        exact but for float64 rounding, which is taken off, and for the box of the data, which can only enlarge it.
+        Nothing is searched: `search` has no effect.
         """
         X = self._checked(X)
+        if "hidden" not in self.votes_[0]:
+            return self._radius_of_pairs(X, np.asarray(y), norm)
         w, threshold = self.votes_[0]["hidden"][0].astype(np.float64), float(self.votes_[0]["thresholds"][0])
         gap = np.abs(self._signed(X)) - _ROUNDING * (np.abs(X) @ np.abs(w) + abs(threshold))
         length = np.linalg.norm(w) if norm == "l2" else np.abs(w).sum()
@@ -156,3 +174,20 @@ class LogisticVotes(VoteEnsemble):
             radius = np.where(gap > 0, gap / length, 0.0)
         found: NDArray[np.float64] = np.where(self.predict(X) == np.asarray(y), radius, 0.0)
         return found
+
+    def _radius_of_pairs(self, X: NDArray[Any], y: NDArray[Any], norm: str) -> NDArray[np.float64]:
+        """`certified_radius` of more than two classes."""
+        vote = self.votes_[0]
+        w, threshold = vote["output"].astype(np.float64), vote["output_threshold"]
+        scores = X.astype(np.float64) @ w - threshold
+        rounding = _ROUNDING * (np.abs(X) @ np.abs(w) + np.abs(threshold))
+        radius = np.where(self.predict(X) == y, np.inf, 0.0)
+        for i, label in enumerate(self.classes_):
+            rows = np.flatnonzero((y == label) & (radius > 0))
+            for j in np.flatnonzero(np.arange(w.shape[1]) != i):
+                difference = w[:, i] - w[:, j]
+                length = np.linalg.norm(difference) if norm == "l2" else np.abs(difference).sum()
+                gap = scores[rows, i] - scores[rows, j] - rounding[rows, i] - rounding[rows, j]
+                with np.errstate(divide="ignore"):  # between classes of equal weights nothing changes the label
+                    radius[rows] = np.minimum(radius[rows], np.where(gap > 0, gap / length, 0.0))
+        return radius

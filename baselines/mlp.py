@@ -1,4 +1,4 @@
-"""Multilayer-perceptron baseline (scikit-learn's MLPClassifier): hard-voting ensemble of 100 networks."""
+"""Multilayer-perceptron baseline (scikit-learn's MLPClassifier): ensemble of 100 networks, for two classes or more."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
+from baselines.torch_ensemble.softmax import SoftmaxVotes, check_softmax, shares_of_logits
 from baselines.workers.mlp_vote import train_vote
 from baselines.workers.pool import train_in_parallel
 from scd.devices import resolve_device
@@ -64,7 +65,8 @@ class MLPVotes(VoteEnsemble):
         Epochs run.
     classes_, n_features_in_, votes_, root_seed_ : see :class:`scd.ensemble.VoteEnsemble`
         A vote's arrays: ``hidden`` (h, d), ``thresholds`` (h,) and ``output_threshold`` () are minus scikit-learn's
-        intercepts, ``output`` (h,), ``n_iter`` () epochs run.
+        intercepts, ``output`` (h,), ``n_iter`` () epochs run. Of K > 2 classes ``output`` is (h, K) and
+        ``output_threshold`` (K,), and the outputs pass a softmax.
 
     Notes
     -----
@@ -72,10 +74,11 @@ class MLPVotes(VoteEnsemble):
     root seed and i, and votes are combined by the majority of their labels, as in the paper's text.
     """
 
-    _forward: StackedVotes
+    _forward: StackedVotes | SoftmaxVotes
 
     differentiable: ClassVar[bool] = True
     keeps_inputs: ClassVar[bool] = True
+    multiclass: ClassVar[bool] = True
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "n_votes": [Interval(Integral, 1, None, closed="left")],
@@ -170,18 +173,24 @@ class MLPVotes(VoteEnsemble):
         return [vote for vote, _ in results]
 
     def _vote_check(self, first: Vote, features: int) -> Callable[[Vote], None]:
-        return partial(check_network, first=first, features=features)
+        check = check_network if np.ndim(first.get("output", ())) < 2 else check_softmax
+        return partial(check, first=first, features=features)
 
-    def _stack(self, votes: list[Vote]) -> StackedVotes:
+    def _stack(self, votes: list[Vote]) -> StackedVotes | SoftmaxVotes:
+        if votes[0]["output"].ndim == 2:
+            return SoftmaxVotes(votes, resolve_device(self.device))
         names = ("hidden", "thresholds", "output", "output_threshold")
         arrays = {name: np.stack([vote[name] for vote in votes]) for name in names}
         return StackedVotes(**arrays, activation="sigmoid", device=resolve_device(self.device))
 
     def smooth(self, x: torch.Tensor, beta: float, gamma: float) -> torch.Tensor:
-        """(n,) smoothed fraction of votes for the second class: see :func:`scd.smooth.smooth_share`.
+        """(n,) smoothed fraction of votes for the second class: see :func:`scd.smooth.smooth_share`; of K > 2 (n, K).
 
         Differentiable in the (n, d) float32 `x`. The hidden units are smooth already, so `beta` is ignored; `gamma` is
         the sharpness of the votes' labels.
         """
         check_is_fitted(self, "votes_")
+        if isinstance(self._forward, SoftmaxVotes):
+            logits = self._forward.logits(x.to(self._forward.device))
+            return shares_of_logits(logits, gamma, self.voting, self._forward.length)
         return smooth_share(self._forward, x, beta, gamma, self.voting)

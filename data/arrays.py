@@ -40,8 +40,8 @@ def load(
         An ``.npy`` file of n labels: texts, whole numbers or bools. Needed unless `path` has them.
     test_path, test_labels : str, optional
         The same of the test split.
-    classes : list of two names, optional
-        Classes that become label 0 and label 1. Needed if there are more than two.
+    classes : list of two or more names, optional
+        Classes that become label 0, label 1 and so on. Default: all, numbers before names, each in order.
     test_size : float
         Fraction of each class for testing, where no test split is given.
     split_seed : int

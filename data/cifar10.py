@@ -1,4 +1,4 @@
-"""CIFAR-10, two classes of it: all their images, 3×32×32, in the original order.
+"""CIFAR-10, two or more classes of it: all their images, 3×32×32, in the original order.
 
 The paper takes airplane against automobile: 10,000 training and 2,000 test images. Pixels are divided by 255, nothing
 else is done to them, as in the authors' program.
@@ -16,23 +16,30 @@ import numpy as np
 from data.dataset import Dataset
 from data.loading.cache import Arrays, load_or_make
 from data.loading.download import train_and_test
-from data.loading.options import check_data_folder, check_pair, check_pixels, note_subset, select_pair
+from data.loading.options import (
+    check_classes,
+    check_data_folder,
+    check_pixels,
+    name_of_classes,
+    note_subset,
+    select_classes,
+)
 
 CLASS_NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 ARCHIVE = "cifar-10-python.tar.gz"
 ARCHIVE_FACTS = "170,498,071 bytes, md5 c58f30108f718f92721af3b95e74349a"
 BATCHES = "cifar-10-batches-py"
 SOURCE = f"https://www.cs.toronto.edu/~kriz/{ARCHIVE}"
-PROMISED = {"train": (5000, 5000), "test": (1000, 1000)}
+PROMISED = {"train": 5000, "test": 1000}  # of each class
 
 
-def load(classes: Iterable[int] = (0, 1), *, data_dir: str, outputs_dir: str) -> Dataset:
-    """Load two classes of CIFAR-10, from the prepared cache, the official files, or the network, whichever is there.
+def load(classes: Iterable[int] | None = (0, 1), *, data_dir: str, outputs_dir: str) -> Dataset:
+    """Load classes of CIFAR-10, from the prepared cache, the official files, or the network, whichever is there.
 
     Parameters
     ----------
-    classes : two ints in 0..9
-        Classes that become label 0 and label 1, in this order: with (3, 5), cat is 0 and dog is 1.
+    classes : two or more ints in 0..9, or None
+        Classes that become label 0, label 1 and so on, in this order: with (3, 5), cat is 0 and dog is 1. None for all.
     data_dir : str
         Folder with ``prepared/cifar10_<a>_<b>.npz`` or ``cifar-10-batches-py/``; where the download goes
         (``paths.data``).
@@ -47,17 +54,17 @@ def load(classes: Iterable[int] = (0, 1), *, data_dir: str, outputs_dir: str) ->
     Raises
     ------
     ValueError
-        If `classes` are not two different classes, or `data_dir` is a file or cannot be read.
+        If `classes` are not different classes, or `data_dir` is a file or cannot be read.
     FileNotFoundError
         If there is neither a usable prepared file nor the official files nor a network to get them from.
     """
-    pair = check_pair(classes, len(CLASS_NAMES), "cifar10")
+    chosen = check_classes(classes, len(CLASS_NAMES), "cifar10")
     folder = check_data_folder(data_dir)
-    check = partial(check_pixels, row_shape=(32, 32, 3))
-    arrays, provenance = load_or_make(
-        f"cifar10_{pair[0]}_{pair[1]}", folder, outputs_dir, partial(_cut, folder, pair), SOURCE, check
-    )
-    note_subset(arrays, provenance, PROMISED, "CIFAR-10")
+    check = partial(check_pixels, row_shape=(32, 32, 3), k=len(chosen))
+    name = f"cifar10_{name_of_classes(chosen, len(CLASS_NAMES))}"
+    arrays, provenance = load_or_make(name, folder, outputs_dir, partial(_cut, folder, chosen), SOURCE, check)
+    promised = {split: (count,) * len(chosen) for split, count in PROMISED.items()}
+    note_subset(arrays, provenance, promised, "CIFAR-10")
     return Dataset(
         name="cifar10",
         x_train=_channels_first(arrays["x_train"]),
@@ -66,8 +73,8 @@ def load(classes: Iterable[int] = (0, 1), *, data_dir: str, outputs_dir: str) ->
         y_test=arrays["y_test"].astype(np.int64),
         feature_shape=(3, 32, 32),
         clip=(0.0, 1.0),
-        class_names=(CLASS_NAMES[pair[0]], CLASS_NAMES[pair[1]]),
-        provenance={**provenance, "classes": list(pair)},
+        class_names=tuple(CLASS_NAMES[each] for each in chosen),
+        provenance={**provenance, "classes": list(chosen)},
     )
 
 
@@ -76,11 +83,11 @@ def _channels_first(x: Any) -> Any:
     return np.ascontiguousarray(x.transpose(0, 3, 1, 2))
 
 
-def _cut(folder: Path, pair: tuple[int, int]) -> Arrays:
-    """Cut the pair's images (n, 32, 32, 3), labels 0/1 and positions in the full set out of the official files."""
+def _cut(folder: Path, chosen: tuple[int, ...]) -> Arrays:
+    """Cut the classes' images (n, 32, 32, 3), labels and positions in the full set out of the official files."""
     arrays: Arrays = {}
     for split, official in zip(("train", "test"), _official_sets(folder), strict=True):
-        positions, y = select_pair(np.asarray(official.targets), pair)
+        positions, y = select_classes(np.asarray(official.targets), chosen)
         arrays[f"x_{split}"] = np.ascontiguousarray(official.data[positions])
         arrays[f"y_{split}"] = y
         arrays[f"idx_{split}"] = positions.astype(np.int32)

@@ -23,7 +23,7 @@ _BLOCK_VALUES = 1 << 24  # values looked at together, so that a check of a large
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Dataset:
-    """A binary classification problem with a training and a test split.
+    """A classification problem of K >= 2 classes with a training and a test split.
 
     Samples are stored as they came: uint8 pixels stay uint8, a quarter of the memory. They become float32 model inputs
     only when a method returns them. Nothing is cached, so a caller keeps what it uses. Everything is checked at
@@ -35,15 +35,15 @@ class Dataset:
         Name of the data set, as in ``conf/dataset/<name>.yaml``.
     x_train, x_test : ndarray of shape (n, *feature_shape), uint8 or float32
         uint8 values are pixels, divided by 255 on the way out; float32 values are model inputs already.
-    y_train, y_test : ndarray of shape (n,), integers 0 or 1
+    y_train, y_test : ndarray of shape (n,), integers 0 to K - 1
         Kept as int64. The training split needs at least 2 samples of each class, the test split at least one sample.
     feature_shape : tuple of int
         Shape of one sample; images are (channels, height, width), signals and document vectors (d,).
     clip : (float, float), or (tuple of float, tuple of float)
         Minimum and maximum legal model input, in the units of :meth:`flat`: for all features, either may be infinite;
         or of each of the d features.
-    class_names : (str, str)
-        What label 0 and label 1 mean.
+    class_names : tuple of K str
+        What label 0, label 1 and so on mean.
     checksum : str, optional
         sha256 (hex) of both splits: dtypes, shapes and bytes. It depends on the data alone, never on where they were
         loaded from. Computed when empty; a given one must be correct.
@@ -55,7 +55,7 @@ class Dataset:
     ------
     ValueError
         If the arrays disagree in shape, hold NaN, infinite or huge values (beyond 1e15) or values outside `clip`, if
-        the training labels are not exactly the classes 0 and 1 with 2 samples each, or if a given `checksum` is not
+        the training labels are not exactly the classes 0 to K - 1 with 2 samples each, or if a given `checksum` is not
         that of the data.
     """
 
@@ -66,7 +66,7 @@ class Dataset:
     y_test: NDArray[np.int64]
     feature_shape: tuple[int, ...]
     clip: Clip
-    class_names: tuple[str, str]
+    class_names: tuple[str, ...]
     checksum: str = ""
     provenance: dict[str, Any] = field(default_factory=dict)
 
@@ -75,13 +75,15 @@ class Dataset:
         self._settle(feature_shape=tuple(int(size) for size in self.feature_shape))
         self._settle(clip=check_clip(self.name, self.clip, self.n_features))
         self._settle(class_names=tuple(str(name) for name in self.class_names))
-        if len(self.class_names) != 2:
-            raise ValueError(f"Data set {self.name}: class_names must be two names, got {list(self.class_names)!r}.")
+        k = len(self.class_names)
+        if k < 2 or len(set(self.class_names)) < k:
+            got = list(self.class_names)
+            raise ValueError(f"Data set {self.name}: class_names must be two or more different names, got {got!r}.")
         for split in ("train", "test"):
             x = check_values(self.name, split, getattr(self, f"x_{split}"), self.feature_shape, self.clip)
-            y = check_labels(self.name, split, getattr(self, f"y_{split}"), len(x))
+            y = check_labels(self.name, split, getattr(self, f"y_{split}"), len(x), k)
             self._settle(**{f"x_{split}": x, f"y_{split}": y})
-        check_training_labels(self.name, self.y_train)
+        check_training_labels(self.name, self.y_train, k)
         self._settle(checksum=self._actual_checksum(), provenance=self._full_provenance())
 
     def _settle(self, **values: Any) -> None:
@@ -98,7 +100,8 @@ class Dataset:
         return actual
 
     def _full_provenance(self) -> dict[str, Any]:
-        counts = {"train": class_counts(self.y_train), "test": class_counts(self.y_test)}
+        k = len(self.class_names)
+        counts = {"train": class_counts(self.y_train, k), "test": class_counts(self.y_test, k)}
         provenance = {**self.provenance, "counts": counts, "feature_shape": list(self.feature_shape)}
         try:
             json.dumps(provenance)
@@ -108,9 +111,10 @@ class Dataset:
 
     def __repr__(self) -> str:
         """Describe the set on one line, without its arrays."""
-        zero, one = self.class_names
+        k = len(self.class_names)
+        classes = f"{k} classes" if k > 2 else " against ".join(map(repr, self.class_names))
         return (
-            f"Dataset({self.name!r}, {zero!r} against {one!r}, {len(self.x_train)} train, {len(self.x_test)} test, "
+            f"Dataset({self.name!r}, {classes}, {len(self.x_train)} train, {len(self.x_test)} test, "
             f"feature_shape={self.feature_shape}, {self.x_train.dtype}, checksum={self.checksum[:12]}…)"
         )
 
@@ -229,9 +233,9 @@ def _model_inputs(x: NDArray[Any]) -> NDArray[np.float32]:
     return np.array(x, dtype=np.float32, order="C")
 
 
-def class_counts(y: NDArray[Any]) -> list[int]:
-    """Number of samples of class 0 and of class 1 in labels `y` of shape (n,)."""
-    return [int(np.sum(y == 0)), int(np.sum(y == 1))]
+def class_counts(y: NDArray[Any], k: int = 2) -> list[int]:
+    """Number of samples of each of k classes in labels `y` of shape (n,)."""
+    return [int(np.sum(y == label)) for label in range(k)]
 
 
 def content_checksum(*arrays: NDArray[Any]) -> str:
@@ -356,28 +360,36 @@ def _check_each_inside(where: str, x: NDArray[Any], bounds: NDArray[np.float32])
         )
 
 
-def check_labels(name: str, split: str, y: Any, n_samples: int) -> NDArray[np.int64]:
-    """Return the labels of a split as int64 of shape (n_samples,), or say how they differ from 0 and 1."""
+def check_labels(name: str, split: str, y: Any, n_samples: int, k: int = 2) -> NDArray[np.int64]:
+    """Return the labels of a split as int64 of shape (n_samples,), or say how they differ from 0 to k - 1."""
+    known = "0 and 1" if k == 2 else f"0 to {k - 1}"
     where = f"Data set {name}, {split} split"
     if not isinstance(y, np.ndarray) or y.dtype.kind not in "iu":
         got = y.dtype if isinstance(y, np.ndarray) else type(y).__name__
-        raise ValueError(f"{where}: labels must be a NumPy array of integers 0 and 1, got {got}.")
+        raise ValueError(f"{where}: labels must be a NumPy array of integers {known}, got {got}.")
     if y.shape != (n_samples,):
         raise ValueError(f"{where}: there must be one label per sample, {n_samples} in all, got an array of {y.shape}.")
     classes = np.unique(y)
-    if len(classes) > 2:
+    if len(classes) > k:
+        many = "two" if k == 2 else k
         raise ValueError(
-            f"{where}: there must be exactly two classes, labelled 0 and 1, "
-            f"got {len(classes)} ({_listed(classes)}); choose two of them."
+            f"{where}: there must be exactly {many} classes, labelled {known}, as there are {many} class_names, "
+            f"got {len(classes)} ({_listed(classes)}); choose some of them or name all."
         )
-    if not np.isin(classes, (0, 1)).all():
-        raise ValueError(f"{where}: labels must be 0 and 1, got {_listed(classes)}; relabel them.")
+    if not np.isin(classes, np.arange(k)).all():
+        raise ValueError(f"{where}: labels must be {known}, got {_listed(classes)}; relabel them.")
     return np.ascontiguousarray(y, dtype=np.int64)
 
 
-def check_training_labels(name: str, y: NDArray[np.int64]) -> None:
-    """Refuse training labels (n,) with one class only or with fewer than 2 samples of a class."""
-    counts = np.bincount(y, minlength=2)
+def check_training_labels(name: str, y: NDArray[np.int64], k: int = 2) -> None:
+    """Refuse training labels (n,) without one of k classes or with fewer than 2 samples of a class."""
+    counts = np.bincount(y, minlength=k)
+    if k > 2 and counts.min() < MIN_SAMPLES_PER_CLASS:
+        fewest = int(np.argmin(counts))
+        raise ValueError(
+            f"Data set {name}, train split: there must be at least {MIN_SAMPLES_PER_CLASS} samples of each of {k} "
+            f"classes, got {counts[fewest]} of class {fewest}; add samples or leave the class out."
+        )
     if counts.min() == 0:
         raise ValueError(
             f"Data set {name}, train split: there must be two classes, labelled 0 and 1, "

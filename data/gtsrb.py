@@ -32,13 +32,15 @@ from data.loading.cache import Arrays, load_or_make
 from data.loading.download import DOWNLOAD_ERRORS, guarded_download, on_one_line, unpack_part
 from data.loading.images import list_images, resize, stack_images
 from data.loading.options import (
+    check_classes,
     check_data_folder,
-    check_pair,
     check_pixels,
     check_switch,
     check_whole,
     ensure_data_folder,
+    name_of_classes,
     note_subset,
+    select_classes,
 )
 
 if TYPE_CHECKING:
@@ -90,14 +92,19 @@ COUNTS = {
 
 
 def load(
-    classes: Iterable[int] = (3, 8), size: int = 48, crop_to_roi: bool = False, *, data_dir: str, outputs_dir: str
+    classes: Iterable[int] | None = (3, 8),
+    size: int = 48,
+    crop_to_roi: bool = False,
+    *,
+    data_dir: str,
+    outputs_dir: str,
 ) -> Dataset:
-    """Load two signs, from the prepared cache, the official files, or the network, whichever is there.
+    """Load signs, from the prepared cache, the official files, or the network, whichever is there.
 
     Parameters
     ----------
-    classes : two ints in 0..42
-        Class ids that become label 0 and label 1, in this order; 3 is 60 km/h, 8 is 120 km/h.
+    classes : two or more ints in 0..42, or None
+        Class ids that become label 0, label 1 and so on, in this order; None for all; 3 is 60 km/h, 8 is 120 km/h.
     size : int
         Height and width in pixels after resizing (bilinear, with antialias where an image shrinks; the aspect ratio,
         which is close to 1, is not kept).
@@ -123,15 +130,15 @@ def load(
     FileNotFoundError
         If there is neither a usable prepared file nor the official files nor a network to get them from.
     """
-    pair = check_pair(classes, N_CLASSES, "gtsrb")
+    chosen = check_classes(classes, N_CLASSES, "gtsrb")
     size = check_whole("gtsrb", "size", size, 1, 1024)
     crop_to_roi = check_switch("gtsrb", "crop_to_roi", crop_to_roi)
     folder = check_data_folder(data_dir)
-    name = f"gtsrb_{pair[0]}_{pair[1]}_{size}{'_roi' if crop_to_roi else ''}"
-    make = partial(_cut, folder, pair, size, crop_to_roi)
-    check = partial(check_pixels, row_shape=(3, size, size))
+    name = f"gtsrb_{name_of_classes(chosen, N_CLASSES)}_{size}{'_roi' if crop_to_roi else ''}"
+    make = partial(_cut, folder, chosen, size, crop_to_roi)
+    check = partial(check_pixels, row_shape=(3, size, size), k=len(chosen))
     arrays, provenance = load_or_make(name, folder, outputs_dir, make, PAGE, check)
-    note_subset(arrays, provenance, _promised(pair), "GTSRB")
+    note_subset(arrays, provenance, _promised(chosen), "GTSRB")
     provenance["notes"] += [str(note) for note in arrays.get("notes", ())]
     return Dataset(
         name="gtsrb",
@@ -141,8 +148,8 @@ def load(
         y_test=arrays["y_test"].astype(np.int64),
         feature_shape=(3, size, size),
         clip=(0.0, 1.0),
-        class_names=(_name(pair[0]), _name(pair[1])),
-        provenance={**provenance, "classes": list(pair), "crop_to_roi": crop_to_roi},
+        class_names=tuple(map(_name, chosen)),
+        provenance={**provenance, "classes": list(chosen), "crop_to_roi": crop_to_roi},
     )
 
 
@@ -150,22 +157,22 @@ def _name(class_id: int) -> str:
     return f"{SPEED_LIMITS[class_id]} km/h" if class_id in SPEED_LIMITS else f"sign {class_id}"
 
 
-def _promised(pair: tuple[int, int]) -> dict[str, tuple[int, int]]:
-    return {split: (counts[pair[0]], counts[pair[1]]) for split, counts in COUNTS.items()}
+def _promised(chosen: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
+    return {split: tuple(counts[each] for each in chosen) for split, counts in COUNTS.items()}
 
 
-def _cut(folder: Path, pair: tuple[int, int], size: int, crop_to_roi: bool) -> Arrays:
-    """Images (n, 3, size, size), labels 0/1 and file names of both splits, and notes on their source."""
+def _cut(folder: Path, chosen: tuple[int, ...], size: int, crop_to_roi: bool) -> Arrays:
+    """Images (n, 3, size, size), labels and file names of both splits, and notes on their source."""
     parts = official_parts(folder)
-    listed = {"train": signs_for_training(parts, sorted(pair)), "test": signs_for_testing(parts, sorted(pair))}
+    listed = {"train": signs_for_training(parts, sorted(chosen)), "test": signs_for_testing(parts, sorted(chosen))}
     arrays: Arrays = {}
     sizes: set[tuple[int, int]] = set()
     for split, signs in listed.items():
         fit = partial(_fit, signs, size, crop_to_roi, sizes)
         arrays[f"x_{split}"] = stack_images([sign.file for sign in signs], fit, size, size)
-        arrays[f"y_{split}"] = np.array([sign.class_id == pair[1] for sign in signs], np.uint8)
+        arrays[f"y_{split}"] = select_classes(np.array([sign.class_id for sign in signs]), chosen)[1]
         arrays[f"file_{split}"] = np.array([f"{sign.file.parent.name}/{sign.file.name}" for sign in signs])
-    arrays["notes"] = np.array(_notes(arrays, sizes, pair, parts[TRAIN]), dtype=np.str_)
+    arrays["notes"] = np.array(_notes(arrays, sizes, chosen, parts[TRAIN]), dtype=np.str_)
     return arrays
 
 
@@ -181,10 +188,10 @@ def _fit(signs: list[Sign], size: int, crop_to_roi: bool, sizes: set[tuple[int, 
     return resize(image, size, size)
 
 
-def _notes(arrays: Arrays, sizes: set[tuple[int, int]], pair: tuple[int, int], train: Path) -> list[str]:
+def _notes(arrays: Arrays, sizes: set[tuple[int, int]], chosen: tuple[int, ...], train: Path) -> list[str]:
     """Notes on the source for a reader of results, stored in the prepared file."""
     notes = []
-    if train.name == "Training" and class_counts(arrays["y_train"]) != list(_promised(pair)["train"]):
+    if train.name == "Training" and class_counts(arrays["y_train"], len(chosen)) != list(_promised(chosen)["train"]):
         notes.append(
             f"{train} may be the smaller training set of the 2011 competition (26,640 images), which torchvision "
             "downloads; the final one (39,209 images) is in GTSRB/Final_Training"

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from data.dataset import Dataset
 from data.loading.images import list_images, read_image, resize, stack_images
 from data.loading.options import check_switch, check_whole, is_system_file
-from data.loading.own import Options, Samples, choose_pair, make_dataset
+from data.loading.own import Options, Samples, choose_classes, joined, make_dataset
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -30,15 +30,15 @@ def load(
     test_size: float = 0.25,
     split_seed: int = 0,
 ) -> Dataset:
-    """Load the images of two classes.
+    """Load the images of two or more classes.
 
     Parameters
     ----------
     path : str
         A folder with a folder for each class or, where the split is given, with the folders ``train`` and ``test`` (or
         ``val``) that have them. Folders below a class are not searched.
-    classes : list of two names, optional
-        Names of folders that become label 0 and label 1. Needed if there are more than two.
+    classes : list of two or more names, optional
+        Names of folders that become label 0, label 1 and so on. Default: all, in the order of their names.
     size : int or (int, int), optional
         Height and width to resize to, bilinear with antialias. Without it all images must have one size.
     grey : bool
@@ -69,8 +69,8 @@ def load(
     names = [np.array(sorted(each.name for each in _folders(part)), dtype=np.str_) for part in parts]
     if not len(names[0]):
         raise ValueError(f"dataset.path={path} must have a folder for each class, got none.")
-    pair, others = choose_pair(options, names)
-    files = [[(file, name) for name in pair for file in _files(part / name)] for part in parts]
+    chosen, others = choose_classes(options, names)
+    files = [[(file, name) for name in chosen for file in _files(part / name)] for part in parts]
     height, width = _common_size([file for part in files for file, _ in part]) if size is None else _given_size(size)
     samples = []
     for part in files:
@@ -80,7 +80,7 @@ def load(
         if grey:
             x = np.stack([np.asarray(read_grey(image)) for image in x])[:, None]
         samples.append(Samples(x, np.array([name for _, name in part])))
-    notes = [f"only the classes {pair[0]} and {pair[1]} of {2 + len(others)}"] if others else []
+    notes = [f"only the classes {joined(chosen)} of {len(chosen) + len(others)}"] if others else []
     provenance = {"source": "the user's images", "file": str(folder), "notes": notes}
     return make_dataset(samples[0], samples[1] if len(samples) > 1 else None, options, provenance)
 

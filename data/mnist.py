@@ -1,4 +1,4 @@
-"""MNIST, two of the ten handwritten digits: all their images, 1×28×28, in the original order.
+"""MNIST, two or more of the ten handwritten digits: all their images, 1×28×28, in the original order.
 
 The paper does not use MNIST. It is here as the small image set that most other work reports; pixels are divided by 255,
 as for the paper's image sets.
@@ -15,7 +15,14 @@ import numpy as np
 from data.dataset import Dataset
 from data.loading.cache import Arrays, load_or_make
 from data.loading.download import train_and_test
-from data.loading.options import check_data_folder, check_pair, check_pixels, note_subset, select_pair
+from data.loading.options import (
+    check_classes,
+    check_data_folder,
+    check_pixels,
+    name_of_classes,
+    note_subset,
+    select_classes,
+)
 
 ARCHIVES = (
     "train-images-idx3-ubyte.gz",
@@ -32,14 +39,15 @@ COUNTS = {  # images of each digit, from the labels of the official files
 }
 
 
-def load(classes: Iterable[int] = (0, 1), *, data_dir: str, outputs_dir: str) -> Dataset:
-    """Load two digits of MNIST, from the prepared cache, the official files, or the network, whichever is there.
+def load(classes: Iterable[int] | None = (0, 1), *, data_dir: str, outputs_dir: str) -> Dataset:
+    """Load digits of MNIST, from the prepared cache, the official files, or the network, whichever is there.
 
     Parameters
     ----------
-    classes : two ints in 0..9
-        Digits that become label 0 and label 1, in this order. No publication fixes the pair: 0 and 1 are chosen here
-        because the paper's CIFAR-10 and ImageNet pairs are classes 0 and 1; they are also the easiest one.
+    classes : two or more ints in 0..9, or None
+        Digits that become label 0, label 1 and so on, in this order; None for all. No publication fixes a
+        pair: 0 and 1 are chosen here because the paper's CIFAR-10 and ImageNet pairs are classes 0 and 1; they are
+        also the easiest one.
     data_dir : str
         Folder with ``prepared/mnist_<a>_<b>.npz`` or ``MNIST/raw/`` (the four official files, packed or not); where
         the download goes (``paths.data``).
@@ -54,17 +62,17 @@ def load(classes: Iterable[int] = (0, 1), *, data_dir: str, outputs_dir: str) ->
     Raises
     ------
     ValueError
-        If `classes` are not two different digits, or `data_dir` is a file or cannot be read.
+        If `classes` are not different digits, or `data_dir` is a file or cannot be read.
     FileNotFoundError
         If there is neither a usable prepared file nor the official files nor a network to get them from.
     """
-    pair = check_pair(classes, 10, "mnist")
+    chosen = check_classes(classes, 10, "mnist")
     folder = check_data_folder(data_dir)
-    check = partial(check_pixels, row_shape=(1, 28, 28))
+    check = partial(check_pixels, row_shape=(1, 28, 28), k=len(chosen))
     arrays, provenance = load_or_make(
-        f"mnist_{pair[0]}_{pair[1]}", folder, outputs_dir, partial(_cut, folder, pair), SOURCE, check
+        f"mnist_{name_of_classes(chosen, 10)}", folder, outputs_dir, partial(_cut, folder, chosen), SOURCE, check
     )
-    promised = {split: (counts[pair[0]], counts[pair[1]]) for split, counts in COUNTS.items()}
+    promised = {split: tuple(counts[digit] for digit in chosen) for split, counts in COUNTS.items()}
     note_subset(arrays, provenance, promised, "MNIST")
     return Dataset(
         name="mnist",
@@ -74,13 +82,13 @@ def load(classes: Iterable[int] = (0, 1), *, data_dir: str, outputs_dir: str) ->
         y_test=arrays["y_test"].astype(np.int64),
         feature_shape=(1, 28, 28),
         clip=(0.0, 1.0),
-        class_names=(f"digit {pair[0]}", f"digit {pair[1]}"),
-        provenance={**provenance, "classes": list(pair)},
+        class_names=tuple(f"digit {digit}" for digit in chosen),
+        provenance={**provenance, "classes": list(chosen)},
     )
 
 
-def _cut(folder: Path, pair: tuple[int, int]) -> Arrays:
-    """Cut the pair's images (n, 1, 28, 28), labels 0/1 and positions in the full set out of the official files."""
+def _cut(folder: Path, chosen: tuple[int, ...]) -> Arrays:
+    """Cut the digits' images (n, 1, 28, 28), labels and positions in the full set out of the official files."""
     raw = folder / RAW
     how_to_get = (
         f"download {', '.join(ARCHIVES)} (11.6 MB in all) from {MIRROR} into {raw}, where nothing damaged may remain, "
@@ -95,7 +103,7 @@ def _cut(folder: Path, pair: tuple[int, int]) -> Arrays:
             raise FileNotFoundError(
                 f"{raw} is damaged ({split} images of shape {images.shape}, {len(labels)} labels); {how_to_get}"
             )
-        positions, y = select_pair(labels, pair)
+        positions, y = select_classes(labels, chosen)
         arrays[f"x_{split}"] = np.ascontiguousarray(images[positions][:, None])
         arrays[f"y_{split}"] = y
         arrays[f"idx_{split}"] = positions.astype(np.int32)

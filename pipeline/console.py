@@ -14,14 +14,20 @@ from pipeline.stages.fit import Fitted
 
 def evaluation_lines(evaluation: Evaluation, fitted: Fitted) -> list[str]:
     """Clean accuracy and fit time."""
-    e, known = evaluation, "" if fitted.trained_now else " (votes from the store)"
+    e, stored = evaluation, "" if fitted.trained_now else " (votes from the store)"
     single = f"{100 * e.accuracy_single:.2f} % ± {100 * e.accuracy_single_std:.2f}"
-    classes = " / ".join("-" if a is None else f"{100 * a:.2f} %" for a in e.accuracy_per_class)
+    known = [accuracy for accuracy in e.accuracy_per_class if accuracy is not None]
+    if len(e.accuracy_per_class) == 2:
+        classes = " / ".join("-" if a is None else f"{100 * a:.2f} %" for a in e.accuracy_per_class)
+        of_classes = _row("balanced; class 0 / class 1", f"{100 * e.accuracy_balanced:.2f} %; {classes}")
+    else:
+        lowest = f"{100 * min(known):.2f} % (class {e.accuracy_per_class.index(min(known))} of {len(known)})"
+        of_classes = _row("balanced; lowest of a class", f"{100 * e.accuracy_balanced:.2f} %; {lowest}")
     return [
         "",
-        f"  {e.model} on {e.dataset}, {e.n_votes} votes{known}",
+        f"  {e.model} on {e.dataset}, {e.n_votes} votes{stored}",
         _row("clean accuracy, ensemble", f"{100 * e.accuracy_ensemble:.2f} %"),
-        _row("balanced; class 0 / class 1", f"{100 * e.accuracy_balanced:.2f} %; {classes}"),
+        of_classes,
         _row("area under the ROC curve", "-" if e.auc is None else f"{e.auc:.4f}"),
         _row("clean accuracy, single vote", single),
         _row("fit time, one vote alone", _time(e.one_vote_seconds)),

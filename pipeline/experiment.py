@@ -9,7 +9,7 @@ from typing import Any, TextIO
 
 from omegaconf import DictConfig
 
-from pipeline.config.check import check, check_ready, resolve
+from pipeline.config.check import check, check_classes, check_ready, resolve
 from pipeline.config.compose import changed_settings, judges_of
 from pipeline.console import evaluation_lines, summary_lines, table_lines
 from pipeline.convergence import late_gain_of
@@ -91,6 +91,8 @@ def run(config: Config, judge_configs: list[Config] | None = None) -> dict[str, 
     attack_notes = check_ready(checked.attack, config["attack"]["name"]) if checked.attack is not None else []
     outputs = outputs_folder(config["paths"]["outputs"])
     dataset = load_dataset(config)
+    for node, one in zip([config, *judge_configs], [checked, *judges_checked], strict=True):
+        check_classes(dataset, one.model, node["model"]["name"])
     job = Job(config, dataset, checked.model, checked.attack, outputs, changed_settings(config))
     judges = [
         Job(each, dataset, made.model, None, outputs) for each, made in zip(judge_configs, judges_checked, strict=True)

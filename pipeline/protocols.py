@@ -64,7 +64,7 @@ class Inputs(Protocol):
 
 @runtime_checkable
 class Dataset(Inputs, Protocol):
-    """A binary problem with a training and a test split."""
+    """A classification problem with a training and a test split."""
 
     name: str
     x_train: NDArray[Any]
@@ -73,7 +73,7 @@ class Dataset(Inputs, Protocol):
     y_test: Labels
     feature_shape: tuple[int, ...]
     clip: Clip
-    class_names: tuple[str, str]
+    class_names: tuple[str, ...]
     checksum: str
     provenance: dict[str, Any]
 
@@ -134,11 +134,12 @@ class DeviceLabels(Protocol):
 
 @runtime_checkable
 class Model(Protocol):
-    """An ensemble of independent votes for two classes."""
+    """An ensemble of independent votes for two classes or, if it is `multiclass`, for more."""
 
     method_version: int
     takes: str
     differentiable: bool
+    multiclass: bool
     shard_votes: int
     device: str
     voting: str
@@ -176,11 +177,11 @@ class Model(Protocol):
         ...
 
     def votes(self, X: Floats) -> NDArray[np.uint8]:
-        """(n, n_votes) label of each vote."""
+        """(n, n_votes) label of each vote, the position of its class."""
         ...
 
     def vote_probabilities(self, X: Floats) -> NDArray[np.float64]:
-        """(n, n_votes) probability of class 1 by each vote."""
+        """(n, n_votes) probability of class 1 by each vote; of more than two classes (n, n_votes, K)."""
         ...
 
     def member_labels(self, X: Floats, members: Any) -> Labels:

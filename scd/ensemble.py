@@ -28,20 +28,20 @@ class Forward(Protocol):
     """Trained votes that predict together."""
 
     def labels(self, X: NDArray[Any]) -> NDArray[Any]:
-        """(n, V) uint8: 1 where a vote predicts the second class."""
+        """(n, V) uint8 (uint16 beyond 256 classes): the position of the class that a vote predicts."""
         ...
 
     def probabilities(self, X: NDArray[Any]) -> NDArray[Any]:
-        """(n, V) float in [0, 1]: a vote's probability of the second class."""
+        """(n, V) float in [0, 1]: a vote's probability of the second class; of more classes (n, V, K), of each."""
         ...
 
 
 class VoteEnsemble(ClassifierMixin, BaseEstimator):
-    """Base of two-class ensembles of independent votes.
+    """Base of ensembles of independent votes, for two classes or, where `multiclass` says so, for more.
 
-    An ensemble predicts by hard voting, the majority of the votes' labels (``voting="hard"``, the paper), or by the
+    An ensemble predicts by hard voting, the label of most votes (``voting="hard"``, the paper), or by the
     mean of the votes' probabilities (``voting="mean"``, the authors' program for some models).
-    A tie is the first class.
+    A tie is the first class of those in it.
 
     A subclass has the parameters ``n_votes``, ``voting``, ``random_state``, ``warm_start`` and the methods ``_train``,
     which trains the votes with given numbers and must not depend on which others are trained, ``_stack``, which makes
@@ -49,7 +49,7 @@ class VoteEnsemble(ClassifierMixin, BaseEstimator):
 
     Attributes
     ----------
-    classes_ : (2,) array
+    classes_ : (K,) array
     n_features_in_ : int
     votes_ : list of dict of arrays
         The trained votes: arrays only, no object of a library.
@@ -72,6 +72,9 @@ class VoteEnsemble(ClassifierMixin, BaseEstimator):
     differentiable: ClassVar[bool] = False
     """Whether `smooth` gives a differentiable approximation, which white-box attacks need."""
 
+    multiclass: ClassVar[bool] = False
+    """Whether there may be more than two classes."""
+
     keeps_inputs: ClassVar[bool] = False
     """Whether no prediction writes into its inputs, so that an attack need not copy them. Each class says it itself."""
 
@@ -87,7 +90,7 @@ class VoteEnsemble(ClassifierMixin, BaseEstimator):
     def _train(
         self, X: NDArray[Any], y: NDArray[Any], votes: range, root_seed: int, progress: Progress | None
     ) -> list[Vote]:
-        """Train the votes with these numbers on (n, d) float32 samples and (n,) labels 0/1."""
+        """Train the votes with these numbers on (n, d) float32 samples and (n,) labels, positions of classes."""
         raise TypeError(f"{type(self).__name__} must implement _train.")
 
     def _stack(self, votes: list[Vote]) -> Forward:
@@ -127,12 +130,12 @@ class VoteEnsemble(ClassifierMixin, BaseEstimator):
         ----------
         X : (n, d) array
         y : (n,) array
-            Two classes.
+            Two classes; more only if `multiclass` is True.
 
         Raises
         ------
         ValueError
-            Bad parameter, NaN or infinity, not two classes, fewer than two samples of a class.
+            Bad parameter, NaN or infinity, one class or too many, fewer than two samples of a class.
         """
         self.check_params()
         grows = self.warm_start and hasattr(self, "votes_")
@@ -241,7 +244,7 @@ class VoteEnsemble(ClassifierMixin, BaseEstimator):
         name = type(self).__name__
         kind = type_of_target(y, input_name="y", raise_unknown=True)
         classes, encoded, counts = np.unique(y, return_inverse=True, return_counts=True)
-        if kind != "binary" or len(classes) > 2:
+        if (kind != "binary" or len(classes) > 2) and not (self.multiclass and kind in ("binary", "multiclass")):
             raise ValueError(
                 f"Only binary classification is supported. The type of the target is {kind}. "
                 f"{name} needs two classes; got {len(classes)}: {_shown(classes)}."
@@ -253,12 +256,12 @@ class VoteEnsemble(ClassifierMixin, BaseEstimator):
         return classes, encoded.astype(np.int64)
 
     def votes(self, X: Any) -> NDArray[Any]:
-        """(n, n_votes) uint8: 1 where a vote predicts the second class."""
+        """(n, n_votes) uint8 (uint16 beyond 256 classes): the position in `classes_` of each vote's class."""
         X = self._checked(X)
         return self._forward.labels(X)
 
     def vote_probabilities(self, X: Any) -> NDArray[Any]:
-        """(n, n_votes) float64 in [0, 1]: each vote's probability of the second class.
+        """(n, n_votes) float64 in [0, 1]: each vote's probability of the second class; of K > 2, (n, n_votes, K).
 
         For a sign network, which outputs no probability, it is the sigmoid of the output sum minus its threshold.
         """
@@ -287,17 +290,25 @@ class VoteEnsemble(ClassifierMixin, BaseEstimator):
         return inputs
 
     def predict_proba(self, X: Any) -> NDArray[Any]:
-        """(n, 2) float64: for each class the fraction of votes or, with ``voting="mean"``, the mean probability."""
+        """(n, K) float64: for each class the fraction of votes or, with ``voting="mean"``, the mean probability."""
+        k = len(self.classes_) if hasattr(self, "votes_") else 2
+        if k > 2:
+            if self.voting == "hard":
+                return vote_counts(self.votes(X), k) / len(self.votes_)
+            means: NDArray[Any] = self.vote_probabilities(X).mean(axis=1)
+            return means
         second = self.votes(X).mean(axis=1) if self.voting == "hard" else self.vote_probabilities(X).mean(axis=1)
         return np.column_stack([1 - second, second])
 
     def predict(self, X: Any) -> NDArray[Any]:
-        """(n,) class of the majority of votes, or of higher mean probability; a tie is the first class."""
-        if self.voting == "hard":
-            second = majority(self.votes(X))
+        """(n,) class of the majority of votes, or of the highest mean probability; a tie is the first class."""
+        if len(getattr(self, "classes_", ())) > 2:
+            position = self.predict_proba(X).argmax(axis=1)
+        elif self.voting == "hard":
+            position = majority(self.votes(X))
         else:
-            second = (self.vote_probabilities(X).mean(axis=1) > 0.5).astype(np.int64)
-        predicted: NDArray[Any] = self.classes_[second]
+            position = (self.vote_probabilities(X).mean(axis=1) > 0.5).astype(np.int64)
+        predicted: NDArray[Any] = self.classes_[position]
         return predicted
 
     def device_labels(self) -> DeviceLabels | None:
@@ -358,7 +369,8 @@ class VoteEnsemble(ClassifierMixin, BaseEstimator):
             model = cls(**meta["params"]).check_params()
             classes, names = np.array(meta["classes"], dtype=meta["classes_dtype"]), meta.get("feature_names")
             features, root = meta["n_features"], meta["root_seed"]
-            if classes.shape != (2,) or classes[0] == classes[1]:
+            known = classes.shape == (2,) or (cls.multiclass and classes.ndim == 1 and len(classes) > 2)
+            if not known or len(np.unique(classes)) < len(classes):
                 raise ValueError(f"it has the classes {meta['classes']!r}, not two different ones")
             if type(features) is not int or features < 1 or type(root) is not int:
                 raise ValueError(f"n_features and root_seed must be ints. Got {features!r} and {root!r}")
@@ -373,8 +385,18 @@ class VoteEnsemble(ClassifierMixin, BaseEstimator):
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        tags.classifier_tags.multi_class = False
+        tags.classifier_tags.multi_class = self.multiclass
         return tags
+
+
+def label_type(k: int) -> type[np.unsignedinteger[Any]]:
+    """Type of the positions of k classes."""
+    return np.uint8 if k <= 256 else np.uint16
+
+
+def vote_counts(votes: NDArray[Any], k: int) -> NDArray[np.int64]:
+    """(n, k) number of votes for each of k classes; `votes` (n, V) are positions of classes."""
+    return np.stack([(votes == label).sum(axis=1) for label in range(k)], axis=1)
 
 
 def majority(votes: NDArray[Any]) -> NDArray[Any]:

@@ -14,7 +14,7 @@ from sklearn.utils._param_validation import Options, StrOptions
 from scd.ensemble import Progress, VoteEnsemble
 from scd.storage import Vote
 
-from .outputs import PairForward, Predictor
+from .outputs import ClassForward, Predictor
 
 _IDENTITY = "identity"
 
@@ -26,6 +26,7 @@ class ForeignModel(VoteEnsemble):
     """
 
     shard_votes: ClassVar[int] = 1
+    multiclass: ClassVar[bool] = True
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "n_votes": [Options(Integral, {1})],
@@ -53,9 +54,10 @@ class ForeignModel(VoteEnsemble):
         """See :meth:`scd.ensemble.VoteEnsemble.check_params`."""
         super().check_params()
         given = self.classes
-        if given is not None and (not isinstance(given, Iterable) or len({str(each) for each in given}) != 2):
+        names = [str(each) for each in given] if isinstance(given, Iterable) and not isinstance(given, str) else []
+        if given is not None and (len(names) < 2 or len(set(names)) < len(names)):
             raise ValueError(
-                f"The 'classes' parameter of {type(self).__name__} must be two names of the model's classes. "
+                f"The 'classes' parameter of {type(self).__name__} must be two or more names of the model's classes. "
                 f"Got {given!r} instead."
             )
         return self
@@ -74,8 +76,8 @@ class ForeignModel(VoteEnsemble):
 
         return check
 
-    def _stack(self, votes: list[Vote]) -> PairForward:
-        return PairForward(self._loaded(), self.class_names, self.classes)
+    def _stack(self, votes: list[Vote]) -> ClassForward:
+        return ClassForward(self._loaded(), self.class_names, self.classes)
 
     def _loaded(self) -> Predictor:
         """The model, loaded once for these parameters."""

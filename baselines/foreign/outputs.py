@@ -1,4 +1,4 @@
-"""The outputs of any classifier as labels and probabilities of the data set's two classes."""
+"""The outputs of any classifier as labels and probabilities of the data set's classes."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit, softmax
+
+from scd.ensemble import label_type
 
 _SHOWN = 20  # classes in a message
 
@@ -32,48 +35,54 @@ class Predictor:
     threshold: float = 0.5
 
 
-class PairForward:
-    """A trained classifier as one vote for two classes.
+class ClassForward:
+    """A trained classifier as one vote for the classes of a data set.
 
     Parameters
     ----------
     predictor : Predictor
-    class_names : sequence of two str
-        What label 0 and label 1 of the data set mean.
-    given : sequence of two, optional
-        Names of the model's classes that are label 0 and label 1.
+    class_names : sequence of K str
+        What the labels 0 to K - 1 of the data set mean.
+    given : sequence of K, optional
+        Names of the model's classes that are these labels.
     """
 
     def __init__(self, predictor: Predictor, class_names: Sequence[str], given: Sequence[Any] | None) -> None:
         self.predictor, self.class_names, self.given = predictor, class_names, given
 
-    def labels(self, X: NDArray[np.float32]) -> NDArray[np.uint8]:
-        """(n, 1) uint8: 1 where the second class is predicted."""
+    def labels(self, X: NDArray[np.float32]) -> NDArray[np.unsignedinteger[Any]]:
+        """(n, 1) labels; of equal scores the first is the largest."""
         outputs = self._outputs(X)
         if outputs.dtype.kind != "f":
-            second = self._of_labels(outputs)
+            labels = self._of_labels(outputs)
         elif outputs.shape[1] == 1:
-            second = (outputs[:, 0] > self.predictor.threshold) != self._reversed()
+            labels = (outputs[:, 0] > self.predictor.threshold) != self._reversed()
         else:
-            pair = outputs[:, self._positions(outputs.shape[1])]
-            second = pair[:, 1] > pair[:, 0]
-        return second.astype(np.uint8)[:, None]
+            labels = outputs[:, self._positions(outputs.shape[1])].argmax(axis=1)
+        return labels.astype(label_type(len(self.class_names)))[:, None]
 
     def probabilities(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
-        """(n, 1) float64 in [0, 1]: scores that are no probabilities pass a logistic function; labels are 0 or 1."""
-        outputs = self._outputs(X)
+        """(n, 1) float64 probability of label 1; of more than two classes (n, 1, K), of each.
+
+        Scores that are no probabilities pass a logistic function or softmax; labels are certain.
+        """
+        of_all = self._probabilities(self._outputs(X))
+        return of_all[:, None] if len(self.class_names) > 2 else of_all[:, 1:]
+
+    def _probabilities(self, outputs: NDArray[Any]) -> NDArray[np.float64]:
         if outputs.dtype.kind != "f":
-            return self._of_labels(outputs).astype(np.float64)[:, None]
+            return np.eye(len(self.class_names))[self._of_labels(outputs)]
         if outputs.shape[1] == 1:
             score = outputs[:, 0].astype(np.float64)
             inside = self.predictor.threshold == 0.5 and bool(((score >= 0) & (score <= 1)).all())
-            second = score if inside else _logistic(score - self.predictor.threshold)
-            return (1 - second if self._reversed() else second)[:, None]
-        pair = outputs[:, self._positions(outputs.shape[1])].astype(np.float64)
-        total = pair.sum(axis=1)
+            second = score if inside else expit(score - self.predictor.threshold)
+            second = 1 - second if self._reversed() else second
+            return np.stack([1 - second, second], axis=1)
+        chosen = outputs[:, self._positions(outputs.shape[1])].astype(np.float64)
         if (outputs >= 0).all() and np.allclose(outputs.sum(axis=1), 1, atol=1e-3):
-            return np.where(total > 0, pair[:, 1] / np.where(total > 0, total, 1), 0.5)[:, None]
-        return _logistic(pair[:, 1] - pair[:, 0])[:, None]
+            total = chosen.sum(axis=1, keepdims=True)
+            return np.where(total > 0, chosen / np.where(total > 0, total, 1), 1 / chosen.shape[1])
+        return np.asarray(softmax(chosen, axis=1))
 
     def _outputs(self, X: NDArray[np.float32]) -> NDArray[Any]:
         """The outputs of the model for (n, d) inputs: n labels, or floats of shape (n, K)."""
@@ -90,21 +99,22 @@ class PairForward:
             raise ValueError("The model must return finite scores, got NaN or infinity.")
         return outputs
 
-    def _of_labels(self, outputs: NDArray[Any]) -> NDArray[np.bool_]:
+    def _of_labels(self, outputs: NDArray[Any]) -> NDArray[np.int64]:
         names = outputs.astype(np.str_)
         known = self.predictor.classes or tuple(np.unique(names).tolist())
-        zero, one = pair_of(known, self.class_names, self.given, known_all=self.predictor.classes is not None)
-        others = sorted(set(names.tolist()) - {zero, one})
+        chosen = classes_of(known, self.class_names, self.given, known_all=self.predictor.classes is not None)
+        others = sorted(set(names.tolist()) - set(chosen))
         if others:
             raise ValueError(
-                f"The model predicts the class {others[0]!r}, but a label must be one of two, {zero!r} and {one!r}; "
+                f"The model predicts the class {others[0]!r}, but a label must be one of {_listed(chosen)}; "
                 "a model of more classes needs scores, such as predict_proba."
             )
-        return np.asarray(names == one)
+        order = np.argsort(chosen)
+        return np.asarray(order[np.searchsorted(np.array(chosen)[order], names)])
 
     def _positions(self, k: int) -> list[int]:
         known = self._known(k)
-        return [known.index(name) for name in pair_of(known, self.class_names, self.given)]
+        return [known.index(name) for name in classes_of(known, self.class_names, self.given)]
 
     def _reversed(self) -> bool:
         return self._positions(2) == [1, 0]
@@ -116,18 +126,18 @@ class PairForward:
         return known
 
 
-def pair_of(
+def classes_of(
     known: Sequence[str], class_names: Sequence[str], given: Sequence[Any] | None, known_all: bool = True
-) -> tuple[str, str]:
-    """Return which of the model's classes are label 0 and label 1.
+) -> tuple[str, ...]:
+    """Return which of the model's classes are the labels 0 to K - 1.
 
-    They are those `given`; else those with the names of the data set's classes; else the two that there are.
+    They are those `given`; else those with the names of the data set's classes; else all, if there are K.
 
     Parameters
     ----------
     known : sequence of str
-    class_names : sequence of two str
-    given : sequence of two, optional
+    class_names : sequence of K str
+    given : sequence of K, optional
     known_all : bool
         Whether the model has no other classes than `known`.
 
@@ -136,27 +146,31 @@ def pair_of(
     ValueError
         If `given` are not among them, or they cannot be told.
     """
+    k = len(class_names)
     if given is not None:
-        pair = [str(each) for each in given]
-        unknown = [name for name in pair if name not in known and known_all]
-        if unknown:
-            raise ValueError(f"model.classes must be two of the model's classes {_listed(known)}; got {unknown[0]!r}.")
-        return pair[0], pair[1]
+        chosen = tuple(str(each) for each in given)
+        unknown = [name for name in chosen if name not in known and known_all]
+        if len(chosen) != k or unknown:
+            got = repr(unknown[0]) if unknown else f"{len(chosen)} names"
+            raise ValueError(
+                f"model.classes must be {_many(k)} of the model's classes {_listed(known)}, "
+                f"one for each of the data set's; got {got}."
+            )
+        return chosen
     if all(name in known for name in class_names) or not known_all:
-        return class_names[0], class_names[1]
-    if len(known) == 2:
-        return known[0], known[1]
+        return tuple(class_names)
+    if len(known) == k:
+        return tuple(known)
     raise ValueError(
-        f"The model has {len(known)} classes ({_listed(known)}) and the data set has {class_names[0]!r} and "
-        f"{class_names[1]!r}; say which are meant with model.classes=[first,second]."
+        f"The model has {len(known)} classes ({_listed(known)}) and the data set has {_listed(class_names)}; "
+        "say which are meant with model.classes=[first,second], a name for each of the data set's."
     )
+
+
+def _many(k: int) -> str:
+    return "two" if k == 2 else str(k)
 
 
 def _listed(names: Sequence[str]) -> str:
     shown = ", ".join(names[:_SHOWN])
     return shown if len(names) <= _SHOWN else f"{shown}, …"
-
-
-def _logistic(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    found: NDArray[np.float64] = 0.5 * (1 + np.tanh(x / 2))  # without overflow
-    return found

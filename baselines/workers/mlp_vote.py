@@ -27,11 +27,12 @@ def train_vote(
         warnings.simplefilter("always")
         fitted = fit_network(network, X, y, root_seed, vote)
     hidden, output = fitted.coefs_
+    binary = output.shape[1] == 1  # one sigmoid unit; of more classes a softmax
     arrays = {
         "hidden": np.ascontiguousarray(hidden.T),
         "thresholds": -fitted.intercepts_[0],
-        "output": output[:, 0].copy(),
-        "output_threshold": np.array(-fitted.intercepts_[1][0]),
+        "output": output[:, 0].copy() if binary else output,
+        "output_threshold": np.array(-fitted.intercepts_[1][0]) if binary else -fitted.intercepts_[1],
         "n_iter": np.array(fitted.n_iter_),
     }
     return arrays, [(warning.category, str(warning.message)) for warning in caught]

@@ -174,11 +174,15 @@ def _write(folder: Path, name: str, arrays: Arrays, source: str) -> str:
     with atomic_file(folder / f"{name}.npz") as npz:
         _write_npz(npz, arrays)
         sha256 = file_sha256(npz)
-        counts = {split: class_counts(arrays[f"y_{split}"]) for split in ("train", "test")}
+        counts = {split: class_counts(arrays[f"y_{split}"], _n_classes(arrays)) for split in ("train", "test")}
         about = {"file": f"{name}.npz", "sha256": sha256, "source": source, "counts": counts}
         # The checksum first: killed in between, the next run finds no file or a damaged one, never an unverified one.
         write_json(folder / f"{name}.json", about, indent=2)
     return sha256
+
+
+def _n_classes(arrays: Arrays) -> int:
+    return max(2, *(int(arrays[f"y_{split}"].max(initial=0)) + 1 for split in ("train", "test")))
 
 
 def _write_npz(file: BinaryIO, arrays: Arrays) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -141,25 +141,65 @@ def check_pair(classes: Iterable[Any], n_classes: int, dataset: str) -> tuple[in
     return int(pair[0]), int(pair[1])
 
 
-def select_pair(labels: NDArray[Any], pair: tuple[int, int]) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
-    """Find the samples of two classes.
+def check_classes(classes: Any, n_classes: int, dataset: str) -> tuple[int, ...]:
+    """Return the chosen classes as ints; the first becomes label 0, the second label 1, and so on.
+
+    Parameters
+    ----------
+    classes : iterable of two or more ints, or None
+        Official class numbers, ``dataset.classes`` in the configuration; None for all.
+    n_classes : int
+        How many classes the set has; its class numbers are 0..n_classes-1.
+    dataset : str
+        Name of the data set, for the error message.
+
+    Raises
+    ------
+    ValueError
+        Unless `classes` are two or more different ints in range.
+    """
+    if classes is None:
+        return tuple(range(n_classes))
+    chosen = list(classes) if isinstance(classes, Iterable) and not isinstance(classes, str) else classes
+    valid = (
+        isinstance(chosen, list)
+        and len(chosen) >= 2
+        and all(isinstance(c, int | np.integer) and not isinstance(c, bool) and 0 <= c < n_classes for c in chosen)
+        and len(set(chosen)) == len(chosen)
+    )
+    if not valid:
+        raise ValueError(
+            f"dataset.classes of {dataset} must be two or more different whole numbers in 0..{n_classes - 1}, got "
+            f"{classes!r}; give for example dataset.classes=[0,1], or null for all."
+        )
+    return tuple(int(c) for c in chosen)
+
+
+def name_of_classes(chosen: Sequence[int], n_classes: int) -> str:
+    """Return the part of a prepared file's name that says which classes it has, such as ``0_1`` or ``all``."""
+    return "all" if tuple(chosen) == tuple(range(n_classes)) else "_".join(map(str, chosen))
+
+
+def select_classes(labels: NDArray[Any], chosen: Sequence[int]) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+    """Find the samples of some classes.
 
     Parameters
     ----------
     labels : ndarray of shape (n,)
         Official class numbers.
-    pair : (int, int)
-        The classes that become label 0 and label 1.
+    chosen : sequence of K ints
+        The classes that become label 0, label 1 and so on.
 
     Returns
     -------
     positions : ndarray of shape (k,), int64
-        Positions of the samples of the pair, in the original order.
+        Positions of their samples, in the original order.
     y : ndarray of shape (k,), uint8
-        Their labels 0/1: the position of their class in `pair`.
+        Their labels: the position of their class in `chosen`.
     """
-    positions = np.flatnonzero(np.isin(labels, pair))
-    return positions, (labels[positions] == pair[1]).astype(np.uint8)
+    positions = np.flatnonzero(np.isin(labels, chosen))
+    order = np.argsort(chosen)
+    return positions, order[np.searchsorted(np.asarray(chosen)[order], labels[positions])].astype(np.uint8)
 
 
 def stratified_split(y: NDArray[Any], train_fraction: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -168,14 +208,14 @@ def stratified_split(y: NDArray[Any], train_fraction: float, seed: int) -> tuple
     Parameters
     ----------
     y : ndarray of shape (n,)
-        Labels 0 and 1.
+        Labels.
     train_fraction : float
         Fraction of each class, rounded, that is for training.
     seed : int
     """
     rng = np.random.default_rng(seed)
     in_train = np.zeros(len(y), dtype=bool)
-    for label in (0, 1):
+    for label in np.unique(y):
         rows = rng.permutation(np.flatnonzero(y == label))
         in_train[rows[: round(train_fraction * len(rows))]] = True
     return np.flatnonzero(in_train), np.flatnonzero(~in_train)
@@ -194,7 +234,7 @@ def check_fixed_classes(classes: Iterable[Any], names: tuple[str, str], dataset:
         raise ValueError(f"dataset.classes of {dataset} must be [{names[0]}, {names[1]}], its only two, got {given!r}.")
 
 
-def check_pixels(arrays: Arrays, row_shape: tuple[int, ...]) -> None:
+def check_pixels(arrays: Arrays, row_shape: tuple[int, ...], k: int = 2) -> None:
     """Refuse a prepared file whose samples cannot be images of this set.
 
     Parameters
@@ -203,6 +243,8 @@ def check_pixels(arrays: Arrays, row_shape: tuple[int, ...]) -> None:
         ``x_train`` and ``x_test`` (n, *row_shape), ``y_train`` and ``y_test`` (n,).
     row_shape : tuple of int
         Shape one stored image must have.
+    k : int
+        Number of classes.
 
     Raises
     ------
@@ -214,33 +256,39 @@ def check_pixels(arrays: Arrays, row_shape: tuple[int, ...]) -> None:
         if x.dtype != np.uint8 or x.ndim != 1 + len(row_shape) or x.shape[1:] != row_shape:
             wanted = ", ".join(["n", *map(str, row_shape)])
             raise ValueError(f"x_{split} must be uint8 of shape ({wanted}), got {x.dtype} of shape {x.shape}")
-        if y.shape != x.shape[:1] or y.dtype.kind not in "iu" or not np.isin(y, (0, 1)).all():
-            raise ValueError(f"y_{split} must be one label 0 or 1 per image, got {y.dtype} of shape {y.shape}")
+        if y.shape != x.shape[:1] or y.dtype.kind not in "iu" or not np.isin(y, np.arange(k)).all():
+            known = "0 or 1" if k == 2 else f"0 to {k - 1}"
+            raise ValueError(f"y_{split} must be one label {known} per image, got {y.dtype} of shape {y.shape}")
     notes = arrays.get("notes")
     if notes is not None and notes.ndim != 1:
         raise ValueError(f"notes must be a list of sentences, got an array of shape {notes.shape}")
 
 
 def note_subset(
-    arrays: Arrays, provenance: dict[str, Any], promised: Mapping[str, tuple[int, int]], official: str
+    arrays: Arrays, provenance: dict[str, Any], promised: Mapping[str, tuple[int, ...]], official: str
 ) -> None:
     """Note in the provenance where samples are missing: a subset must not pass for the full set.
 
     Parameters
     ----------
     arrays : dict of str to ndarray
-        With ``y_train`` and ``y_test``, labels 0 and 1.
+        With ``y_train`` and ``y_test``, the labels.
     provenance : dict
         Its list ``notes`` gets a sentence for each split whose counts differ.
-    promised : mapping of split to (int, int)
-        How many images of the two classes the source has.
+    promised : mapping of split to K ints
+        How many images of each of the classes the source has.
     official : str
         What the full set is called.
     """
-    for split, (zero, one) in promised.items():
-        counts = class_counts(arrays[f"y_{split}"])
-        if counts != [zero, one]:
-            has = f"{zero} of each" if zero == one else f"{zero} and {one}"
+    for split, full in promised.items():
+        counts = class_counts(arrays[f"y_{split}"], len(full))
+        if counts != list(full):
+            has = f"{full[0]} of each" if len(set(full)) == 1 else _in_words(full)
+            which = "the two classes" if len(full) == 2 else f"the {len(full)} classes"
             provenance["notes"].append(
-                f"not the full set: {counts[0]} and {counts[1]} {split} images of the two classes, {official} has {has}"
+                f"not the full set: {_in_words(counts)} {split} images of {which}, {official} has {has}"
             )
+
+
+def _in_words(numbers: Sequence[int]) -> str:
+    return ", ".join(map(str, numbers[:-1])) + f" and {numbers[-1]}"

@@ -1,4 +1,4 @@
-"""From a user's own samples to a :class:`data.dataset.Dataset`: two classes, the split, float32 values, the bounds."""
+"""From a user's own samples to a :class:`data.dataset.Dataset`: the classes, the split, float32 values, the bounds."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Options:
     ----------
     name : str
         Of the data set, for the messages.
-    classes : list of two names, or None
+    classes : list of two or more names, or None for all
     test_size : float
         Fraction of each class for testing, where the files have no split.
     split_seed : int
@@ -111,8 +111,8 @@ def make_dataset(train: Samples, test: Samples | None, options: Options, provena
     options.check()
     parts = {"train": train} if test is None else {"train": train, "test": test}
     _check_shapes(options.name, parts)
-    pair, others = choose_pair(options, [part.y for part in parts.values()])
-    chosen = {split: _of_pair(part, pair) for split, part in parts.items()}
+    names, others = choose_classes(options, [part.y for part in parts.values()])
+    chosen = {split: _of_classes(part, names) for split, part in parts.items()}
     if test is None:
         x, y = chosen["train"]
         rows = stratified_split(y, 1 - options.test_size, options.split_seed)
@@ -122,7 +122,7 @@ def make_dataset(train: Samples, test: Samples | None, options: Options, provena
         split_by = "given"
     notes = list(provenance.get("notes", []))
     if others:
-        notes.append(f"only the classes {pair[0]} and {pair[1]}; left out: {listed(others)}")
+        notes.append(f"only the classes {joined(names)}; left out: {listed(others)}")
     scaled = _scaled(options, {split: part[0] for split, part in chosen.items()}, notes)
     return Dataset(
         name=options.name,
@@ -132,13 +132,13 @@ def make_dataset(train: Samples, test: Samples | None, options: Options, provena
         y_test=chosen["test"][1],
         feature_shape=train.x.shape[1:],
         clip=_bounds(options, scaled),
-        class_names=pair,
+        class_names=names,
         provenance={
             "file": None,
             "verified": False,
             "sha256": None,
             **provenance,
-            "classes": list(pair),
+            "classes": list(names),
             "split": split_by,
             "scaling": options.scaling,
             **({"features": options.features} if options.features else {}),
@@ -147,8 +147,8 @@ def make_dataset(train: Samples, test: Samples | None, options: Options, provena
     )
 
 
-def choose_pair(options: Options, labels: Sequence[NDArray[Any]]) -> tuple[tuple[str, str], list[str]]:
-    """Return the names of the two classes, the first is label 0, and the names of the others.
+def choose_classes(options: Options, labels: Sequence[NDArray[Any]]) -> tuple[tuple[str, ...], list[str]]:
+    """Return the names of the classes, the first is label 0, and the names of those that are left out.
 
     Parameters
     ----------
@@ -159,17 +159,20 @@ def choose_pair(options: Options, labels: Sequence[NDArray[Any]]) -> tuple[tuple
     names = sorted({name for y in labels for name in np.unique(names_of(options.name, y)).tolist()}, key=_by_number)
     given = options.classes
     if given is None:
-        if len(names) != 2:
-            found = "one class only" if len(names) == 1 else f"{len(names)} classes"
-            needed = "choose two with dataset.classes=[first,second]" if names[1:] else "add samples of another"
-            raise ValueError(f"The labels of {options.name} are of {found} ({listed(names)}); {needed}.")
-        return (names[0], names[1]), []
-    pair = [str(each) for each in given] if isinstance(given, Iterable) and not isinstance(given, str) else []
-    unknown = [name for name in pair if name not in names]
-    if len(pair) != 2 or pair[0] == pair[1] or unknown:
+        if len(names) < 2:
+            raise ValueError(
+                f"The labels of {options.name} are of one class only ({listed(names)}); add samples of another."
+            )
+        return tuple(names), []
+    chosen = [str(each) for each in given] if isinstance(given, Iterable) and not isinstance(given, str) else []
+    unknown = [name for name in chosen if name not in names]
+    if len(chosen) < 2 or len(set(chosen)) < len(chosen) or unknown:
         what = f"there is no class {unknown[0]!r}" if unknown else f"got {given!r}"
-        raise ValueError(f"dataset.classes of {options.name} must be two of the classes {listed(names)}; {what}.")
-    return (pair[0], pair[1]), [name for name in names if name not in pair]
+        raise ValueError(
+            f"dataset.classes of {options.name} must be two or more of the classes {listed(names)}, or null for all; "
+            f"{what}."
+        )
+    return tuple(chosen), [name for name in names if name not in chosen]
 
 
 def names_of(dataset: str, y: NDArray[Any]) -> NDArray[np.str_]:
@@ -180,6 +183,11 @@ def names_of(dataset: str, y: NDArray[Any]) -> NDArray[np.str_]:
             raise ValueError(f"The labels of {dataset} must be names or whole numbers, got {bad:g}.")
         y = y.astype(np.int64)
     return y.astype(np.str_)
+
+
+def joined(names: Sequence[str]) -> str:
+    """Return names in a row, "a, b and c"."""
+    return f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def listed(names: Sequence[str]) -> str:
@@ -226,11 +234,12 @@ def _check_shapes(dataset: str, parts: dict[str, Samples]) -> None:
             )
 
 
-def _of_pair(part: Samples, pair: tuple[str, str]) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    """The samples of two classes, and their labels 0 and 1."""
+def _of_classes(part: Samples, chosen: tuple[str, ...]) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """The samples of some classes, and their labels 0, 1 and so on."""
     names = names_of("", part.y)
-    rows = np.flatnonzero(np.isin(names, pair))
-    return part.x[rows], (names[rows] == pair[1]).astype(np.int64)
+    rows = np.flatnonzero(np.isin(names, chosen))
+    order = np.argsort(chosen)
+    return part.x[rows], order[np.searchsorted(np.array(chosen)[order], names[rows])].astype(np.int64)
 
 
 def _scaled(options: Options, x: dict[str, NDArray[Any]], notes: list[str]) -> dict[str, NDArray[Any]]:

@@ -11,10 +11,12 @@ from omegaconf.errors import OmegaConfBaseException
 
 from pipeline.config.build import NOT_ARGUMENTS, REQUIRED, SUBGROUPS, arguments, build_attack, build_model
 from pipeline.errors import UserError, did_you_mean
-from pipeline.protocols import Access, AnyAttack, Attack, CertifiedModel, Config, Model, TextAttack
+from pipeline.protocols import Access, AnyAttack, Attack, CertifiedModel, Config, Dataset, Model, TextAttack
 from pipeline.store import is_plain_name
 from scd.devices import parse_bytes, resolve_device
 
+MULTICLASS = ("rf", "rf_authors", "mlp", "logistic", "estimator", "file", "endpoint")
+"""Names of the models in conf/ for more than two classes."""
 RULES = ("first", "random", "indices", "correct", "correct_for_all")
 
 
@@ -96,6 +98,16 @@ def check_access(attack: AnyAttack, model: Model, name: str) -> None:
             )
         if model.voting != "hard":
             raise UserError(f"attack={name}: certified radii need model.voting=hard. Got {model.voting!r} instead.")
+
+
+def check_classes(dataset: Dataset, model: Model, name: str) -> None:
+    """Refuse a model for two classes where the data set has more."""
+    k = len(dataset.class_names)
+    if k > 2 and not model.multiclass:
+        raise UserError(
+            f"model={name} is for two classes, and dataset={dataset.name} has {k}: choose two with "
+            f"dataset.classes=[first,second], or a model for more: {', '.join(MULTICLASS)}."
+        )
 
 
 def check_keys(config: Config) -> None:

@@ -74,18 +74,21 @@ def _check_home(node: Config) -> None:
 
 
 def _cut(dataset: Dataset, scale: Config) -> Dataset:
-    """At most ``scale.rows`` rows of each split: the first of each class, half of them each, in their order."""
+    """At most ``scale.rows`` rows of each split: the first of each class, equally many each, in their order."""
     rows = scale["rows"]
     if rows is None:
         return dataset
     train, test = _first_rows(dataset.y_train, rows), _first_rows(dataset.y_test, rows)
     if len(train) == len(dataset.y_train) and len(test) == len(dataset.y_test):
         return dataset
-    note = f"only the first {rows} rows of each part, half of each class (scale={scale['name']})"
+    each = "half" if len(dataset.class_names) == 2 else "equally many"
+    note = f"only the first {rows} rows of each part, {each} of each class (scale={scale['name']})"
     return dataset.subset(train, test).with_note(note)
 
 
 def _first_rows(y: Labels, rows: int) -> Labels:
     if len(y) <= rows:
         return np.arange(len(y))
-    return np.sort(np.concatenate([np.flatnonzero(y == label)[: max(2, rows // 2)] for label in (0, 1)]))
+    labels = np.unique(y)
+    each = max(2, rows // max(2, len(labels)))
+    return np.sort(np.concatenate([np.flatnonzero(y == label)[:each] for label in labels]))

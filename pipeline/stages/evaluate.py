@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
@@ -16,6 +17,7 @@ from pipeline.protocols import Dataset, Floats, Job, Labels
 from pipeline.stages.fit import Fitted
 from pipeline.stages.inputs import inputs_for
 from pipeline.store import locked, read_evaluation, write_checked
+from scd.files import write_bytes
 
 _BLOCK = 4096  # inputs of one call of the model
 
@@ -32,11 +34,11 @@ class Evaluation:
     n_test: int
     accuracy_ensemble: float
     accuracy_per_class: list[float | None]
-    """Of the test rows of class 0 and of class 1; None for a class without test rows."""
+    """Of the test rows of class 0, of class 1 and so on; None for a class without test rows."""
     accuracy_balanced: float
     """Mean of the classes' accuracies."""
     auc: float | None
-    """Area under the ROC curve of the fraction of votes, or of the mean probability; None with one class."""
+    """Area under the ROC curve of the fraction of votes, or of the mean probability; None unless of two classes."""
     accuracy_single: float
     """Mean over votes."""
     accuracy_single_std: float
@@ -66,7 +68,11 @@ def evaluate(job: Job, fitted: Fitted) -> Evaluation:
 def _evaluate(job: Job, fitted: Fitted) -> Evaluation:
     model, y = fitted.model, job.dataset.y_test
     votes = np.concatenate([model.votes(rows) for rows in _blocks(fitted, job.dataset, "test")])
-    if fitted.voting == "hard":
+    scores = None
+    if len(job.dataset.class_names) > 2:
+        labels = np.concatenate([model.predict(rows) for rows in _blocks(fitted, job.dataset, "test")])
+        _write_confusion(confusion_file(fitted, job.scale), labels, y, job.dataset.class_names)
+    elif fitted.voting == "hard":
         scores = votes.mean(axis=1)
         labels = 2 * votes.sum(axis=1, dtype=np.int64) > votes.shape[1]
     else:
@@ -83,7 +89,7 @@ def _evaluate(job: Job, fitted: Fitted) -> Evaluation:
         voting=fitted.voting,
         n_test=len(votes),
         accuracy_ensemble=float((labels == y).mean()),
-        **class_measures(labels, scores, y),
+        **class_measures(labels, scores, y, len(job.dataset.class_names)),
         accuracy_single=float(per_vote.mean()),
         accuracy_single_std=float(per_vote.std()),
         accuracy_per_vote=[round(float(a), 6) for a in per_vote],
@@ -95,36 +101,56 @@ def _evaluate(job: Job, fitted: Fitted) -> Evaluation:
     )
 
 
-def class_measures(labels: NDArray[Any], scores: NDArray[np.float64], y: Labels) -> dict[str, Any]:
+def class_measures(labels: NDArray[Any], scores: NDArray[np.float64] | None, y: Labels, k: int = 2) -> dict[str, Any]:
     """Measures that classes of unequal size do not distort.
 
     Parameters
     ----------
     labels : (n,) array
-        Predicted labels, 0 or 1.
-    scores : (n,) float64
-        Scores of class 1.
+        Predicted labels, 0 to k - 1.
+    scores : (n,) float64, optional
+        Scores of class 1; of two classes.
     y : (n,) int64
         True labels.
+    k : int
+        Number of classes.
 
     Returns
     -------
     dict
         ``accuracy_per_class``, ``accuracy_balanced`` and ``auc``, as in :class:`Evaluation`.
     """
-    per_class = [float((labels[y == c] == c).mean()) if (y == c).any() else None for c in (0, 1)]
+    per_class = [float((labels[y == c] == c).mean()) if (y == c).any() else None for c in range(k)]
     present = [accuracy for accuracy in per_class if accuracy is not None]
     return {
         "accuracy_per_class": per_class,
         "accuracy_balanced": sum(present) / len(present),
-        "auc": float(roc_auc_score(y, scores)) if len(present) == 2 else None,
+        "auc": float(roc_auc_score(y, scores)) if scores is not None and len(present) == 2 else None,
     }
 
 
 def evaluation_file(fitted: Fitted, scale: str) -> Path:
     """Path of the evaluation: one file per scale, so that a smoke run does not overwrite a paper run."""
+    return fitted.folder / f"evaluation_{_which(fitted, scale)}.json"
+
+
+def confusion_file(fitted: Fitted, scale: str) -> Path:
+    """Path of the confusion matrix of more than two classes."""
+    return fitted.folder / f"confusion_{_which(fitted, scale)}.csv"
+
+
+def _which(fitted: Fitted, scale: str) -> str:
     more = ("" if fitted.voting == "hard" else "_mean") + ("" if scale == "paper" else f"_{scale}")
-    return fitted.folder / f"evaluation_{fitted.n_votes}{more}.json"
+    return f"{fitted.n_votes}{more}"
+
+
+def _write_confusion(path: Path, labels: NDArray[Any], y: Labels, names: tuple[str, ...]) -> None:
+    """Write the number of test rows of each true class (a row) that each class was predicted for (a column)."""
+    counts = np.zeros((len(names), len(names)), dtype=np.int64)
+    np.add.at(counts, (y, labels), 1)
+    table = pd.DataFrame(counts, columns=list(names))
+    table.insert(0, "true class", names)
+    write_bytes(path, table.to_csv(index=False).encode())
 
 
 def _known(path: Path) -> dict[str, Any] | None:

@@ -81,7 +81,9 @@ def fit(job: Job) -> Fitted:
     used = range(node["use_votes"] or node["n_votes"])
     model.set_params(n_votes=len(used))
     try:
-        model.use_votes([shards.votes[v] for v in used], (0, 1), inputs.n_features, job.seed)
+        model.use_votes(
+            [shards.votes[v] for v in used], range(len(job.dataset.class_names)), inputs.n_features, job.seed
+        )
     except (ValueError, ImportError) as error:
         raise UserError(f"model={job.model_name} cannot be used as stored in {folder}: {error}") from error
     seconds = float(sum(shards.seconds[v] for v in used))

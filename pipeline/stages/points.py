@@ -55,15 +55,16 @@ def choose(points: Config, dataset: Dataset, fitted: Fitted, judges: list[Fitted
 
 
 def given_starts(dataset: Dataset, judges: list[Fitted]) -> dict[int, Floats]:
-    """The image to start from for each true label: the first training row of the other class that all get right.
+    """The image to start from for each true label: the first training row of another class that all get right.
 
     The paper's fixed initial images of Table 3 are unpublished; this is the choice of this project.
     """
     correct = np.logical_and.reduce([correct_rows(judge, dataset, "train") for judge in judges])
     starts = {}
-    for label in (0, 1):
+    for label in range(len(dataset.class_names)):
         rows = np.flatnonzero(correct & (dataset.y_train != label))
         if not len(rows):
-            raise UserError(f"attack.start=given: no training row of class {1 - label} is classified correctly.", 1)
+            others = f"class {1 - label}" if len(dataset.class_names) == 2 else f"another class than {label}"
+            raise UserError(f"attack.start=given: no training row of {others} is classified correctly.", 1)
         starts[label] = dataset.rows("train", rows[:1])[0]
     return starts

@@ -141,6 +141,8 @@ def test_bad_data_are_refused_in_one_sentence(baseline, digits):
         (X, np.zeros_like(y), "the data contain one class only: 0"),
         (X, np.arange(len(y)) % 3, "needs two classes; got 3"),
     ):
+        if "got 3" in sentence and baseline().multiclass:
+            continue
         with pytest.raises(ValueError, match=sentence):
             baseline(n_votes=1).fit(rows, labels)
     with pytest.raises(ValueError, match="X has 63 features"):

@@ -9,7 +9,7 @@ import pytest
 
 from baselines.file import FileModel
 from baselines.foreign.formats import in_batches
-from baselines.foreign.outputs import PairForward, Predictor
+from baselines.foreign.outputs import ClassForward, Predictor
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of the other libraries
 
@@ -176,7 +176,7 @@ def test_another_file_is_another_model(digits, tmp_path):
         ({"path": "/nothing.onnx"}, "must be a file, but /nothing.onnx does not exist"),
         ({"path": __file__}, r"must end in \.skops, \.ubj, .*Got .*test_file\.py'"),
         ({"path": __file__, "n_votes": 2}, r"'n_votes' parameter of FileModel must be a int among \{1\}"),
-        ({"path": __file__, "classes": ["a", "a"]}, "'classes' parameter of FileModel must be two names"),
+        ({"path": __file__, "classes": ["a", "a"]}, "'classes' parameter of FileModel must be two or more names"),
     ],
 )
 def test_a_bad_parameter_is_one_sentence(settings, sentence):
@@ -203,7 +203,7 @@ X3 = np.zeros((3, 2), dtype=np.float32)
 
 
 def forward(outputs, classes=None, names=("0", "1"), given=None, threshold=0.5):
-    return PairForward(Predictor(lambda x: np.asarray(outputs), classes, threshold), names, given)
+    return ClassForward(Predictor(lambda x: np.asarray(outputs), classes, threshold), names, given)
 
 
 @pytest.mark.parametrize(
@@ -227,9 +227,12 @@ def test_outputs_become_labels_and_probabilities(made, labels, probabilities):
 @pytest.mark.parametrize(
     ("made", "sentence"),
     [
-        (forward([[1.0, 2, 3]] * 3, names=("cat", "dog")), r"3 classes \(0, 1, 2\).*'cat' and 'dog'.*model\.classes="),
-        (forward([0, 1, 2], ("0", "1", "2")), "predicts the class '2', but a label must be one of two, '0' and '1'"),
-        (forward([[1.0, 2]] * 3, ("a", "b"), given=["a", "c"]), r"two of the model's classes a, b; got 'c'"),
+        (forward([[1.0, 2, 3]] * 3, names=("cat", "dog")), r"3 classes \(0, 1, 2\).*cat, dog.*model\.classes="),
+        (forward([0, 1, 2], ("0", "1", "2")), "predicts the class '2', but a label must be one of 0, 1;"),
+        (
+            forward([[1.0, 2]] * 3, ("a", "b"), given=["a", "c"]),
+            r"two of the model's classes a, b, one for each.*got 'c'",
+        ),
         (forward([[1.0, 2]] * 2), "a row of scores for each of 3 inputs"),
         (forward([np.nan, 1, 0]), "finite scores"),
     ],

@@ -150,7 +150,10 @@ INFINITE[0, 6] = -np.inf
         ({"x_test": PIXELS[:0], "y_test": LABELS[:0]}, "test split: there must be at least one sample"),
         ({"x": SIGNALS.astype(np.float64)}, "uint8 or float32, got float64"),
         ({"x": [[0.5], [0.5]]}, "uint8 or float32, got list"),
-        ({"class_names": ("a", "b", "c")}, "class_names must be two names"),
+        ({"class_names": ("a",)}, "class_names must be two or more different names"),
+        ({"class_names": ("a", "b", "a")}, "class_names must be two or more different names"),
+        ({"class_names": ("a", "b", "c")}, "at least 2 samples of each of 3 classes, got 0 of class 2"),
+        ({"class_names": ("a", "b", "c"), "y": np.array([0, 1, 3, 0, 1, 3])}, "labels must be 0 to 2, got 0, 1, 3"),
     ],
 )
 def test_bad_data_end_in_one_sentence(arguments: dict[str, Any], sentence: str) -> None:

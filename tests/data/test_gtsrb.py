@@ -295,7 +295,7 @@ def test_counts_are_the_published_sums() -> None:
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"classes": (3, 43)}, r"dataset\.classes of gtsrb must be two different whole numbers in 0\.\.42"),
+        ({"classes": (3, 43)}, r"dataset\.classes of gtsrb must be two or more different whole numbers in 0\.\.42"),
         ({"size": 0}, r"dataset\.size of gtsrb must be a whole number in 1\.\.1024, got 0\."),
         ({"size": 48.0}, r"dataset\.size of gtsrb .* got 48\.0\."),
         ({"crop_to_roi": "no"}, r"dataset\.crop_to_roi of gtsrb must be true or false, got 'no'\."),

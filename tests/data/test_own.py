@@ -50,6 +50,19 @@ def test_a_given_split_is_kept(tmp_path):
     assert arrays.load(path, labels, test_path=test, test_labels=test_labels).checksum == made.checksum
 
 
+def test_all_classes_are_taken_unless_some_are_named(tmp_path):
+    many = np.arange(40) % 4
+    path, labels = saved(tmp_path, X=X, y=np.array(["d", "b", "a", "c"])[many])
+    made = arrays.load(path, labels, test_size=0.5)
+    assert made.class_names == ("a", "b", "c", "d")
+    assert made.provenance["counts"] == {"train": [5] * 4, "test": [5] * 4}
+    some = arrays.load(path, labels, classes=["c", "a", "d"])
+    assert some.class_names == ("c", "a", "d")
+    own = {tuple(row) for row in X[many == 2].astype(np.float32).tolist()}
+    assert {tuple(row) for row in some.x_train[some.y_train == 1].tolist()} <= own
+    assert some.provenance["notes"] == ["only the classes c, a and d; left out: b"]
+
+
 def test_a_pair_of_many_classes_is_named(tmp_path):
     many = np.arange(40) % 4
     np.savez(tmp_path / "all.npz", x=X, y=many.astype(np.float64)[:, None])
@@ -101,9 +114,13 @@ def test_whole_numbers_keep_their_values(tmp_path):
 @pytest.mark.parametrize(
     ("x", "y", "more", "sentence"),
     [
-        (X, NAMES, {"classes": ["cat", "cow"]}, r"two of the classes cat, dog; there is no class 'cow'"),
+        (
+            X,
+            NAMES,
+            {"classes": ["cat", "cow"]},
+            r"of the classes cat, dog, or null for all; there is no class 'cow'",
+        ),
         (X, np.zeros(40, int), {}, r"one class only \(0\)"),
-        (X, np.arange(40) % 3, {}, r"of 3 classes \(0, 1, 2\); choose two with dataset\.classes"),
         (X, Y[:-1], {}, "a label a sample, got 40 and 39"),
         (X[:, 0], Y, {}, r"got shape \(40,\)"),
         (X.astype(complex), Y, {}, "must be numbers, got an array of complex128"),
@@ -216,8 +233,7 @@ def test_folders_are_classes(photos):
     assert (made.class_names, made.feature_shape, made.x_train.dtype) == (("dog", "cat"), (3, 7, 5), np.uint8)
     assert made.provenance["counts"] == {"train": [3, 3], "test": [3, 3]}
     assert images.load(str(photos), classes=["dog", "cat"], size=8, grey=True).feature_shape == (1, 8, 8)
-    with pytest.raises(ValueError, match="of 3 classes \\(cat, cow, dog\\); choose two"):
-        images.load(str(photos))
+    assert images.load(str(photos)).class_names == ("cat", "cow", "dog")
 
 
 def test_folders_of_splits_are_kept(photos):
@@ -225,7 +241,7 @@ def test_folders_of_splits_are_kept(photos):
         (photos / split).mkdir()
         for name in names:
             (photos / name).rename(photos / split / name)
-    with pytest.raises(ValueError, match=r"The image folder|does not exist|must be two of|of 3 classes"):
+    with pytest.raises(FileNotFoundError, match="cow does not exist"):
         images.load(str(photos))
     (photos / "val" / "cow").rename(photos / "val" / "cat")
     with pytest.raises(FileNotFoundError, match="dog does not exist"):

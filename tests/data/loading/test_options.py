@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from data.loading.options import check_pair, check_pixels, is_system_file, select_pair
+from data.loading.options import check_classes, check_pair, check_pixels, is_system_file, select_classes
 
 
 @pytest.mark.parametrize("classes", [[3, 5], (3, 5), np.array([3, 5])])
@@ -24,12 +24,21 @@ def test_other_pairs_end_in_a_sentence_naming_the_key(classes: Any) -> None:
     assert repr(classes) in str(caught.value)
 
 
+@pytest.mark.parametrize("classes", [[0], [1, 2, 1], [0, 10], [-1, 0], ["0", "1"], "01", 3])
+def test_two_or_more_different_classes_or_all(classes: Any) -> None:
+    assert check_classes([7, 3, 5], 10, "cifar10") == (7, 3, 5)
+    assert check_classes(None, 4, "cifar10") == (0, 1, 2, 3)
+    with pytest.raises(ValueError, match=r"dataset.classes of cifar10 .* 0\.\.9, got "):
+        check_classes(classes, 10, "cifar10")
+
+
 def test_first_class_is_label_0_and_rows_keep_their_order() -> None:
     labels = np.array([5, 3, 0, 3, 5])
-    positions, y = select_pair(labels, (3, 5))
+    assert select_classes(labels, (5, 0, 3))[1].tolist() == [0, 2, 1, 2, 0]
+    positions, y = select_classes(labels, (3, 5))
     np.testing.assert_array_equal(positions, [0, 1, 3, 4])
     np.testing.assert_array_equal(y, [1, 0, 0, 1])
-    np.testing.assert_array_equal(select_pair(labels, (5, 3))[1], 1 - y)
+    np.testing.assert_array_equal(select_classes(labels, (5, 3))[1], 1 - y)
 
 
 @pytest.mark.parametrize(

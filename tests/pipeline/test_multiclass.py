@@ -1,0 +1,86 @@
+"""Runs with more than two classes: from files to fit, evaluation, attack, records and tables."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from sklearn.datasets import load_iris
+
+from pipeline.config.build import build_model
+from pipeline.config.check import MULTICLASS
+from pipeline.config.compose import CONF
+from pipeline.errors import UserError
+from pipeline.experiment import run
+
+IRIS = load_iris()
+FOREST = ("model=rf", "model.n_votes=5", "model.n_jobs=1")
+
+
+@pytest.fixture
+def iris(tmp_path, compose_config):
+    """Composes a configuration for iris as a table, three classes by name."""
+    table = pd.DataFrame(IRIS.data, columns=["sl", "sw", "pl", "pw"]).assign(kind=IRIS.target_names[IRIS.target])
+    table.to_csv(tmp_path / "iris.csv", index=False)
+    own = ("dataset=table", f"dataset.path={tmp_path / 'iris.csv'}", "dataset.target=kind", "points.count=6")
+    return lambda *words: compose_config(*own, *words)
+
+
+def outputs(config):
+    from pathlib import Path
+
+    return Path(config["paths"]["outputs"])
+
+
+def test_three_classes_are_fitted_evaluated_and_attacked(iris):
+    config = iris(*FOREST, "attack=hsj", "attack.max_iter=3")
+    made = run(config)
+    (path,) = (outputs(config) / "fits" / made["fit"]).glob("evaluation_5.json")
+    evaluation = json.loads(path.read_text())
+    assert len(evaluation["accuracy_per_class"]) == 3
+    assert evaluation["accuracy_balanced"] == pytest.approx(np.mean(evaluation["accuracy_per_class"]))
+    assert evaluation["auc"] is None
+    confusion = pd.read_csv(path.with_name("confusion_5.csv"), index_col=0)
+    assert confusion.index.tolist() == confusion.columns.tolist() == ["setosa", "versicolor", "virginica"]
+    counts = confusion.to_numpy()
+    assert counts.sum() == evaluation["n_test"]
+    assert np.trace(counts) / counts.sum() == pytest.approx(evaluation["accuracy_ensemble"])
+    summary = pd.read_csv(outputs(config) / "attacks" / made["attack"] / "summary.csv").iloc[0]
+    assert (summary["points"], summary["succeeded"]) == (6, 6)
+
+
+def test_a_scale_keeps_every_class(iris):
+    config = iris(*FOREST, "attack=none", "scale=smoke", "scale.rows=30")
+    made = run(config)
+    (path,) = (outputs(config) / "fits" / made["fit"]).glob("evaluation_5_smoke.json")
+    assert json.loads(path.read_text())["n_test"] == 30
+
+
+@pytest.mark.parametrize("model", ["scd01", "lenet"])
+def test_a_model_for_two_classes_names_those_for_more(iris, model):
+    config = iris(f"model={model}", "attack=none")
+    with pytest.raises(UserError, match=f"model={model} is for two classes, and dataset=table has 3: choose two.*rf"):
+        run(config)
+
+
+def test_the_models_that_are_named_are_those_for_more_classes(compose_config, tmp_path):
+    names = [path.stem for path in sorted((CONF / "model").glob("*.yaml"))]
+    words = {
+        "estimator": ["model.estimator._target_=sklearn.naive_bayes.GaussianNB", "model.trust_pickle=true"],
+        "file": [f"model.path={tmp_path / 'm.pkl'}", "model.trust_pickle=true"],
+        "endpoint": ["model.url=http://localhost/x"],
+    }
+    (tmp_path / "m.pkl").write_bytes(b"")
+    able = [name for name in names if build_model(compose_config(f"model={name}", *words.get(name, []))).multiclass]
+    assert sorted(able) == sorted(MULTICLASS)
+    assert all(yaml.safe_load((CONF / "model" / f"{name}.yaml").read_text())["name"] == name for name in MULTICLASS)
+
+
+def test_classes_of_the_embedded_digits(compose_config):
+    config = compose_config("dataset=digits", "dataset.classes=[7,1,4]", *FOREST, "attack=none")
+    made = run(config)
+    (path,) = (outputs(config) / "fits" / made["fit"]).glob("evaluation_5.json")
+    assert json.loads(path.read_text())["accuracy_ensemble"] > 0.8
