@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -20,6 +21,7 @@ from .engine.initial_points import Candidates, begin_runs, nearest_samples, nois
 from .engine.run_state import RunState
 from .engine.validation import (
     Task,
+    as_array,
     check_bool,
     check_choice,
     check_int,
@@ -27,8 +29,11 @@ from .engine.validation import (
     read_pool,
     read_starts,
     read_task,
+    refuse,
+    unbounded_box,
 )
 from .engine.view import View, ViewOracle, label_function, view_of
+from .engine.whole_numbers import check_whole, read_integer, reserved, rounded
 from .oracle import LABEL, LabelFunction, LabelOracle, rows_within
 from .result import BUDGET_SPENT, NO_START, AttackResult
 
@@ -135,6 +140,8 @@ class DecisionAttack(ArrayAttack):
     """
 
     norm: str = "l2"
+    unbounded: ClassVar[bool] = True
+    """Whether it works without bounds, ``clip=None``."""
 
     def __init__(self, *, query_budget: int | None, **common: Any) -> None:
         super().__init__(**common)
@@ -155,6 +162,7 @@ class DecisionAttack(ArrayAttack):
         state: str | Path | None = None,
         mask: ArrayLike | None = None,
         target: Any = None,
+        integer: Any = None,
     ) -> AttackResult:
         """Attack the model behind `labels` at the examples `x`.
 
@@ -171,14 +179,17 @@ class DecisionAttack(ArrayAttack):
         y : array of int or str, shape (n,), optional
             True labels; an input is adversarial if the model predicts another label. Default: those that the model
             predicts for `x`.
-        clip : (low, high)
+        clip : (low, high) or None
             Bounds of the features: two numbers for all, or two arrays (d,) with a number for each. Nothing outside is
             queried or returned. A feature whose bounds are equal does not change. Default: (0, 1), or the bounds of a
-            classifier of ART (`clip_values`) or a model of Foolbox (`bounds`).
+            classifier of ART (`clip_values`) or a model of Foolbox (`bounds`). None for no bounds: noise is then
+            drawn in a box three times as wide as the range of each feature in `x` and, if given, `pool` and `starts`,
+            and in one that doubles after every 50 draws that are not adversarial.
         index : array of int, shape (n,), optional
             Numbers of the examples: they appear in the result and name the random streams. Default 0..n-1.
         pool, pool_labels : array (m, d) and array of int (m,), optional
             For start="nearest": samples to try in order of L2 distance, without those of the example's own label.
+            Without bounds they also give noise its scale, whatever `start` is.
         starts : dict of label to array (d,), or array (n, d), optional
             For start="given": the image for the examples of that true label, or one for each example.
         state : path, optional
@@ -190,6 +201,10 @@ class DecisionAttack(ArrayAttack):
         target : label, or array of labels of shape (n,), optional
             The class that the adversarials must have; default any other than the true one. Noise seldom has a given
             class of many: start="nearest" begins at samples of it.
+        integer : bool or array of bool, optional
+            Features that stay whole numbers: all, or those of an array with the shape of a sample. The adversarials
+            are rounded at the end. One that is then none moves on, along the ray from its original, until a rounded
+            one is. These queries count, and up to 32 of a budget are left for them. The trace is of the search before.
 
         Returns
         -------
@@ -209,27 +224,56 @@ class DecisionAttack(ArrayAttack):
             If adversarials are not confirmed: after the attack each is queried once more, which is not counted, and
             one that is now classified correctly counts as failed.
         """
-        labels, clip = label_function(labels), clip_of(labels, clip)
-        view = view_of(type(self).__name__, labels, x, y, clip, index, mask, target)
+        class_name, clip = type(self).__name__, clip_of(labels, clip)
+        if clip is None and not self.unbounded:
+            raise refuse(class_name, "clip", "two bounds: this attack does not work without", clip)
+        labels, whole = label_function(labels), read_integer(class_name, integer, as_array(x).shape[1:])
+        view = view_of(class_name, labels, x, y, clip, index, mask, target)
         if view is None:
-            return self._call(labels, x, y, clip, index, pool, pool_labels, starts, state)
+            return self._call(labels, x, y, clip, index, pool, pool_labels, starts, state, whole)
         given = (view.samples(pool), view.pool_labels(pool_labels), view.starts(starts))
-        return view.restored(self._call(view, view.rows, view.y, view.clip(clip), index, *given, state))
+        whole = None if whole is None else whole[view.free]
+        return view.restored(self._call(view, view.rows, view.y, view.clip(clip), index, *given, state, whole))
 
     def _call(
-        self, labels: Any, x: Any, y: Any, clip: Any, index: Any, pool: Any, pool_labels: Any, starts: Any, state: Any
+        self,
+        labels: Any,
+        x: Any,
+        y: Any,
+        clip: Any,
+        index: Any,
+        pool: Any,
+        pool_labels: Any,
+        starts: Any,
+        state: Any,
+        whole: NDArray[np.bool_] | None,
     ) -> AttackResult:
         """Attack rows with integer labels, or those of a `View`; the parameters are those of a call."""
         class_name = type(self).__name__
-        task = read_task(class_name, x, y, clip, index)
+        task = read_task(class_name, x, y, clip, index, unbounded=True)
         shared = self._candidates(class_name, task, pool, pool_labels, starts)
         arrays = {} if shared is None else {"images": shared.images, "order": np.concatenate(shared.order)}
         arrays |= labels.identity() if isinstance(labels, View) else {}
-        oracle = self._label_oracle(labels, task, self.query_budget)
+        if not task.bounded:
+            known = [task.x] if shared is None else [task.x, shared.images]
+            known += [] if pool is None else [read_pool(class_name, pool, None, task)[0]]
+            task = replace(task, data_box=unbounded_box(*known))
+            arrays["box"] = np.stack(task.box)
+        if whole is not None:
+            check_whole(class_name, task, whole)
+            arrays["integer"] = whole
+        left = 0 if whole is None else reserved(self.query_budget)
+        oracle = self._label_oracle(labels, task, None if self.query_budget is None else self.query_budget - left)
         journal = Journal(oracle, task.y, None if state is None else Path(state), self._identity(task, arrays))
-        return run_or_resume(
-            journal, task, lambda: confirmed(class_name, self._attack(task, journal, shared), task, oracle, labels)
-        )
+
+        def attack() -> AttackResult:
+            result = self._attack(task, journal, shared)
+            if whole is not None:
+                oracle.budget = self.query_budget
+                result = rounded(result, task, journal, whole)
+            return confirmed(class_name, result, task, oracle, labels)
+
+        return run_or_resume(journal, task, attack)
 
     @abstractmethod
     def _attack(self, task: Task, journal: Journal, shared: Candidates | None) -> AttackResult:

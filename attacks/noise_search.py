@@ -47,7 +47,8 @@ class NoiseSearch(DecisionAttack):
     draws : int
         Directions at each norm.
     smallest : float
-        First norm, as a fraction of the diameter of the box, between 0 and 1.
+        First norm, as a fraction of the diameter of the box, between 0 and 1. Without bounds
+        the box is that of the data.
     refine : bool
         Project the adversarial draw to within 1e-4 of its distance of the boundary; False reports the draw itself.
     query_budget : int or None

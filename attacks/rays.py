@@ -23,6 +23,7 @@ from .result import AttackResult
 
 _RESERVE = 16  # queries reserved from the search for the final projection
 _PREFIX = "ray."
+_DOUBLINGS = 10  # of the radius of a corner, without bounds
 _ROUND = 200  # queries between two trace rows and two snapshots
 
 
@@ -56,7 +57,8 @@ class RayS(DecisionAttack):
       is sought.
     - The point with the minimum distance after clipping is returned (the program returns the last), bisected on its
       ray to within 1e-4 of its distance.
-    - The box may be other than [0, 1].
+    - The box may be other than [0, 1]. Without bounds the corner of the first candidate is at the largest width of
+      the box of the data, and that of each further one, up to the tenth, twice as far away.
     - The query budget is never exceeded, and includes the query of the example's own label.
     - An example without any adversarial candidate is a failure.
 
@@ -142,14 +144,15 @@ class RaySearch:
 
     def __init__(self, search: BoundarySearch, rays: Rays, tolerance: float) -> None:
         self.search, self.rays, self.tolerance = search, rays, tolerance
-        self.width = float(np.max(search.task.high - search.task.low))
+        low, high = search.task.box
+        self.width = float(np.max(high - low))
 
     def step(self, run_ids: Selection) -> None:
         """Do the next query of each of the runs, and update their state."""
         rays = self.rays
         bisecting = rays.bisecting[run_ids]
         middle = (rays.lower[run_ids] + rays.upper[run_ids]) / 2.0
-        radius = np.where(bisecting, middle, rays.radius[run_ids])
+        radius = np.where(bisecting, middle, np.minimum(rays.radius[run_ids], self._corner(run_ids)))
         adversarial = self.search.host.query(
             run_ids,
             lambda out, begin, end: self._place(run_ids[begin:end], radius[begin:end], out, np.arange(end - begin)),
@@ -158,10 +161,17 @@ class RaySearch:
         rays.upper[nearer], rays.lower[farther] = middle[bisecting & adversarial], middle[bisecting & ~adversarial]
         passed, refused = run_ids[~bisecting & adversarial], run_ids[~bisecting & ~adversarial]
         rays.bisecting[passed], rays.lower[passed] = True, 0.0
-        rays.upper[passed] = np.minimum(rays.radius[passed], self.width)
+        farthest = self.width if self.search.task.bounded else self._corner(passed)
+        rays.upper[passed] = np.minimum(rays.radius[passed], farthest)
         closed = run_ids[bisecting & (rays.upper[run_ids] - rays.lower[run_ids] <= self.tolerance)]
         self._accept(closed)
         self._advance(refused)
+
+    def _corner(self, run_ids: Selection) -> NDArray[np.float64]:
+        """Return the radius at which the candidates of the runs are at their corners."""
+        if self.search.task.bounded:
+            return np.full(len(run_ids), np.inf)
+        return self.width * 2.0 ** np.minimum(self.search.runs.steps[run_ids], _DOUBLINGS)
 
     def settle(self, run_ids: Selection) -> None:
         """End the bisections of the runs in their current state: their queries are spent."""

@@ -15,6 +15,7 @@ NOT_FOOLED = "still classified correctly"
 TRAINED_ON = "used to train the substitute"
 CERTIFIED = "certified, not attacked"
 NOT_CONFIRMED = "not confirmed by a fresh prediction"
+NOT_WHOLE = "no adversarial of whole numbers"
 
 _OF_THE_ADVERSARIAL = ("l2_returned", "norm_first_hit")  # columns of `extra` without a value for a failed example
 _COLUMNS = ("index", "label", "success", "adversarials", "l2", "linf", "queries", "restart", "reason")
@@ -43,6 +44,9 @@ class AttackResult:
         The restart with the minimum distance, -1 where the attack failed.
     reason : ndarray of str, shape (n,)
         Empty, or why the attack failed: one of the constants of this module, for example "already misclassified".
+    adversarial_label : ndarray of shape (n,), or None
+        The labels that the model predicts for the adversarials, -1 or "" where the attack failed. None of an attack
+        whose caller confirms the adversarials.
     trace : dict of ndarray, all of one length
         One row per example, restart and iteration: `index`, `restart`, `iteration` (0 is the first boundary point;
         the last row of a run is after the final projection and repeats its iteration), `queries` of that run so far,
@@ -65,12 +69,15 @@ class AttackResult:
     trace: dict[str, NDArray[Any]] = field(default_factory=dict)
     extra: dict[str, NDArray[Any]] = field(default_factory=dict)
     tables: dict[str, dict[str, NDArray[Any]]] = field(default_factory=dict)
+    adversarial_label: NDArray[Any] | None = None
 
-    def without(self, unconfirmed: NDArray[np.intp]) -> AttackResult:
-        """Return the record with the examples at these positions as failures of reason `NOT_CONFIRMED`."""
+    def without(self, unconfirmed: NDArray[np.intp], reason: str = NOT_CONFIRMED) -> AttackResult:
+        """Return the record with the examples at these positions as failures."""
+        if not len(unconfirmed):
+            return self
         columns: dict[str, Any] = {name: getattr(self, name).copy() for name in _COLUMNS}
         columns["reason"] = columns["reason"].astype(object)
-        failed = {"success": False, "restart": -1, "reason": NOT_CONFIRMED}
+        failed = {"success": False, "restart": -1, "reason": reason}
         for name, value in {**failed, "adversarials": np.nan, "l2": np.nan, "linf": np.nan}.items():
             columns[name][unconfirmed] = value
         columns["reason"] = columns["reason"].astype(str)
@@ -87,6 +94,8 @@ class AttackResult:
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """Return the record as a flat dict of arrays, which a file stores without pickle."""
         flat: dict[str, NDArray[Any]] = {name: getattr(self, name) for name in _COLUMNS}
+        if self.adversarial_label is not None:
+            flat["adversarial_label"] = self.adversarial_label
         flat.update({f"trace.{name}": column for name, column in self.trace.items()})
         flat.update({f"extra.{name}": column for name, column in self.extra.items()})
         for table, columns in self.tables.items():
@@ -99,6 +108,7 @@ class AttackResult:
         columns: dict[str, Any] = {name: flat[name] for name in _COLUMNS}
         for group in ("trace", "extra"):
             columns[group] = {n.removeprefix(f"{group}."): a for n, a in flat.items() if n.startswith(f"{group}.")}
+        columns["adversarial_label"] = flat.get("adversarial_label")
         columns["tables"] = {}
         for name in (n for n in flat if n.startswith("tables.")):
             _, table, column = name.split(".", 2)  # the name of a column may contain dots
@@ -110,6 +120,8 @@ class AttackResult:
         import pandas as pd  # here, because the core does not have it
 
         columns = {name: getattr(self, name) for name in _COLUMNS if name != "adversarials"}
+        if self.adversarial_label is not None:
+            columns["adversarial_label"] = self.adversarial_label
         return pd.DataFrame({**columns, **self.extra})
 
     def __repr__(self) -> str:

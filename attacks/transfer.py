@@ -335,6 +335,7 @@ def _nearest(task: Task, pairs: Pairs, attacked: AttackResult) -> AttackResult:
         restart=np.where(success, pairs.member[chosen], -1),
         reason=np.where(success, "", failed),
         trace={**attacked.trace, "index": numbers // _MAX_MEMBERS, "restart": numbers % _MAX_MEMBERS},
+        adversarial_label=None if attacked.adversarial_label is None else attacked.adversarial_label[chosen],
     )
 
 

@@ -40,6 +40,7 @@ class ARTRuns(RestartedAttack):
 
     max_iter: int
     starts_at_boundary = True
+    unbounded = False
 
     def __init__(self, **parameters: Any) -> None:
         super().__init__(**parameters)

@@ -221,7 +221,8 @@ def model_probes(task: Task) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     n, d = task.x.shape
     x = task.x[: min(n, _BLENDED, _BLEND_ELEMENTS // (7 * d))]
     noise = np.random.Generator(np.random.PCG64(0)).random(x.shape, dtype=np.float32)
-    noise = np.float32(task.low) + noise * np.float32(task.high - task.low)
+    low, high = task.box
+    noise = np.float32(low) + noise * np.float32(high - low)
     blends = [x + np.float32(k / 8) * (noise - x) for k in range(1, 8)]
     inputs = np.clip(np.concatenate([task.x, *blends]), np.float32(task.low), np.float32(task.high))
     return inputs, np.concatenate([np.arange(n), np.tile(np.arange(len(x)), 7)])

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .validation import Task
+from .view import View
 from ..oracle import LabelOracle
 from ..result import ALREADY_MISCLASSIFIED, TRAINED_ON, AttackResult
-from .validation import Task
 
 _RELATIVE, _ABSOLUTE = 1e-6, 1e-9  # both measurements are float64; they differ in the order of their sums only
 
@@ -42,12 +44,38 @@ def confirmed(name: str, result: AttackResult, task: Task, oracle: LabelOracle, 
     check_distances(name, result, task)
     if caller_confirms(labels):
         return result
-    unconfirmed = found[oracle.look(result.adversarials[found], found) == task.y[found]]
+    codes, names = _fresh_labels(result.adversarials[found], found, oracle, labels)
+    result = replace(result, adversarial_label=_spread(names, found, len(result.index)))
+    unconfirmed = found[codes == task.y[found]]
     if not len(unconfirmed):
         return result
     attacked = ~np.isin(result.reason, (ALREADY_MISCLASSIFIED, TRAINED_ON))
     warn_unconfirmed(name, len(unconfirmed), len(found), int(attacked.sum()))
     return result.without(unconfirmed)
+
+
+def _fresh_labels(
+    rows: NDArray[np.float32], examples: NDArray[np.intp], oracle: LabelOracle, labels: Any
+) -> tuple[NDArray[np.int64], NDArray[Any]]:
+    """Return the labels of rows of examples as the attack knows them, and as the caller does."""
+    if not isinstance(labels, View):
+        codes = oracle.look(rows, examples)
+        return codes, codes
+    size = oracle.batch_rows
+    blocks = [slice(begin, begin + size) for begin in range(0, len(rows), size)]
+    parts = [labels.predict(rows[block], examples[block]) for block in blocks]
+    if not parts:
+        return np.zeros(0, dtype=np.int64), labels.names[:0]
+    names = np.concatenate(parts)
+    return labels.coded(names, examples), names
+
+
+def _spread(names: NDArray[Any], found: NDArray[np.intp], n: int) -> NDArray[Any]:
+    """Return the labels of the adversarials in an array of all n examples."""
+    names = names.astype(np.int64) if names.dtype.kind in "bu" else names
+    out = np.full(n, "" if names.dtype.kind == "U" else -1, dtype=names.dtype)
+    out[found] = names
+    return out
 
 
 def caller_confirms(model: Any) -> bool:

@@ -146,8 +146,14 @@ def _fill_start(
     keys: NDArray[np.uint64],
     attempt: int,
 ) -> None:
-    """Write draw number `attempt` of each of the runs, uniform in the box, to out[out_rows]."""
-    low, high = search.task.low, search.task.high
+    """Write draw number `attempt` of each of the runs, uniform in the box, to out[out_rows].
+
+    Without bounds the box doubles after every 50 draws that are not adversarial.
+    """
+    low, high = search.task.box
+    if not search.task.bounded:
+        grown = 2.0 ** min(attempt // 50, 10) - 1
+        low, high = low - grown * (high - low) / 2, high + grown * (high - low) / 2
     draws = np.empty((len(run_ids), out.shape[1]), dtype=np.float32)
     number, norm = np.full(len(run_ids), attempt), np.empty(len(run_ids))
     in_threads(

@@ -249,7 +249,7 @@ def inputs_for(host: HostInputs) -> Inputs:
     device = getattr(host.journal.oracle.labels, "device", None)
     if device is None or (not isinstance(device, str) and device.type == "cpu"):
         return host
-    if np.ndim(host.task.low):  # the kernels of the device know one pair of bounds
+    if np.ndim(host.task.low) or not host.task.bounded:  # the kernels of the device know one pair of bounds
         return host
     from .cuda import cuda_inputs  # loads torch and Triton
 

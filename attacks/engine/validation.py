@@ -104,7 +104,9 @@ class Task:
     index : ndarray of int64, shape (n,)
         The caller's numbers of the examples; they name the random streams.
     low, high : float, or ndarray of float64, shape (d,)
-        The clip box, rounded inwards to float32 so that no float32 input can leave it.
+        The clip box, rounded inwards to float32 so that no float32 input can leave it; infinite without bounds.
+    box : (low, high)
+        Where noise is drawn: the clip box or, without bounds, the ranges of the data, enlarged: see `unbounded_box`.
     """
 
     x: NDArray[np.float32]
@@ -112,17 +114,50 @@ class Task:
     index: NDArray[np.int64]
     low: Any
     high: Any
+    data_box: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
+
+    @property
+    def bounded(self) -> bool:
+        """Whether there are bounds."""
+        return bool(np.isfinite(self.low).all())
+
+    @property
+    def box(self) -> tuple[Any, Any]:
+        """Lower and upper ends of the box in which noise is drawn."""
+        return (self.low, self.high) if self.data_box is None else self.data_box
 
     @property
     def width(self) -> float:
         """Width of the box; of bounds per feature the root mean square of the features' widths."""
-        widths = np.asarray(self.high - self.low)
+        widths = np.asarray(self.box[1] - self.box[0])
         return float(np.sqrt(np.mean(widths**2)) if widths.ndim else widths)
 
 
-def read_task(class_name: str, x: Any, y: Any, clip: Any, index: Any) -> Task:
-    """Validate the examples of an attack and return them as a `Task`."""
-    low, high = _read_clip(class_name, clip, as_array(x).shape[1:])
+def unbounded_box(*given: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the box in which noise is drawn without bounds: the range of the given samples, three times as wide.
+
+    A feature that is constant has the largest range of the others; if all are constant it is their largest value or 1.
+
+    Parameters
+    ----------
+    *given : ndarray of float32, shape (any, d)
+        The examples and, where there are some, training samples.
+    """
+    lowest = np.min([rows.min(axis=0) for rows in given], axis=0).astype(np.float64)
+    highest = np.max([rows.max(axis=0) for rows in given], axis=0).astype(np.float64)
+    width = highest - lowest
+    scale = width.max() if width.any() else (max(abs(lowest).max(), abs(highest).max()) or 1.0)
+    width = np.where(width > 0, width, scale)
+    middle = (lowest + highest) / 2
+    return middle - 1.5 * width, middle + 1.5 * width
+
+
+def read_task(class_name: str, x: Any, y: Any, clip: Any, index: Any, unbounded: bool = False) -> Task:
+    """Validate the examples of an attack and return them as a `Task`; `clip` may be None if it may be `unbounded`."""
+    if clip is None and unbounded:
+        low, high = -np.inf, np.inf
+    else:
+        low, high = _read_clip(class_name, clip, as_array(x).shape[1:])
     rows = read_rows(class_name, "x", x, low, high)
     numbers = np.arange(len(rows)) if index is None else index
     return Task(  # with a copy of the rows: the caller may change its own while the attack runs

@@ -109,7 +109,8 @@ class View:
         self.free = self._free(mask)
         self.rows = self.x[:, self.free]
         self.own: NDArray[Any] | None = None  # the model's labels of the originals, where they are known
-        read_task(class_name, self.rows, np.zeros(len(given), dtype=int), self.clip(clip), index)  # before any query
+        task = (self.rows, np.zeros(len(given), dtype=int), self.clip(clip), index)
+        read_task(class_name, *task, unbounded=True)  # before any query
         if y is None:
             blocks = (self.x[i : i + _BLOCK].copy() for i in range(0, len(self.x), _BLOCK))
             self.own = np.concatenate([self._predict(block) for block in blocks])
@@ -185,12 +186,16 @@ class View:
         asked = np.ones(len(rows), dtype=bool)
         if self.own is not None:  # the originals are not queried twice
             asked = (rows != self.rows[examples]).any(axis=1)
-            out[~asked] = self._coded(self.own[examples[~asked]], examples[~asked])
+            out[~asked] = self.coded(self.own[examples[~asked]], examples[~asked])
         if asked.any():
-            inputs = self.x[examples[asked]]
-            inputs[:, self.free] = rows[asked]
-            out[asked] = self._coded(self._predict(inputs), examples[asked])
+            out[asked] = self.coded(self.predict(rows[asked], examples[asked]), examples[asked])
         return out
+
+    def predict(self, rows: NDArray[np.float32], examples: NDArray[np.int64]) -> NDArray[Any]:
+        """The model's labels of rows (m, k) of the examples (m,)."""
+        inputs = self.x[examples]
+        inputs[:, self.free] = rows
+        return self._predict(inputs)
 
     def _predict(self, inputs: NDArray[np.float32]) -> NDArray[Any]:
         labels = np.asarray(self.model(inputs.reshape(len(inputs), *self.shape)))
@@ -205,7 +210,8 @@ class View:
             )
         return labels
 
-    def _coded(self, labels: NDArray[Any], examples: NDArray[np.int64]) -> NDArray[np.int64]:
+    def coded(self, labels: NDArray[Any], examples: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Codes of the model's labels for inputs of the examples."""
         wanted = self.names if self.target is None else self.target
         if (labels.dtype.kind == "U") != (wanted.dtype.kind == "U"):
             raise ValueError(

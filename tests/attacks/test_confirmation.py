@@ -127,7 +127,10 @@ def test_a_caller_that_confirms_by_itself_spares_the_query():
     labels.caller_confirms = True
     result = CASES["hsj"]()(labels, laws.points(2), [0, 0])
     assert labels.rows == result.queries.sum()
-    assert same_result(result, CASES["hsj"]()(laws.outside_ball, laws.points(2), [0, 0]))
+    assert result.adversarial_label is None
+    confirmed = CASES["hsj"]()(laws.outside_ball, laws.points(2), [0, 0])
+    assert confirmed.adversarial_label.tolist() == [1, 1]
+    assert same_result(result, replace(confirmed, adversarial_label=None))
 
 
 @pytest.mark.parametrize("column", ["l2", "linf"])
