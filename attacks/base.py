@@ -50,6 +50,12 @@ class Attack:
     method_version: int = 1
     """Increased if a change alters the results: old state files and stored attacks are then invalid."""
 
+    call_options: frozenset[str] = frozenset()
+    """Which of "mask", "target" and "integer" the call takes."""
+
+    unbounded: bool = False
+    """Whether it works without bounds, ``clip=None``."""
+
     def check_ready(self) -> None:
         """Raise FileNotFoundError, ImportError or ValueError for a file or package that is missing, before any work."""
 
@@ -140,8 +146,8 @@ class DecisionAttack(ArrayAttack):
     """
 
     norm: str = "l2"
-    unbounded: ClassVar[bool] = True
-    """Whether it works without bounds, ``clip=None``."""
+    call_options = frozenset({"mask", "target", "integer"})
+    unbounded = True
 
     def __init__(self, *, query_budget: int | None, **common: Any) -> None:
         super().__init__(**common)

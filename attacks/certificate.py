@@ -50,6 +50,7 @@ class Certificate(ArrayAttack):
 
     requires = WEIGHTS
     method_version = 1
+    unbounded = True
 
     def __init__(
         self,
@@ -73,7 +74,7 @@ class Certificate(ArrayAttack):
         y: ArrayLike,
         *,
         certified_radius: RadiusFunction,
-        clip: tuple[float, float] = (0.0, 1.0),
+        clip: tuple[float, float] | None = (0.0, 1.0),
         index: ArrayLike | None = None,
         state: str | Path | None = None,
     ) -> AttackResult:
@@ -89,7 +90,7 @@ class Certificate(ArrayAttack):
             True labels.
         certified_radius : callable
             ``certified_radius(x, y, norm=..., steps=..., budget_seconds=...)`` returns n radii, norm "l2" or "linf".
-        clip : (low, high)
+        clip : (low, high) or None
             Bounds of every feature. The radii hold without them, too.
         index : array of int, shape (n,), optional
             Numbers of the examples in the result. Default 0..n-1.
@@ -107,7 +108,7 @@ class Certificate(ArrayAttack):
         ValueError
             Invalid examples, or a model that cannot certify them.
         """
-        task = read_task(type(self).__name__, x, y, clip, index)
+        task = read_task(type(self).__name__, x, y, clip, index, unbounded=True)
         n, d = task.x.shape
         oracle = self._label_oracle(labels, task)
         correct = oracle(task.x, np.arange(n)) == task.y

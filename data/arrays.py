@@ -49,9 +49,9 @@ def load(
     scaling : {"none", "pixels", "minmax", "standard"}
         Nothing; division by 255; or for each feature (x - minimum) / range or (x - mean) / standard deviation of the
         training samples.
-    clip : "data", "features", (low, high) or a list of d such pairs
+    clip : "data", "features", (low, high), a list of d such pairs, or None
         Bounds that attacks keep to, in units of the scaled features: the minimum and the maximum of all samples, those
-        of each feature, or given ones.
+        of each feature, or given ones; None for none.
     channels_last : bool
         Whether samples are (height, width, channels); they are then transposed.
 

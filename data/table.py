@@ -48,7 +48,7 @@ def load(
         Name of a column that says "train" or "test".
     classes, test_size, split_seed, scaling
         See :func:`data.arrays.load`.
-    clip : "features", "data", (low, high) or a list of d such pairs
+    clip : "features", "data", (low, high), a list of d such pairs, or None for no bounds
         Bounds that attacks keep to, in units of the scaled features: the minimum and the maximum of each column, those
         of all values, or given ones.
 

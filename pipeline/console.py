@@ -46,6 +46,8 @@ def summary_lines(summary: dict[str, Any], reused: bool, gain: float | None = No
     ]
     if not certified:
         lines.append(_row("success rate", f"{_percent(s['success_rate'])} ({int(s['succeeded'])} of {attacked})"))
+    if s.get("target_class") is not None:
+        lines.append(_row("target class", str(s["target_class"])))
     if s["already_wrong"]:
         lines.append(_row("already misclassified", f"{int(s['already_wrong'])}, left out"))
     if "adversarial_accuracy" in s:

@@ -9,7 +9,7 @@ from typing import Any, TextIO
 
 from omegaconf import DictConfig
 
-from pipeline.config.check import check, check_classes, check_ready, resolve
+from pipeline.config.check import check, check_dataset, check_ready, resolve
 from pipeline.config.compose import changed_settings, judges_of
 from pipeline.console import evaluation_lines, summary_lines, table_lines
 from pipeline.convergence import late_gain_of
@@ -92,7 +92,7 @@ def run(config: Config, judge_configs: list[Config] | None = None) -> dict[str, 
     outputs = outputs_folder(config["paths"]["outputs"])
     dataset = load_dataset(config)
     for node, one in zip([config, *judge_configs], [checked, *judges_checked], strict=True):
-        check_classes(dataset, one.model, node["model"]["name"])
+        check_dataset(dataset, one, node)
     job = Job(config, dataset, checked.model, checked.attack, outputs, changed_settings(config))
     judges = [
         Job(each, dataset, made.model, None, outputs) for each, made in zip(judge_configs, judges_checked, strict=True)

@@ -266,6 +266,8 @@ class RowsResult(Result, Protocol):
     @property
     def extra(self) -> Mapping[str, NDArray[Any]]: ...
     @property
+    def adversarial_label(self) -> NDArray[Any] | None: ...
+    @property
     def tables(self) -> Mapping[str, Mapping[str, NDArray[Any]]]: ...
 
 
@@ -296,6 +298,8 @@ class AnyAttack(Protocol):
     requires: str
     takes: str
     method_version: int
+    call_options: frozenset[str]
+    unbounded: bool
 
     def check_ready(self) -> None:
         """Raise for a missing file or package."""
@@ -324,7 +328,7 @@ class Attack(AnyAttack, Protocol):
         x: Floats,
         y: Labels,
         *,
-        clip: Clip,
+        clip: Clip | None,
         index: Labels,
         state: Path,
         **access: Any,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,9 @@ from scd.statistics import bootstrap
 
 MISCLASSIFIED = "already misclassified"
 """Reason of an example that the model misclassifies without an attack."""
+_WHOLE = {"adversarial_label": "Int64"}  # whole numbers, also where one is missing
+ALREADY_THE_TARGET = "already of the target class"
+"""Reason of an example that the model classifies as the target class without an attack."""
 TRAINED_ON = "used to train the substitute"
 """Reason of an example that an attack used for a substitute model, and did not attack."""
 
@@ -52,8 +56,11 @@ def write_records(
     list of str
         Names of the files.
     """
-    examples = examples_table(result, facts["seconds"])
-    summary = summarize(job, examples, evaluation, facts).assign(key=_key(folder))
+    classes, target = job.dataset.class_names, job.config["attack"].get("target_class")
+    named = len(classes) > 2 or target is not None
+    examples = examples_table(result, facts["seconds"], classes if named else None)
+    more = {**({"n_classes": len(classes)} if len(classes) > 2 else {}), **({"target_class": target} if target else {})}
+    summary = summarize(job, examples, evaluation, facts).assign(**more, key=_key(folder))
     names = _write_tables(folder, {"examples": examples, "trace": pd.DataFrame(result.trace), "summary": summary})
     names += _write_tables(folder, {name: pd.DataFrame(columns) for name, columns in result.tables.items()})
     buffer = io.BytesIO()
@@ -74,9 +81,12 @@ def write_text_records(
     return [*names, "texts.jsonl", *_write_facts(folder, job, facts)]
 
 
-def examples_table(result: RowsResult, seconds: float) -> pd.DataFrame:
-    """A row per attacked example; a failed one has empty distances. `seconds` sums to the wall time."""
-    columns = {
+def examples_table(result: RowsResult, seconds: float, classes: Sequence[str] | None = None) -> pd.DataFrame:
+    """A row per attacked example; a failed one has empty distances. `seconds` sums to the wall time.
+
+    With names of `classes` there are also those of the labels of the example and of its adversarial.
+    """
+    columns: dict[str, Any] = {
         "index": result.index,
         "label": result.label,
         "success": result.success.astype(int),
@@ -87,7 +97,14 @@ def examples_table(result: RowsResult, seconds: float) -> pd.DataFrame:
         "seconds": _seconds_each(result, seconds),
         "reason": result.reason,
     }
-    return pd.DataFrame({**columns, **result.extra})
+    if classes is not None and result.adversarial_label is not None:
+        found = result.adversarial_label.tolist()
+        columns |= {
+            "label_name": [classes[label] for label in result.label],
+            "adversarial_label": [label if label >= 0 else None for label in found],
+            "adversarial_label_name": [classes[label] if label >= 0 else None for label in found],
+        }
+    return pd.DataFrame({**columns, **result.extra}).astype(_WHOLE if "adversarial_label" in columns else {})
 
 
 def text_examples_table(result: TextResult, seconds: float) -> pd.DataFrame:
@@ -169,7 +186,7 @@ def _key(folder: Path) -> str:
 
 
 def _attacked(examples: pd.DataFrame) -> pd.DataFrame:
-    return examples[examples["reason"] != MISCLASSIFIED]
+    return examples[~examples["reason"].isin((MISCLASSIFIED, ALREADY_THE_TARGET))]
 
 
 def _certified(attacked: pd.DataFrame) -> dict[str, float]:

@@ -15,6 +15,7 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 
+from pipeline.config.build import OF_THE_CALL
 from pipeline.errors import UserError
 from pipeline.store import is_plain_name, key_of, locked, read_checked, write_checked
 
@@ -43,6 +44,9 @@ class RunRecord:
         if not all(map(is_plain_name, names)):  # the record of a refused configuration must not leave the folder
             raise UserError(f"Names of a run must consist of letters, digits, _ and -. Got {names}.")
         self.kept = {k: v for k, v in config.items() if k not in ("paths", "experiment")}
+        # so that a run without these settings keeps the name of its folder
+        attack = {k: v for k, v in config["attack"].items() if v is not None or k not in OF_THE_CALL}
+        self.kept["attack"] = attack
         self.folder = outputs / "runs" / f"{'-'.join(names)}-{key_of(config=self.kept)}"
         self.began = time.time()
 

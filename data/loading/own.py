@@ -46,6 +46,7 @@ class Options:
         Fraction of each class for testing, where the files have no split.
     split_seed : int
     clip : None, "data", "features", (low, high) or a list of d such pairs
+        None is no bounds.
     scaling : {"none", "pixels", "minmax", "standard"}
     """
 
@@ -275,10 +276,12 @@ def _float32(x: NDArray[Any]) -> NDArray[np.float32]:
 def _bounds(options: Options, x: dict[str, NDArray[Any]]) -> Clip:
     """The bounds of the features, which attacks keep to, in the units of the scaled samples."""
     clip = options.clip
-    if x["train"].dtype == np.uint8 and clip in (None, "data", "features"):
+    if clip is None:
+        return -np.inf, np.inf
+    if x["train"].dtype == np.uint8 and clip in ("data", "features"):
         return 0.0, 1.0
     low, high = (extreme([extreme(part, axis=0) for part in x.values()], axis=0) for extreme in (np.min, np.max))
-    if clip in (None, "data"):
+    if clip == "data":
         return float(low.min()), float(high.max())
     if clip == "features":
         return tuple(low.ravel().tolist()), tuple(high.ravel().tolist())
@@ -292,5 +295,5 @@ def _bounds(options: Options, x: dict[str, NDArray[Any]]) -> Clip:
         return tuple(given[:, 0].tolist()), tuple(given[:, 1].tolist())
     raise ValueError(
         f"dataset.clip of {options.name} must be data, features, [low,high] or a list of such pairs, one a feature, "
-        f"got {clip!r}."
+        f"or null for none, got {clip!r}."
     )

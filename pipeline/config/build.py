@@ -13,10 +13,13 @@ from scd.devices import parse_bytes
 
 _ATTACK_MEMORY = 256 << 20  # bytes of a block of an attack: larger ones leave the cache and gain nothing
 
+OF_THE_CALL = {"target_class": "target", "mask": "mask", "integer": "integer"}
+"""Keys of the group `attack` that are arguments of the attack's call, not of its class; null where not used."""
+
 NOT_ARGUMENTS = {
     "dataset": {"name", "holds", "training", "attack"},
     "model": {"name", "use_votes"},
-    "attack": {"name", "points"},
+    "attack": {"name", "points", *OF_THE_CALL},
 }
 """Keys of a group that are not arguments of its target."""
 

@@ -6,10 +6,11 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
+import numpy as np
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from pipeline.config.build import NOT_ARGUMENTS, REQUIRED, SUBGROUPS, arguments, build_attack, build_model
+from pipeline.config.build import NOT_ARGUMENTS, OF_THE_CALL, REQUIRED, SUBGROUPS, arguments, build_attack, build_model
 from pipeline.errors import UserError, did_you_mean
 from pipeline.protocols import Access, AnyAttack, Attack, CertifiedModel, Config, Dataset, Model, TextAttack
 from pipeline.store import is_plain_name
@@ -66,6 +67,7 @@ def check(config: Config) -> Checked:
     _check_kinds(config, model, attack)
     if attack is not None:
         check_access(attack, model, config["attack"]["name"])
+        _check_call(attack, config["attack"])
     return Checked(model, attack)
 
 
@@ -100,13 +102,29 @@ def check_access(attack: AnyAttack, model: Model, name: str) -> None:
             raise UserError(f"attack={name}: certified radii need model.voting=hard. Got {model.voting!r} instead.")
 
 
-def check_classes(dataset: Dataset, model: Model, name: str) -> None:
-    """Refuse a model for two classes where the data set has more."""
-    k = len(dataset.class_names)
-    if k > 2 and not model.multiclass:
+def _check_call(attack: AnyAttack, node: Config) -> None:
+    """Refuse settings of the call that this attack does not have."""
+    for key, option in OF_THE_CALL.items():
+        if node.get(key) not in (None, False) and option not in attack.call_options:
+            raise UserError(
+                f"attack.{key} is not for attack={node['name']}; it is for the decision-based attacks, such as hsj."
+            )
+
+
+def check_dataset(dataset: Dataset, checked: Checked, config: Config) -> None:
+    """Refuse a model for two classes where the data set has more, and an attack that needs bounds where it has none."""
+    k, name = len(dataset.class_names), config["model"]["name"]
+    if k > 2 and not checked.model.multiclass:
         raise UserError(
             f"model={name} is for two classes, and dataset={dataset.name} has {k}: choose two with "
             f"dataset.classes=[first,second], or a model for more: {', '.join(MULTICLASS)}."
+        )
+    low, high = np.ravel(dataset.clip[0]), np.ravel(dataset.clip[1])
+    if checked.attack is None or (np.isfinite(low).all() and np.isfinite(high).all()):
+        return
+    if not (checked.attack.unbounded and np.isinf(low).all() and np.isinf(high).all()):
+        raise UserError(
+            f"attack={config['attack']['name']} needs bounds of the features: set dataset.clip. Got {dataset.clip}."
         )
 
 

@@ -11,7 +11,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
 from omegaconf import DictConfig, open_dict
 
-from pipeline.config.build import CANNOT_CHANGE_RESULT, NOT_ARGUMENTS
+from pipeline.config.build import CANNOT_CHANGE_RESULT, NOT_ARGUMENTS, OF_THE_CALL
 from pipeline.config.check import resolve
 from pipeline.config.resolvers import register_resolvers
 from pipeline.errors import UserError
@@ -97,7 +97,7 @@ def _standard(*groups: str) -> Config:
 
 
 def _settings(group: str, node: Config) -> Config:
-    ignored = CANNOT_CHANGE_RESULT | _RECORDED_BESIDE | NOT_ARGUMENTS.get(group, frozenset())
+    ignored = CANNOT_CHANGE_RESULT | _RECORDED_BESIDE | NOT_ARGUMENTS.get(group, frozenset()) - set(OF_THE_CALL)
     return {k: v for k, v in node.items() if k not in ignored}
 
 

@@ -20,6 +20,11 @@ def difference(names: list[str], unwanted: list[str]) -> list[str]:
     return [name for name in names if name not in unwanted]
 
 
+def start_for(target_class: Any) -> str:
+    """Where an attack starts: noise, or for a target class, which noise seldom has, the nearest samples of it."""
+    return "noise" if target_class is None else "nearest"
+
+
 def concat(names: list[str]) -> str:
     """The names separated by commas, as Hydra writes a sweep."""
     return ",".join(names)
@@ -45,6 +50,7 @@ def register_resolvers() -> None:
     """Register ``${min:value,cap}`` and the others with OmegaConf; calling it again is harmless."""
     OmegaConf.register_new_resolver("min", minimum, replace=True)
     OmegaConf.register_new_resolver("difference", difference, replace=True)
+    OmegaConf.register_new_resolver("start_for", start_for, replace=True)
     OmegaConf.register_new_resolver("concat", concat, replace=True)
     OmegaConf.register_new_resolver("product", lambda *numbers: math.prod(numbers), replace=True)
     OmegaConf.register_new_resolver("data_folder", data_folder, replace=True)

@@ -10,6 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
+
 from pipeline.config.build import that_change_the_result
 from pipeline.errors import UserError
 from pipeline.protocols import (
@@ -30,6 +32,7 @@ from pipeline.protocols import (
 from pipeline.provenance import provenance
 from pipeline.records import read_summary, write_records, write_text_records
 from pipeline.run_log import BEGUN, command
+from pipeline.stages.call import call_options, key_of_options
 from pipeline.stages.evaluate import Evaluation
 from pipeline.stages.fit import Fitted
 from pipeline.stages.inputs import label_function, score_function
@@ -69,7 +72,8 @@ def attack(job: Job, fitted: Fitted, judges: list[Fitted], evaluation: Evaluatio
     UserError
         No point qualifies, or the attack cannot run.
     """
-    index = choose(job.config["points"], job.dataset, fitted, judges)
+    options = call_options(job.config["attack"], job.dataset)
+    index = choose(job.config["points"], job.dataset, fitted, judges, options.get("target"))
     key = attack_key(job, fitted, judges, index)
     folder = job.outputs / "attacks" / f"{job.dataset.name}-{fitted.name}-{job.attack_name}-{key}"
     folder.mkdir(parents=True, exist_ok=True)
@@ -85,7 +89,7 @@ def attack(job: Job, fitted: Fitted, judges: list[Fitted], evaluation: Evaluatio
             names = write_text_records(folder, job, changed_texts, evaluation, facts)
         else:
             x = job.dataset.rows("test", index)
-            result = _attack_rows(job, fitted, judges or [fitted], index, x, y, timer, folder / _STATE)
+            result = _attack_rows(job, fitted, judges or [fitted], index, x, y, timer, folder / _STATE, options)
             facts = _facts(job, fitted, judges, index, timer.stop())
             names = write_records(folder, job, result, evaluation, facts, x, y)
         seal(folder, names, {"seconds": facts["seconds"]})
@@ -115,6 +119,7 @@ def attack_key(job: Job, fitted: Fitted, judges: list[Fitted], index: Labels) ->
         recorded=[job.config["points"]["rule"], job.config["scale"]["name"]],
         starts=[(judge.key, judge.n_votes, judge.voting) for judge in judges] if given else None,
         **({"inputs": inputs} if inputs else {}),
+        **key_of_options(call_options(node, job.dataset)),
     )
 
 
@@ -141,20 +146,23 @@ def _attack_rows(
     y: Labels,
     timer: ResumableTimer,
     state: Path,
+    options: dict[str, Any],
 ) -> RowsResult:
     """The verified result of an attack on rows of numbers."""
     method = cast(Attack, job.attack)
     labels, device, extra = _access(Access(method.requires), fitted)
-    extra |= _starts(method, job, judges)
+    clip, target = job.dataset.clip, options.get("target")
+    bounds = None if np.isinf(clip).all() else clip
+    extra |= options | _starts(method, job, judges, target)
+    if bounds is None and method.call_options:  # a decision-based attack: training data give its noise a scale
+        extra.setdefault("pool", job.dataset.flat("train"))
     keeps = bool(vars(type(fitted.model)).get("keeps_inputs"))  # a subclass may break the promise of its base
     with _refusal(job.attack_name):
-        result = method(
-            timer.timing(labels, device, keeps), x, y, clip=job.dataset.clip, index=index, state=state, **extra
-        )
+        result = method(timer.timing(labels, device, keeps), x, y, clip=bounds, index=index, state=state, **extra)
         if method.requires == Access.MEMBERS:  # an adversarial of one member need not fool the ensemble
             members = result.restart[result.success]
-            return verified(result, partial(fitted.model.member_labels, members=members))
-        return verified(result, fitted.model.predict)
+            return verified(result, partial(fitted.model.member_labels, members=members), target)
+        return verified(result, fitted.model.predict, target)
 
 
 def _attack_documents(
@@ -185,11 +193,11 @@ def _access(granted: Access, fitted: Fitted) -> tuple[LabelFunction, str | None,
             return model.predict, None, {"certified_radius": cast(CertifiedModel, model).certified_radius}
 
 
-def _starts(method: Attack, job: Job, judges: list[Fitted]) -> dict[str, Any]:
+def _starts(method: Attack, job: Job, judges: list[Fitted], target: int | None) -> dict[str, Any]:
     """The training data that an attack starts from."""
     kinds = method.starts_from()
     if "given" in kinds:
-        return {"starts": given_starts(job.dataset, judges)}
+        return {"starts": given_starts(job.dataset, judges, target)}
     if "nearest" in kinds:
         return {"pool": job.dataset.flat("train"), "pool_labels": job.dataset.y_train}
     return {}

@@ -13,11 +13,12 @@ from pipeline.stages.fit import Fitted
 from scd.seeds import generator_for
 
 
-def choose(points: Config, dataset: Dataset, fitted: Fitted, judges: list[Fitted]) -> Labels:
+def choose(points: Config, dataset: Dataset, fitted: Fitted, judges: list[Fitted], target: int | None = None) -> Labels:
     """(count,) indices of test rows, by the rule in `points`.
 
     ``first`` and ``indices`` name the rows; ``random`` draws them from ``points.seed``; ``correct`` takes the first of
     that draw that the model classifies correctly; ``correct_for_all`` the first that all `judges` classify correctly.
+    But for ``indices`` rows of the class `target`, which the adversarials must have, are left out.
 
     Raises
     ------
@@ -31,8 +32,9 @@ def choose(points: Config, dataset: Dataset, fitted: Fitted, judges: list[Fitted
             raise UserError(f"points.indices must be in 0..{n - 1}, the test rows of {dataset.name}. Got {outside[0]}.")
         return np.array(points["indices"], dtype=np.int64)
     if rule == "first":
-        return np.arange(min(count, n))
+        return np.flatnonzero(dataset.y_test != target)[:count]
     order: Labels = generator_for(points["seed"], "points", dataset.name).permutation(n)
+    order = order[dataset.y_test[order] != target]
     if rule == "random":
         return order[:count]
     judges = judges if rule == "correct_for_all" else [fitted]
@@ -54,13 +56,20 @@ def choose(points: Config, dataset: Dataset, fitted: Fitted, judges: list[Fitted
     return chosen
 
 
-def given_starts(dataset: Dataset, judges: list[Fitted]) -> dict[int, Floats]:
+def given_starts(dataset: Dataset, judges: list[Fitted], target: int | None = None) -> dict[int, Floats]:
     """The image to start from for each true label: the first training row of another class that all get right.
+
+    With a `target` it is the image for that class, one of its own.
 
     The paper's fixed initial images of Table 3 are unpublished; this is the choice of this project.
     """
     correct = np.logical_and.reduce([correct_rows(judge, dataset, "train") for judge in judges])
     starts = {}
+    if target is not None:
+        rows = np.flatnonzero(correct & (dataset.y_train == target))
+        if not len(rows):
+            raise UserError(f"attack.start=given: no training row of class {target} is classified correctly.", 1)
+        return {target: dataset.rows("train", rows[:1])[0]}
     for label in range(len(dataset.class_names)):
         rows = np.flatnonzero(correct & (dataset.y_train != label))
         if not len(rows):

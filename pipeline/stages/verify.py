@@ -15,17 +15,26 @@ from pipeline.protocols import Floats, Labels, Result, RowsResult, TextResult
 _REASON = "not confirmed by a fresh prediction"
 
 
-def verified(result: RowsResult, labels: Callable[[Floats], Labels]) -> RowsResult:
+def verified(result: RowsResult, labels: Callable[[Floats], Labels], target: int | None = None) -> RowsResult:
     """The result of an attack on rows, in which every unconfirmed adversarial is a failure.
+
+    It has the labels that were predicted for the adversarials, -1 where there is none.
 
     Parameters
     ----------
     result : AttackResult
     labels : callable
         Maps the adversarials found, (k, d) float32, to the labels that the model predicts.
+    target : int, optional
+        The label that the adversarials must have; without it any other than the true one.
     """
     found = np.flatnonzero(result.success)
-    lost = _unconfirmed(result, found, labels(result.adversarials[found]) if len(found) else np.empty(0))
+    predicted = np.full(len(result.success), -1)
+    predicted[found] = labels(result.adversarials[found]) if len(found) else 0
+    adversarial = predicted != result.label if target is None else predicted == target
+    lost = _lost(found[~adversarial[found]], len(found))
+    predicted[lost] = -1
+    result = replace(result, adversarial_label=predicted)
     if not len(lost):
         return result
     l2, linf, adversarials = result.l2.copy(), result.linf.copy(), result.adversarials.copy()
@@ -55,7 +64,8 @@ def verified_texts(result: TextResult, labels: Callable[[Sequence[Any]], Labels]
         Maps documents to the labels that the model predicts.
     """
     found = np.flatnonzero(result.success)
-    lost = _unconfirmed(result, found, labels([result.adversarial[i] for i in found]) if len(found) else np.empty(0))
+    predicted = labels([result.adversarial[i] for i in found]) if len(found) else np.empty(0)
+    lost = _lost(found[predicted == result.label[found]], len(found))
     if not len(lost):
         return result
     similarity, after, changed = result.similarity.copy(), result.score_after.copy(), result.words_changed.copy()
@@ -71,13 +81,12 @@ def verified_texts(result: TextResult, labels: Callable[[Sequence[Any]], Labels]
     )
 
 
-def _unconfirmed(result: Result, found: NDArray[np.intp], labels: NDArray[Any]) -> NDArray[np.intp]:
-    """Which of the adversarials `found` have the true label again; with a warning."""
-    lost: NDArray[np.intp] = found[labels == result.label[found]]
+def _lost(lost: NDArray[np.intp], n_found: int) -> NDArray[np.intp]:
+    """The positions of unconfirmed adversarials, with a warning if there are any."""
     if len(lost):
         warnings.warn(
             f"{len(lost)} adversarials were not confirmed by a fresh prediction; they count as failed. The model gives "
-            f"one input different labels, so the other {len(found) - len(lost)} may be chance as well.",
+            f"one input different labels, so the other {n_found - len(lost)} may be chance as well.",
             stacklevel=4,
         )
     return lost

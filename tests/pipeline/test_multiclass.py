@@ -52,6 +52,89 @@ def test_three_classes_are_fitted_evaluated_and_attacked(iris):
     assert (summary["points"], summary["succeeded"]) == (6, 6)
 
 
+def examples(config, made):
+    return pd.read_csv(outputs(config) / "attacks" / made["attack"] / "examples.csv")
+
+
+def adversarials(config, made):
+    return np.load(outputs(config) / "attacks" / made["attack"] / "adversarials.npz")
+
+
+def test_records_name_the_labels_before_and_after(iris):
+    config = iris(*FOREST, "attack=hsj", "attack.max_iter=2")
+    table = examples(config, run(config))
+    names = ["setosa", "versicolor", "virginica"]
+    assert [names[label] for label in table["label"]] == table["label_name"].tolist()
+    assert [names[label] for label in table["adversarial_label"]] == table["adversarial_label_name"].tolist()
+    assert (table["label"] != table["adversarial_label"]).all()
+
+
+@pytest.mark.parametrize("attack", [("attack=hsj", "attack.max_iter=3"), ("attack=rays", "scale.queries=500"),
+                                    ("attack=hsj", "attack.max_iter=3", "attack.start=given")])  # fmt: skip
+def test_a_target_class_is_reached_from_its_own_samples(iris, attack):
+    config = iris(*FOREST, *attack, "attack.target_class=virginica")
+    made = run(config)
+    table = examples(config, made)
+    assert (table["label_name"] != "virginica").all()
+    assert set(table.loc[table["success"] == 1, "adversarial_label_name"]) == {"virginica"}
+    assert table["success"].mean() >= 0.5
+    summary = pd.read_csv(outputs(config) / "attacks" / made["attack"] / "summary.csv").iloc[0]
+    assert (summary["target_class"], summary["n_classes"]) == ("virginica", 3)
+
+
+def test_features_stay_fixed_or_whole_and_the_settings_are_part_of_the_key(iris, tmp_path):
+    words = (*FOREST, "attack=hsj", "attack.max_iter=2")
+    fixed = iris(*words, "attack.mask=[sl,3]")
+    made = run(fixed)
+    stored = adversarials(fixed, made)
+    found = np.isfinite(stored["adversarial"]).all(axis=1)
+    assert found.any()
+    assert np.array_equal(stored["adversarial"][found][:, [0, 3]], stored["original"][found][:, [0, 3]])
+    np.save(tmp_path / "mask.npy", np.array([True, False, False, True]))
+    assert run(iris(*words, f"attack.mask={tmp_path / 'mask.npy'}"))["attack"] == made["attack"]
+    plain = run(iris(*words))
+    assert plain["attack"] != made["attack"]
+    tenths = pd.read_csv(tmp_path / "iris.csv")
+    tenths.iloc[:, :4] *= 10
+    tenths.round().to_csv(tmp_path / "iris.csv", index=False)
+    whole = iris(*words, "attack.integer=true")
+    stored = adversarials(whole, run(whole))
+    kept = stored["adversarial"][np.isfinite(stored["adversarial"]).all(axis=1)]
+    assert len(kept)
+    assert np.array_equal(kept, np.rint(kept))
+
+
+def test_no_bounds(iris):
+    config = iris("model=logistic", "model.C=100", "dataset.clip=null", "attack=hsj", "attack.max_iter=4")
+    table = examples(config, run(config))
+    assert table["success"].all()
+    certified = iris("model=logistic", "model.C=100", "dataset.clip=null", "attack=certificate")
+    radii = examples(certified, run(certified))
+    assert radii["index"].tolist() == table["index"].tolist()
+    assert (radii["l2_lower"] <= table["l2"]).all()
+    assert (radii["l2_lower"] >= 0.8 * table["l2"]).sum() >= 3
+    with pytest.raises(UserError, match=r"attack=whitebox needs bounds of the features: set dataset\.clip"):
+        run(iris("model=logistic", "dataset.clip=null", "attack=whitebox"))
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("attack=hsj", "attack.target_class=rose"), "target_class must be a class of table: setosa, versicolor, virg"),
+        (
+            ("attack=hsj", "attack.mask=[sl,petal]"),
+            r"its features are sl, sw, pl, pw, or numbers in 0\.\.3. Got 'petal'",
+        ),
+        (("attack=hsj", "attack.mask=[0,1,2,3]"), "must leave at least one feature"),
+        (("attack=hsj", "attack.integer=nowhere.npy"), r"attack\.integer=nowhere\.npy cannot be read"),
+        (("attack=transfer", "+attack.mask=[0]"), r"attack\.mask is not for attack=transfer"),
+    ],
+)
+def test_bad_settings_of_the_call_are_one_sentence(iris, words, sentence):
+    with pytest.raises(UserError, match=sentence):
+        run(iris(*FOREST, *words))
+
+
 def test_a_scale_keeps_every_class(iris):
     config = iris(*FOREST, "attack=none", "scale=smoke", "scale.rows=30")
     made = run(config)
