@@ -51,7 +51,7 @@ class Attack:
     """Increased if a change alters the results: old state files and stored attacks are then invalid."""
 
     call_options: frozenset[str] = frozenset()
-    """Which of "mask", "target" and "integer" the call takes."""
+    """Which of "mask", "target", "integer" and "n_classes" the call takes."""
 
     unbounded: bool = False
     """Whether it works without bounds, ``clip=None``."""
@@ -112,6 +112,28 @@ class ArrayAttack(Attack, ABC):
     def _bar(self, total: int | None, initial: int, unit: str) -> Any:
         """Return the progress bar, a context manager."""
         return progress_bar(total, initial=initial, desc=type(self).__name__, unit=unit, verbose=self.verbose)
+
+
+def refuse_options(class_name: str, options: Mapping[str, Any]) -> None:
+    """Raise for arguments of a call that only decision-based attacks have.
+
+    Raises
+    ------
+    ValueError
+        For `mask`, `target` and `integer` that are not None.
+    TypeError
+        For any other name.
+    """
+    for name, value in options.items():
+        if name not in DecisionAttack.call_options:
+            raise TypeError(f"{class_name} got an unexpected argument {name!r}.")
+        if value is not None:
+            raise ValueError(f"{class_name} has no {name!r}: it is for decision-based attacks, such as HopSkipJump.")
+
+
+def own_labels(labels: LabelFunction, x: ArrayLike) -> NDArray[Any]:
+    """Return the labels that a model predicts for the examples `x`, which are copied."""
+    return as_array(labels(np.array(as_array(x), dtype=np.float32)))
 
 
 def run_or_resume(journal: RecordedQueries, task: Task, attack: Callable[[], AttackResult]) -> AttackResult:

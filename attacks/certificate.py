@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .base import ArrayAttack
+from .base import ArrayAttack, own_labels, refuse_options
 from .engine.validation import check_int, check_number, read_task
 from .oracle import WEIGHTS, LabelFunction
 from .result import ALREADY_MISCLASSIFIED, CERTIFIED, AttackResult
@@ -71,12 +71,13 @@ class Certificate(ArrayAttack):
         self,
         labels: LabelFunction,
         x: ArrayLike,
-        y: ArrayLike,
+        y: ArrayLike | None = None,
         *,
         certified_radius: RadiusFunction,
         clip: tuple[float, float] | None = (0.0, 1.0),
         index: ArrayLike | None = None,
         state: str | Path | None = None,
+        **options: Any,
     ) -> AttackResult:
         """Certify radii around the examples `x`.
 
@@ -86,8 +87,8 @@ class Certificate(ArrayAttack):
             Takes float32 inputs (n, d), returns n labels.
         x : array of shape (n, d)
             Originals, finite and within `clip`.
-        y : array of int, shape (n,)
-            True labels.
+        y : array of int, shape (n,), optional
+            True labels. Default: those that the model predicts for `x`.
         certified_radius : callable
             ``certified_radius(x, y, norm=..., steps=..., budget_seconds=...)`` returns n radii, norm "l2" or "linf".
         clip : (low, high) or None
@@ -108,6 +109,8 @@ class Certificate(ArrayAttack):
         ValueError
             Invalid examples, or a model that cannot certify them.
         """
+        refuse_options(type(self).__name__, options)
+        y = own_labels(labels, x) if y is None else y
         task = read_task(type(self).__name__, x, y, clip, index, unbounded=True)
         n, d = task.x.shape
         oracle = self._label_oracle(labels, task)

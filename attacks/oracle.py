@@ -245,7 +245,10 @@ class MemberOracle(LabelOracle):
 
 
 class GradientOracle:
-    """The gradient of a model's smoothed fraction of votes, with a count of evaluations per example.
+    """The gradient of a model's smoothed fractions of votes, with a count of evaluations per example.
+
+    It points away from the example's class: of two classes it is that of the other one's fraction, of more that of
+    the largest fraction of another class minus that of its own.
 
     All blocks have one size, the last one is padded with zeros. A matrix product rounds differently for another
     number of rows, so this makes the gradient of an input independent of the other inputs.
@@ -253,9 +256,11 @@ class GradientOracle:
     Parameters
     ----------
     smooth : callable
-        Takes a float32 tensor of inputs (n, d) and two sharpnesses beta and gamma, returns a tensor (n,) that is
-        differentiable in the inputs: approximately the fraction of votes for label 1.
-    n_examples : int
+        Takes a float32 tensor of inputs (n, d) and two sharpnesses beta and gamma, returns a tensor that is
+        differentiable in the inputs: approximately the fraction of votes for label 1, shape (n,), or for each of K
+        labels, shape (n, K).
+    y : ndarray of int64, shape (n_examples,)
+        Labels of the examples.
     n_features : int
 
     Attributes
@@ -264,35 +269,54 @@ class GradientOracle:
         Gradients evaluated so far for each example.
     """
 
-    def __init__(self, smooth: SmoothFunction, n_examples: int, n_features: int) -> None:
+    def __init__(self, smooth: SmoothFunction, y: NDArray[np.int64], n_features: int) -> None:
         check_callable("smooth", smooth)
-        self.smooth = smooth
+        self.smooth, self.y = smooth, y
         self.block = (max(1, min(_GRADIENT_ROWS, _GRADIENT_ELEMENTS // n_features)), n_features)
-        self.gradients = np.zeros(n_examples, dtype=np.int64)
+        self.gradients = np.zeros(len(y), dtype=np.int64)
+
+    def n_classes(self, x: NDArray[np.float32]) -> int:
+        """Return the number of classes that the model tells apart, by its output for one input, shape (1, d)."""
+        import torch
+
+        with torch.no_grad():
+            fractions = self.smooth(torch.from_numpy(x.copy()), 1.0, 1.0)
+        return 2 if fractions.ndim == 1 else int(fractions.shape[-1])
 
     def __call__(
         self, inputs: NDArray[np.float32], examples: NDArray[np.int64], beta: float, gamma: float
     ) -> NDArray[np.float32]:
-        """Return the gradients (n, d) of the smoothed fraction at inputs (n, d), counted for `examples` (n,)."""
+        """Return the gradients (n, d) at inputs (n, d) of `examples` (n,), for which they are counted."""
         self.gradients += np.bincount(examples, minlength=len(self.gradients))
         out, size = np.empty_like(inputs), self.block[0]
         for start in range(0, len(inputs), size):
-            out[start : start + size] = self._gradient(inputs[start : start + size], beta, gamma)
+            part = slice(start, start + size)
+            out[part] = self._gradient(inputs[part], self.y[examples[part]], beta, gamma)
         return out
 
-    def _gradient(self, inputs: NDArray[np.float32], beta: float, gamma: float) -> NDArray[np.float32]:
+    def _gradient(
+        self, inputs: NDArray[np.float32], y: NDArray[np.int64], beta: float, gamma: float
+    ) -> NDArray[np.float32]:
         import torch
 
         x = torch.zeros(self.block)
         x[: len(inputs)] = torch.from_numpy(inputs)
         fraction = self.smooth(x.requires_grad_(True), beta, gamma)
-        if fraction.shape != (len(x),):
+        if fraction.shape != (len(x),) and (fraction.ndim != 2 or len(fraction) != len(x)):
             raise ValueError(
-                f"The smooth model of an attack must return one number per row, shape ({len(x)},). "
-                f"Got shape {tuple(fraction.shape)} instead."
+                f"The smooth model of an attack must return one number per row, shape ({len(x)},), or one for each "
+                f"class. Got shape {tuple(fraction.shape)} instead."
             )
+        fraction_of_one = fraction.ndim == 1
+        if not fraction_of_one:
+            own = torch.zeros((len(x), 1), dtype=torch.int64, device=fraction.device)
+            own[: len(y), 0] = torch.from_numpy(y)
+            others = fraction.scatter(1, own, -torch.inf).amax(dim=1)
+            fraction = others - fraction.gather(1, own)[:, 0]
         (gradient,) = torch.autograd.grad(fraction.sum(), x)
         values: NDArray[np.float32] = gradient[: len(inputs)].numpy()
+        if fraction_of_one:
+            values *= np.where(y == 0, np.float32(1), np.float32(-1))[:, None]
         if not np.isfinite(values).all():
             raise ValueError("The smooth model of an attack must have finite gradients. Got NaN or infinity instead.")
         return values

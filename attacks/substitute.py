@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,8 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from scd.devices import resolve_device
 
-from .base import ArrayAttack, run_or_resume
-from .engine.checkpoint import LabelJournal
+from .base import ArrayAttack, own_labels, refuse_options, run_or_resume
+from .engine.checkpoint import ClassJournal, LabelJournal, RecordedQueries
 from .engine.confirmation import confirmed
 from .engine.initial_points import query_in_blocks
 from .engine.run_state import Arrays
@@ -32,11 +33,12 @@ from .result import ALREADY_MISCLASSIFIED, NOT_FOOLED, TRAINED_ON, AttackResult
 
 Floats = NDArray[np.float64]
 
+_MOST_CLASSES = 256
 _GRID = (0.0, 1 / 64, 1 / 32, 1 / 16, 3 / 32, 1 / 8, 3 / 16, 1 / 4)
 
 
 class Substitute(ArrayAttack):
-    """Substitute-model attack on a two-class target (Papernot et al. 2017; Figure 2, supplement Algorithm 4).
+    """Substitute-model attack (Papernot et al. 2017; Figure 2, supplement Algorithm 4).
 
     The training set D starts as min(`first_rows`, half of the points) of the points, drawn without replacement. Each
     round
@@ -95,6 +97,7 @@ class Substitute(ArrayAttack):
     """
 
     requires = LABEL
+    call_options = frozenset({"n_classes"})
     method_version = 1
     _CANNOT_CHANGE_RESULT = ("memory_budget", "verbose", "device")
 
@@ -139,28 +142,32 @@ class Substitute(ArrayAttack):
         self,
         labels: LabelFunction,
         x: ArrayLike,
-        y: ArrayLike,
+        y: ArrayLike | None = None,
         *,
         clip: tuple[float, float] = (0.0, 1.0),
         index: ArrayLike | None = None,
         state: str | Path | None = None,
+        n_classes: int | None = None,
+        **options: Any,
     ) -> AttackResult:
         """Train a substitute of the model behind `labels` on some of the points `x`, and attack it at the others.
 
         Parameters
         ----------
         labels : callable
-            Takes float32 inputs (n, d), returns n labels 0 or 1. Samples of D may be outside the clip box.
+            Takes float32 inputs (n, d), returns n labels, 0 to K - 1. Samples of D may be outside the clip box.
         x : array of shape (n, d)
             At least 2 points, finite and within `clip`.
-        y : array of int, shape (n,)
-            True labels, 0 or 1.
+        y : array of int, shape (n,), optional
+            True labels, 0 to K - 1. Default: those that the model predicts for `x`.
         clip : (low, high)
             Bounds of every feature; the adversarials and the noise stay inside.
         index : array of int, shape (n,), optional
             Numbers of the points in the result. Default 0..n-1.
         state : path, optional
             File that stores the progress; the same call continues from it. It is not removed at the end.
+        n_classes : int, optional
+            K, at most 256. Default: one more than the largest label of `y`, at least 2.
 
         Returns
         -------
@@ -190,23 +197,28 @@ class Substitute(ArrayAttack):
             one that is now classified correctly counts as failed.
         """
         class_name = type(self).__name__
-        task = read_task(class_name, x, y, clip, index)
+        refuse_options(class_name, options)
+        task = read_task(class_name, x, own_labels(labels, x) if y is None else y, clip, index)
         if len(task.x) < 2:
             raise refuse(class_name, "x", "at least 2 points, one to train on and one to attack", Described("1 point"))
-        if not np.isin(task.y, (0, 1)).all():
+        k = max(2, int(task.y.max()) + 1) if n_classes is None else check_int(class_name, "n_classes", n_classes, 2)
+        if task.y.min() < 0 or task.y.max() >= k or k > _MOST_CLASSES:
             got = Described(f"labels {np.unique(task.y)[:5].tolist()}")
-            raise refuse(class_name, "y", "an array of 0 and 1", got)
-        oracle = self._label_oracle(_two_classes(class_name, labels), task)
-        journal = LabelJournal(oracle, None if state is None else Path(state), self._identity(task))
+            known = "0 and 1" if k == 2 else f"0 to {min(k, _MOST_CLASSES) - 1}"
+            raise refuse(class_name, "y", f"an array of {known}", got)
+        oracle = self._label_oracle(_known_classes(class_name, labels, k), task)
+        more: dict[str, Any] = {} if k == 2 else {"n_classes": k}
+        kind = LabelJournal if k == 2 else ClassJournal
+        journal = kind(oracle, None if state is None else Path(state), self._identity(task, None, **more))
         return run_or_resume(
-            journal, task, lambda: confirmed(class_name, self._attack(task, journal), task, oracle, labels)
+            journal, task, lambda: confirmed(class_name, self._attack(task, journal, k), task, oracle, labels)
         )
 
-    def _attack(self, task: Task, journal: LabelJournal) -> AttackResult:
+    def _attack(self, task: Task, journal: RecordedQueries, k: int) -> AttackResult:
         order = torch.randperm(len(task.x), generator=torch_generator(self.seed, "points")).numpy()
         first, rest = np.split(order, [min(self.first_rows, len(order) // 2)])
-        held_out = HeldOut(task, np.sort(rest), journal)
-        network = SubstituteNetwork(task.x.shape[1], self.hidden_nodes, self.seed, self.optimizer, self.device)
+        held_out = HeldOut(task, np.sort(rest), journal, bool if k == 2 else np.uint8)
+        network = SubstituteNetwork(task.x.shape[1], self.hidden_nodes, self.seed, self.optimizer, self.device, k)
         if journal.snapshot:
             training = TrainingState.from_arrays(journal.snapshot)
             network.restore(journal.snapshot)
@@ -237,14 +249,15 @@ class Substitute(ArrayAttack):
         training.evaluate(network, held_out, self.epsilons, self.epsilon, n_queries)
 
 
-def _two_classes(class_name: str, labels: LabelFunction) -> LabelFunction:
-    """Return `labels` with an error for labels other than 0 and 1."""
+def _known_classes(class_name: str, labels: LabelFunction, k: int) -> LabelFunction:
+    """Return `labels` with an error for labels other than 0 to k - 1."""
+    known = "0 and 1" if k == 2 else f"0 to {k - 1}"
 
     def query(inputs: NDArray[np.float32]) -> ArrayLike:
         answer = np.asarray(labels(inputs))
-        if not np.isin(answer, (0, 1)).all():
+        if not np.isin(answer, np.arange(k)).all():
             raise ValueError(
-                f"The model queried by {class_name} must return labels 0 and 1. Got {answer.reshape(-1)[:5]} instead."
+                f"The model queried by {class_name} must return labels {known}. Got {answer.reshape(-1)[:5]} instead."
             )
         return answer
 
@@ -260,15 +273,18 @@ class HeldOut:
     task : Task
     where : ndarray of int64, shape (r,)
         Their positions in the task.
-    journal : LabelJournal
+    journal : RecordedQueries
+        Of labels.
+    kind : type
+        Of the labels that it returns.
     """
 
-    def __init__(self, task: Task, where: NDArray[np.int64], journal: LabelJournal) -> None:
+    def __init__(self, task: Task, where: NDArray[np.int64], journal: RecordedQueries, kind: Any) -> None:
         self.where, self.x, self.journal = where, task.x[where], journal
-        self.y = task.y[where].astype(bool)
+        self.y = task.y[where].astype(kind)
         self._low, self._high = np.float32(task.low), np.float32(task.high)
 
-    def labels(self, inputs: NDArray[np.float32]) -> NDArray[np.bool_]:
+    def labels(self, inputs: NDArray[np.float32]) -> NDArray[Any]:
         """Query the target's label of one input for each point, shapes (r, d) to (r,)."""
         return query_in_blocks(self.journal, inputs, self.where)
 
@@ -276,14 +292,14 @@ class HeldOut:
         """Return the points moved by `epsilon` times `direction` and clipped to the box; shapes (r, d)."""
         return np.clip(self.x + np.float32(epsilon) * direction, self._low, self._high)
 
-    def correct(self, direction: NDArray[np.float32], epsilon: float, clean: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    def correct(self, direction: NDArray[np.float32], epsilon: float, clean: NDArray[Any]) -> NDArray[np.bool_]:
         """Return which moved points the target classifies correctly; for epsilon 0 these are its labels `clean`."""
         labels = clean if epsilon == 0 else self.labels(self.moved(direction, epsilon))
         return labels == self.y
 
 
 def noise_accuracies(
-    held_out: HeldOut, epsilons: tuple[float, ...], draws: int, seed: int, clean: NDArray[np.bool_]
+    held_out: HeldOut, epsilons: tuple[float, ...], draws: int, seed: int, clean: NDArray[Any]
 ) -> Floats:
     """Return the target's accuracy under clipped Gaussian noise of each standard deviation, the mean of all draws."""
     correct = np.zeros(len(epsilons))
@@ -303,9 +319,9 @@ class TrainingState:
         The training set D.
     origin : ndarray of int64, shape (k,)
         The point of the task from which each sample of D descends.
-    labels : ndarray of bool, shape (j,)
+    labels : ndarray of bool or, of more than two classes, uint8, shape (j,)
         The target's labels of the first j <= k samples of D.
-    clean : ndarray of bool, shape (r,)
+    clean : ndarray like `labels`, shape (r,)
         The target's labels of the held-out points.
     fooled : ndarray of bool, shape (r,)
         Whether the last round's step of the requested size fooled the target.
@@ -318,17 +334,17 @@ class TrainingState:
 
     rows: NDArray[np.float32]
     origin: NDArray[np.int64]
-    labels: NDArray[np.bool_]
-    clean: NDArray[np.bool_]
+    labels: NDArray[Any]
+    clean: NDArray[Any]
     fooled: NDArray[np.bool_]
     noise: Floats
     accuracy: Floats
     about: Floats
 
     @classmethod
-    def begin(cls, task: Task, first: NDArray[np.int64], clean: NDArray[np.bool_], noise: Floats) -> TrainingState:
+    def begin(cls, task: Task, first: NDArray[np.int64], clean: NDArray[Any], noise: Floats) -> TrainingState:
         """Return the state before the first round, with D the points at the positions `first`."""
-        none = np.zeros(0, dtype=bool)
+        none = np.zeros(0, dtype=clean.dtype)
         fooled = np.zeros(len(clean), dtype=bool)
         return cls(task.x[first], first, none, clean, fooled, noise, np.zeros((0, len(noise))), np.zeros((0, 3)))
 
@@ -346,7 +362,7 @@ class TrainingState:
         """Number of rounds done."""
         return len(self.about)
 
-    def label(self, journal: LabelJournal) -> int:
+    def label(self, journal: RecordedQueries) -> int:
         """Query the target's labels of the samples of D that have none; return their number."""
         known = len(self.labels)
         self.labels = np.concatenate([self.labels, query_in_blocks(journal, self.rows[known:], self.origin[known:])])

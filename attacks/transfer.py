@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from scd.seeds import stream_key
 from scd.statistics import bootstrap
 
-from .base import ArrayAttack, run_or_resume
+from .base import ArrayAttack, refuse_options, run_or_resume
 from .engine.checkpoint import Journal
 from .engine.confirmation import confirmed
 from .engine.run_state import Arrays
@@ -106,6 +106,7 @@ class Transfer(ArrayAttack):
         clip: tuple[float, float] = (0.0, 1.0),
         index: ArrayLike | None = None,
         state: str | Path | None = None,
+        **options: Any,
     ) -> AttackResult:
         """Attack the members of an ensemble at the points `x`.
 
@@ -158,6 +159,7 @@ class Transfer(ArrayAttack):
             one that is now classified correctly counts as failed.
         """
         class_name = type(self).__name__
+        refuse_options(class_name, options)
         task, m = read_task(class_name, x, y, clip, index), check_int(class_name, "n_members", n_members, 2)
         if len(np.unique(task.index)) < len(task.index):
             raise refuse(class_name, "index", "distinct numbers", Described("a number twice"))

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .base import ArrayAttack, mean_best, project_and_collect, run_or_resume
+from .base import ArrayAttack, mean_best, own_labels, project_and_collect, refuse_options, run_or_resume
 from .engine.bisection import BoundarySearch
 from .engine.checkpoint import Journal
 from .engine.confirmation import confirmed
@@ -53,7 +53,8 @@ class WhiteBox(ArrayAttack):
 
     A run is a search path of DDN (Rony et al., CVPR 2019, "Decoupling direction and norm"): move along the normalised
     gradient, return to the run's distance from the original, clip; decrease the distance if the point is
-    misclassified, increase it otherwise. Differences to DDN:
+    misclassified, increase it otherwise. Of more than two classes the gradient is that of the largest fraction of
+    another class minus that of the true one. Differences to DDN:
 
     - The label is that of the true model and the gradient that of the approximation, whose hidden units become sharper
       during the run (`betas`).
@@ -135,7 +136,7 @@ class WhiteBox(ArrayAttack):
         self,
         labels: LabelFunction,
         x: ArrayLike,
-        y: ArrayLike,
+        y: ArrayLike | None = None,
         *,
         smooth: SmoothFunction,
         clip: tuple[float, float] = (0.0, 1.0),
@@ -143,6 +144,7 @@ class WhiteBox(ArrayAttack):
         pool: ArrayLike | None = None,
         pool_labels: ArrayLike | None = None,
         state: str | Path | None = None,
+        **options: Any,
     ) -> AttackResult:
         """Attack the model behind `labels` and `smooth` at the examples `x`.
 
@@ -153,11 +155,11 @@ class WhiteBox(ArrayAttack):
             to keep it.
         x : array of shape (n, d)
             Originals, finite and within `clip`.
-        y : array of int, shape (n,)
-            True labels, 0 or 1.
+        y : array of int, shape (n,), optional
+            True labels, 0 or 1; of K classes 0 to K - 1. Default: those that the model predicts for `x`.
         smooth : callable
-            ``smooth(inputs, beta, gamma)`` takes a float32 tensor (n, d) and returns a tensor (n,), differentiable in
-            the inputs: approximately the fraction of votes for label 1.
+            ``smooth(inputs, beta, gamma)`` takes a float32 tensor (n, d) and returns a tensor, differentiable in the
+            inputs: approximately the fraction of votes for label 1, shape (n,), or for each of K labels, shape (n, K).
         clip : (low, high)
             Bounds of every feature; nothing outside is queried or returned.
         index : array of int, shape (n,), optional
@@ -188,12 +190,17 @@ class WhiteBox(ArrayAttack):
             one that is now classified correctly counts as failed.
         """
         class_name = type(self).__name__
-        task = read_task(class_name, x, y, clip, index)
+        refuse_options(class_name, options)
+        task = read_task(class_name, x, own_labels(labels, x) if y is None else y, clip, index)
+        oracle, gradient = self._label_oracle(labels, task), GradientOracle(smooth, task.y, task.x.shape[1])
         if not np.isin(task.y, (0, 1)).all():
-            raise refuse(class_name, "y", "labels 0 and 1", Described(f"labels {np.unique(task.y).tolist()}"))
+            k = gradient.n_classes(task.x[:1])
+            if task.y.min() < 0 or task.y.max() >= k:
+                known = "labels 0 and 1" if k == 2 else f"labels 0 to {k - 1}, as `smooth` has {k} classes"
+                got = Described(f"labels {np.unique(task.y).tolist()}")
+                raise refuse(class_name, "y", known, got)
         near = self._near(class_name, task, pool, pool_labels)
         arrays = {} if near is None else {"near": near.images[np.concatenate(near.order)]}
-        oracle, gradient = self._label_oracle(labels, task), GradientOracle(smooth, *task.x.shape)
         journal = Journal(oracle, task.y, None if state is None else Path(state), self._identity(task, arrays))
         return run_or_resume(
             journal,
@@ -232,7 +239,7 @@ class WhiteBox(ArrayAttack):
         samples, labels = read_pool(class_name, pool, pool_labels, task)
         near = nearest_samples(task, samples, labels, -(-self.restarts // len(self.starts)))
         if not all(len(order) for order in near.order):
-            raise refuse(class_name, "pool", "samples of both classes", Described("samples of one class only"))
+            raise refuse(class_name, "pool", "samples of other classes", Described("samples of one class only"))
         return near
 
 
@@ -351,8 +358,6 @@ class GradientSearch:
             example, radius = runs.example[block], self.radius[block, None]
             points, x = runs.point[block], task.x[example].astype(np.float64)
             slope = self.gradient(points, example, iteration.beta, gamma).astype(np.float64)
-            # the gradient is that of the fraction of votes for label 1
-            slope *= np.where(task.y[example] == 0, 1.0, -1.0)[:, None]
             move = points - x + iteration.step * radius * _unit(slope)
             runs.point[block] = np.clip(x + radius * _unit(move), task.low, task.high)
 

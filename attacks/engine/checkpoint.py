@@ -231,7 +231,7 @@ def model_probes(task: Task) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
 class RecordedQueries(Snapshots):
     """Queries of an attack through its oracle, recorded so that a resumed attack replays them.
 
-    A subclass defines what is recorded of a label: one bit.
+    A subclass defines what is recorded of a label: one bit, unless it says otherwise.
 
     Parameters
     ----------
@@ -242,15 +242,15 @@ class RecordedQueries(Snapshots):
 
     def __init__(self, oracle: LabelOracle, path: Path | None, identity: str) -> None:
         self.oracle = oracle
-        self._answers: list[NDArray[np.bool_]] = []
-        self._replay = np.zeros(0, dtype=bool)
+        self._answers: list[NDArray[Any]] = []
+        self._replay: NDArray[Any] = np.zeros(0, dtype=bool)
         super().__init__(oracle, path, identity)
 
     @abstractmethod
-    def _fresh(self, inputs: Batch, examples: NDArray[np.int64]) -> NDArray[np.bool_]:
+    def _fresh(self, inputs: Batch, examples: NDArray[np.int64]) -> NDArray[Any]:
         """Query the model and return one bit per input."""
 
-    def query(self, inputs: Batch, examples: NDArray[np.int64]) -> NDArray[np.bool_]:
+    def query(self, inputs: Batch, examples: NDArray[np.int64]) -> NDArray[Any]:
         """Return one bit per input, from the file or from the model; (n, d) and (n,) to (n,)."""
         if self.path is None:
             return self._fresh(inputs, examples)
@@ -277,12 +277,20 @@ class RecordedQueries(Snapshots):
 
     def _since(self) -> Arrays:
         answers = np.concatenate([*self._answers, self._replay])
-        return {"answers": np.packbits(answers), "n_answers": np.array(len(answers))} if len(answers) else {}
+        return {"answers": self._packed(answers), "n_answers": np.array(len(answers))} if len(answers) else {}
+
+    def _packed(self, answers: NDArray[Any]) -> NDArray[np.uint8]:
+        """Return answers as they are stored."""
+        return np.packbits(answers)
+
+    def _unpacked(self, stored: NDArray[np.uint8], count: int) -> NDArray[Any]:
+        """Return stored answers as `query` returns them."""
+        return np.unpackbits(stored, count=count).astype(bool)
 
     def _restore(self, path: Path) -> Arrays | None:
         flat = super()._restore(path)
         if flat is not None and "answers" in flat:
-            self._replay = np.unpackbits(flat["answers"], count=int(flat["n_answers"])).astype(bool)
+            self._replay = self._unpacked(flat["answers"], int(flat["n_answers"]))
         return flat
 
 
@@ -311,3 +319,16 @@ class LabelJournal(RecordedQueries):
 
     def _fresh(self, inputs: Batch, examples: NDArray[np.int64]) -> NDArray[np.bool_]:
         return np.equal(self.oracle(inputs, examples), 1)
+
+
+class ClassJournal(RecordedQueries):
+    """Recorded queries of a model with labels 0 to 255: `query` returns the label of each input, uint8."""
+
+    def _fresh(self, inputs: Batch, examples: NDArray[np.int64]) -> NDArray[np.uint8]:
+        return self.oracle(inputs, examples).astype(np.uint8)
+
+    def _packed(self, answers: NDArray[Any]) -> NDArray[np.uint8]:
+        return answers.astype(np.uint8)
+
+    def _unpacked(self, stored: NDArray[np.uint8], count: int) -> NDArray[np.uint8]:
+        return stored

@@ -31,7 +31,7 @@ def torch_generator(seed: int, *names: int | str) -> torch.Generator:
 
 
 class SubstituteNetwork:
-    """Two hidden layers of ReLU units and two linear outputs, one for each label.
+    """Two hidden layers of ReLU units and linear outputs, one for each label.
 
     Weights and biases are initialised uniform in +-1/sqrt(inputs of the layer), torch's default for a linear layer,
     drawn from a generator of this network.
@@ -43,10 +43,13 @@ class SubstituteNetwork:
     optimizer : {"sgd", "adam"}
         See `OPTIMIZERS`.
     device : torch.device
+    n_classes : int
     """
 
-    def __init__(self, n_features: int, hidden_nodes: int, seed: int, optimizer: str, device: torch.device) -> None:
-        sizes = (n_features, hidden_nodes, hidden_nodes, 2)
+    def __init__(
+        self, n_features: int, hidden_nodes: int, seed: int, optimizer: str, device: torch.device, n_classes: int = 2
+    ) -> None:
+        sizes = (n_features, hidden_nodes, hidden_nodes, n_classes)
         # without skip_init torch would draw from its global generator
         layers = [nn.utils.skip_init(nn.Linear, a, b) for a, b in pairwise(sizes)]
         generator = torch_generator(seed, "weights")
@@ -68,7 +71,7 @@ class SubstituteNetwork:
         Parameters
         ----------
         rows : ndarray of float32, shape (n, d)
-        labels : ndarray of 0 and 1, shape (n,)
+        labels : ndarray of int, shape (n,)
         epochs : int
             Passes over the samples, each in a new random order.
         turn : int

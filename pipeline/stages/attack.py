@@ -154,7 +154,9 @@ def _attack_rows(
     clip, target = job.dataset.clip, options.get("target")
     bounds = None if np.isinf(clip).all() else clip
     extra |= options | _starts(method, job, judges, target)
-    if bounds is None and method.call_options:  # a decision-based attack: training data give its noise a scale
+    if "n_classes" in method.call_options:
+        extra["n_classes"] = len(job.dataset.class_names)
+    if bounds is None and "mask" in method.call_options:  # decision-based: training data give its noise a scale
         extra.setdefault("pool", job.dataset.flat("train"))
     keeps = bool(vars(type(fitted.model)).get("keeps_inputs"))  # a subclass may break the promise of its base
     with _refusal(job.attack_name):

@@ -241,7 +241,7 @@ def test_cuda_is_refused_where_it_is_absent():
     ("x", "y", "sentence"),
     [
         (np.full((1, 3), 0.5), [0], "'x' .* at least 2 points, one to train on and one to attack. Got 1 point"),
-        (np.full((3, 3), 0.5), [0, 1, 2], r"'y' .* an array of 0 and 1. Got labels \[0, 1, 2\]"),
+        (np.full((3, 3), 0.5), [0, 1, -2], r"'y' .* an array of 0 and 1. Got labels \[-2, 0, 1\]"),
         (np.full((2, 3), 1.5), [0, 1], r"'x' .* within the clip bounds \[0, 1\]"),
     ],
 )

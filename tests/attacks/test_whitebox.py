@@ -150,7 +150,7 @@ def test_a_start_at_the_nearest_sample_of_another_class():
     attack = WhiteBox(**QUICK, starts=["nearest"])
     result = attack(laws.outside_ball, laws.points(2), [0, 0], smooth=ball_smooth, pool=pool, pool_labels=of)
     assert result.success.all()
-    with pytest.raises(ValueError, match=r"'pool' .* samples of both classes\. Got samples of one class only"):
+    with pytest.raises(ValueError, match=r"'pool' .* samples of other classes\. Got samples of one class only"):
         attack(laws.outside_ball, laws.points(1), [0], smooth=ball_smooth, pool=pool, pool_labels=0 * of)
     with pytest.raises(ValueError, match=r"'pool' .* if start='nearest'"):
         attack(laws.outside_ball, laws.points(1), [0], smooth=ball_smooth)
@@ -195,7 +195,7 @@ def test_the_gradient_oracle_counts_and_does_not_depend_on_company():
         sizes.append(len(x))
         return torch.sigmoid(gamma * (x**2).sum(1))
 
-    oracle = GradientOracle(smooth, 3, 6)
+    oracle = GradientOracle(smooth, np.zeros(3, dtype=np.int64), 6)
     rows = np.random.default_rng(0).random((70, 6), dtype=np.float32)
     gradients = oracle(rows, np.repeat([0, 2], [50, 20]), 1.0, 2.0)
     assert oracle.gradients.tolist() == [50, 0, 20]
@@ -209,7 +209,7 @@ def test_the_gradient_oracle_counts_and_does_not_depend_on_company():
     ("smooth", "sentence"),
     [
         (7, "The 'smooth' of an attack must be a callable. Got 7 instead."),
-        (lambda x, b, g: x, r"one number per row, shape \(32,\). Got shape \(32, 12\)"),
+        (lambda x, b, g: x[:5], r"one number per row, shape \(32,\), or one for each class. Got shape \(5, 12\)"),
         (lambda x, b, g: torch.sqrt(x - 1).sum(1), "finite gradients. Got NaN or infinity"),
     ],
 )

@@ -82,6 +82,28 @@ def test_a_target_class_is_reached_from_its_own_samples(iris, attack):
     assert (summary["target_class"], summary["n_classes"]) == ("virginica", 3)
 
 
+MLP = ("model=mlp", "model.n_votes=2", "model.n_jobs=1", "model.max_iter=60", "model.learning_rate=0.5")
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize(
+    "attack",
+    [
+        ("attack=whitebox", "attack.max_iter=20"),
+        ("attack=transfer", "attack.max_iter=2"),
+        ("attack=substitute", "attack.rounds=2", "attack.epsilon=0.25"),
+        ("attack=noise", "attack.levels=10"),
+    ],
+)
+def test_every_kind_of_attack_takes_more_than_two_classes(iris, attack):
+    config = iris(*MLP, *attack, "points.count=12", "dataset.scaling=minmax")
+    table = examples(config, run(config))
+    found = table[table["success"] == 1]
+    assert len(found) or attack[0] == "attack=substitute"
+    assert (found["label_name"] != found["adversarial_label_name"]).all()
+    assert table.loc[table["success"] == 0, "adversarial_label_name"].isna().all()
+
+
 def test_features_stay_fixed_or_whole_and_the_settings_are_part_of_the_key(iris, tmp_path):
     words = (*FOREST, "attack=hsj", "attack.max_iter=2")
     fixed = iris(*words, "attack.mask=[sl,3]")

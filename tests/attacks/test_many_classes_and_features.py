@@ -4,9 +4,23 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
-from attacks import CGBA, BoundaryAttack, HopSkipJump, NoiseSearch, RayS, SmoothedBoundary, SurFree
+from attacks import (
+    CGBA,
+    BoundaryAttack,
+    Certificate,
+    HopSkipJump,
+    NoiseSearch,
+    RayS,
+    SmoothedBoundary,
+    Substitute,
+    SurFree,
+    Transfer,
+    WhiteBox,
+)
 from attacks.boundary_art import BoundaryAttackART
+from tests.attacks.attack_laws import Counting
 from tests.attacks.half_space import HalfSpace, same_result
 
 D = 8
@@ -157,6 +171,70 @@ def test_whole_numbers_go_with_a_mask_shapes_and_texts(tmp_path):
     assert result.adversarial_label.tolist() == ["high"]
     assert "adversarial_label" in result.to_frame()
     assert same_result(attack(model, x, ["low"], **call), result)
+
+
+def test_the_white_box_attack_finds_the_exact_distance_of_many_classes():
+    model = Linear(5, 7)
+    x = np.random.default_rng(3).uniform(-1, 1, (4, D)).astype(np.float32)
+    w, b = torch.from_numpy(model.w).float(), torch.from_numpy(model.b).float()
+
+    def smooth(inputs, beta, gamma):
+        return torch.softmax(inputs @ w.T + b, dim=1)
+
+    attack = WhiteBox(max_iter=120, restarts=2)
+    result = attack(model, x, model(x), smooth=smooth, clip=(-30.0, 30.0))
+    np.testing.assert_allclose(result.l2, model.distances(x), rtol=0.01)
+    np.testing.assert_array_equal(attack(model, x, smooth=smooth, clip=(-30.0, 30.0)).l2, result.l2)
+    with pytest.raises(ValueError, match=r"labels 0 to 4, as `smooth` has 5 classes\. Got labels \[5\]"):
+        attack(model, x[:1], [5], smooth=smooth, clip=(-30.0, 30.0))
+
+
+def test_the_substitute_of_many_classes_learns_the_target_and_its_steps_fool_it(tmp_path):
+    model = Linear(4, 2)
+    x = np.random.default_rng(1).uniform(0, 1, (200, D)).astype(np.float32)
+    model.b -= (x @ model.w.T).mean(axis=0)  # all classes occur
+    attack = Substitute(rounds=4, first_rows=60, epsilons=[0.0, 0.25], epsilon=0.25, noise_draws=2, device="cpu")
+    result = attack(model, x, n_classes=4, state=tmp_path / "state.npz")
+    curve = result.tables["curve"]
+    assert curve["agreement"][-1] > 0.7
+    assert curve["accuracy"][-1] < curve["noise_accuracy"][-1] - 0.15
+    found = result.success
+    assert (model(result.adversarials[found]) != model(x[found])).all()
+    assert same_result(attack(model, x, n_classes=4, state=tmp_path / "state.npz"), result)
+    with pytest.raises(ValueError, match="must return labels 0 to 2"):
+        attack(model, x, np.zeros(200, int), n_classes=3)
+
+
+def test_an_interrupted_substitute_attack_on_many_classes_is_resumed(tmp_path):
+    model = Linear(4, 2)
+    x = np.random.default_rng(1).uniform(0, 1, (60, D)).astype(np.float32)
+    attack = Substitute(rounds=3, epochs=2, epsilons=[0.0, 0.25], epsilon=0.25, noise_draws=1, device="cpu")
+    whole = attack(model, x, n_classes=4)
+    counting = Counting(model)
+    attack(counting, x, n_classes=4, state=tmp_path / "counted.npz")
+    for after in range(2, counting.calls, 3):
+        state = tmp_path / f"{after}.npz"
+        with pytest.raises(KeyboardInterrupt):
+            attack(Counting(model, after), x, model(x), n_classes=4, state=state)
+        assert same_result(attack(model, x, model(x), n_classes=4, state=state), whole)
+
+
+@pytest.mark.parametrize("option", [{"mask": np.zeros(D, dtype=bool)}, {"target": 1}, {"integer": True}])
+def test_attacks_without_these_options_say_so_by_name(option):
+    def never(*args):
+        raise AssertionError("queried")
+
+    x, y, (name,) = np.full((2, D), 0.5), [0, 0], option
+    for attack, more in (
+        (Transfer(), {"n_members": 2}),
+        (Substitute(device="cpu"), {}),
+        (WhiteBox(), {"smooth": never}),
+        (Certificate(), {"certified_radius": never}),
+    ):
+        with pytest.raises(ValueError, match=f"{type(attack).__name__} has no '{name}': it is for decision-based"):
+            attack(never, x, y, **more, **option)
+        with pytest.raises(TypeError, match="unexpected argument 'maks'"):
+            attack(never, x, y, **more, maks=1)
 
 
 @pytest.mark.parametrize("name", ["hsj", "boundary", "surfree", "cgba", "smoothed"])
