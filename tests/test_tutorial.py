@@ -137,3 +137,66 @@ def test_reproduce_table_2_in_miniature(run_program, tmp_path):
     assert import_module(f"{module}.write").main([*words, "--outputs", str(tmp_path / "outputs")]) == 0
     table = pd.read_csv(tmp_path / "outputs" / "tables" / "table2.csv")
     assert set(table.model[table.attack.eq("hsj") & table.ours.notna()]) == {"scd01", "rf"}
+
+
+def three_classes() -> None:
+    """X.npy and y.npy of three classes, instead of the two of `own_files`."""
+    rng = np.random.default_rng(0)
+    y = np.arange(90) % 3
+    np.save("X.npy", (rng.random((90, 3)) + 0.8 * np.eye(3)[y]) * [1, 10, 1000])
+    np.save("y.npy", np.array(["eggs", "ham", "spam"])[y])
+
+
+def found_labels(folder: Path) -> pd.DataFrame:
+    (attack,) = (folder / "outputs" / "attacks").iterdir()
+    return pd.read_csv(attack / "examples.csv")
+
+
+def test_an_xgboost_model_of_three_classes(run, tmp_path):
+    xgboost = pytest.importorskip("xgboost")
+    three_classes()
+    x, y = np.load("X.npy"), np.load("y.npy")
+    model = xgboost.XGBClassifier(n_estimators=20).fit(x, np.unique(y, return_inverse=True)[1])
+    model.save_model("m.ubj")
+    assert "success rate                 100 % (2 of 2)" in run([*COMMANDS[0], "attack.target_class=ham"])
+    found = found_labels(tmp_path)
+    assert set(found["adversarial_label_name"]) == {"ham"}
+    (attack,) = (tmp_path / "outputs" / "attacks").iterdir()
+    assert set(model.predict(np.load(attack / "adversarials.npz")["adversarial"])) == {1}
+
+
+def test_a_service_of_three_classes(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    three_classes()
+    names, unit = ["eggs", "ham", "spam"], np.array([1, 10, 1000])
+    with label_service(lambda row: names[int(np.argmax(np.array(row) / unit))]) as service:
+        words = [word if not word.startswith("model.url=") else f"model.url={service.url}" for word in COMMANDS[2]]
+        assert "success rate                 100 % (2 of 2)" in run(words)
+    found = found_labels(tmp_path)
+    assert (found["label_name"] != found["adversarial_label_name"]).all()
+    assert set(found["adversarial_label_name"]) <= set(names)
+
+
+@pytest.mark.parametrize("target", ["sklearn.svm.SVC", "catboost.CatBoostClassifier"])
+def test_a_class_of_another_library_on_three_classes(run, tmp_path, target):
+    pytest.importorskip(target.split(".")[0])
+    three_classes()
+    more = [
+        "+model.estimator.iterations=10",
+        "+model.estimator.verbose=0",
+        "+model.estimator.allow_writing_files=false",
+    ]
+    words = [
+        "dataset=arrays",
+        "dataset.path=X.npy",
+        "dataset.labels=y.npy",
+        "dataset.clip=features",
+        "model=estimator",
+        f"model.estimator._target_={target}",
+        "model.trust_pickle=true",
+        "attack=hsj",
+        *(more if target.startswith("catboost") else []),
+    ]
+    assert "success rate                 100 % (2 of 2)" in run(words)
+    found = found_labels(tmp_path)
+    assert (found["label"] != found["adversarial_label"]).all()

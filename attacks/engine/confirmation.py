@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .validation import Task
-from .view import View
 from ..oracle import LabelOracle
 from ..result import ALREADY_MISCLASSIFIED, TRAINED_ON, AttackResult
+from .validation import Task
+from .view import View
 
 _RELATIVE, _ABSOLUTE = 1e-6, 1e-9  # both measurements are float64; they differ in the order of their sums only
 
