@@ -15,7 +15,7 @@ class CNN1DVotes(ConvolutionalVotes):
     """Ensemble of convolutional networks for signals (paper, section 3.5).
 
     Convolution to 64 maps, 1×16; ReLU; max-pooling 4; to 128 maps, 1×16; ReLU; max-pooling 4; to 256 maps, 1×16; ReLU;
-    max-pooling 2; one linear layer to 2 units.
+    max-pooling 2; one linear layer with a unit for each class.
 
     Parameters and attributes: see :class:`baselines.torch_ensemble.convolutional.ConvolutionalVotes`.
 
@@ -28,9 +28,12 @@ class CNN1DVotes(ConvolutionalVotes):
 
     takes: ClassVar[str] = "signals"
     keeps_inputs: ClassVar[bool] = True
+    multiclass: ClassVar[bool] = True
+    _output_bias: ClassVar[str] = "fc.bias"
 
-    def _network(self, votes: int, shape: tuple[int, ...]) -> VoteNetwork:
-        return CNN1D(votes, *shape)
+    def _network(self, votes: int, shape: tuple[int, ...], classes: int = 2) -> VoteNetwork:
+        (length,) = shape
+        return CNN1D(votes, length, classes)
 
 
 class CNN1D(VoteNetwork):
@@ -38,7 +41,7 @@ class CNN1D(VoteNetwork):
 
     _pools = (4, 4, 2)
 
-    def __init__(self, votes: int, length: int) -> None:
+    def __init__(self, votes: int, length: int, classes: int = 2) -> None:
         super().__init__()
         self.votes = votes
         self.length = length
@@ -47,10 +50,10 @@ class CNN1D(VoteNetwork):
         self.conv3 = VoteConv(votes, 128, 256, (1, 16))
         for pool in self._pools:
             length = -(-length // pool)
-        self.fc = VoteLinear(votes, 256 * length, 2)
+        self.fc = VoteLinear(votes, 256 * length, classes)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(n, V, 2) logits of (n, d) inputs shared by the votes, or of (n, V, d) inputs, one set per vote."""
+        """(n, V, K) logits of (n, d) inputs shared by the votes, or of (n, V, d) inputs, one set per vote."""
         x = as_maps(x, 1, self.length)
         for conv, pool in zip((self.conv1, self.conv2, self.conv3), self._pools, strict=True):
             x = F.max_pool2d(conv(F.pad(x, (7, 8))), (1, pool), ceil_mode=True)

@@ -15,8 +15,8 @@ class LeNetVotes(ConvolutionalVotes):
     """Ensemble of LeNets with ReLU and max-pooling (LeCun et al. 1998, as in the authors' program).
 
     Convolution to 6 maps, 5×5, padding 2; ReLU; max-pooling 2×2; convolution to 16 maps and the rest alike; linear
-    layers of 120, 84 and 2 units with ReLU between. Convolutions start Kaiming-normal by fan-out, linear layers
-    Xavier-normal, biases 0. Pooling rounds odd sizes up, so images of any size are accepted.
+    layers of 120 and 84 units and one for each class, with ReLU between. Convolutions start Kaiming-normal by fan-out,
+    linear layers Xavier-normal, biases 0. Pooling rounds odd sizes up, so images of any size are accepted.
 
     Parameters and attributes: see :class:`baselines.torch_ensemble.convolutional.ConvolutionalVotes`.
 
@@ -27,25 +27,28 @@ class LeNetVotes(ConvolutionalVotes):
     """
 
     keeps_inputs: ClassVar[bool] = True
+    multiclass: ClassVar[bool] = True
+    _output_bias: ClassVar[str] = "fc3.bias"
 
-    def _network(self, votes: int, shape: tuple[int, ...]) -> VoteNetwork:
-        return LeNet(votes, *shape)
+    def _network(self, votes: int, shape: tuple[int, ...], classes: int = 2) -> VoteNetwork:
+        channels, height, width = shape
+        return LeNet(votes, channels, height, width, classes)
 
 
 class LeNet(VoteNetwork):
     """V LeNets for flat images."""
 
-    def __init__(self, votes: int, channels: int, height: int, width: int) -> None:
+    def __init__(self, votes: int, channels: int, height: int, width: int, classes: int = 2) -> None:
         super().__init__()
         self.votes, self.size = votes, (height, width)
         self.conv1 = VoteConv(votes, channels, 6, (5, 5), padding=(2, 2))
         self.conv2 = VoteConv(votes, 6, 16, (5, 5), padding=(2, 2))
         self.fc1 = VoteLinear(votes, 16 * -(-height // 4) * -(-width // 4), 120)
         self.fc2 = VoteLinear(votes, 120, 84)
-        self.fc3 = VoteLinear(votes, 84, 2)
+        self.fc3 = VoteLinear(votes, 84, classes)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(n, V, 2) logits of (n, d) inputs shared by the votes, or of (n, V, d) inputs, one set per vote."""
+        """(n, V, K) logits of (n, d) inputs shared by the votes, or of (n, V, d) inputs, one set per vote."""
         x = as_maps(x, *self.size)
         for conv in (self.conv1, self.conv2):
             x = F.relu(F.max_pool2d(conv(x), 2, ceil_mode=True))  # as ReLU before it, at a quarter of the work

@@ -17,8 +17,8 @@ class ResNet50Votes(ConvolutionalVotes):
     """Ensemble of residual networks of 50 layers (He et al. 2016): torchvision's, not pretrained.
 
     As in the authors' program the first convolution is 3×3 with stride 1, padding 1 and no bias, instead of 7×7 with
-    stride 2, and the last layer has 2 units. Convolutions start Kaiming-normal by fan-out, the linear layer uniform in
-    ±1/√2048, its bias too, batch normalisations as the identity, as in torchvision.
+    stride 2, and the last layer has a unit for each class. Convolutions start Kaiming-normal by fan-out, the linear
+    layer uniform in ±1/√2048, its bias too, batch normalisations as the identity, as in torchvision.
 
     Parameters and attributes: see :class:`baselines.torch_ensemble.convolutional.ConvolutionalVotes`. `batch_size` is 2
     or more, since batch normalisation needs two samples. A vote under training takes 1 GB with batches of 64 images of
@@ -26,14 +26,17 @@ class ResNet50Votes(ConvolutionalVotes):
     """
 
     keeps_inputs: ClassVar[bool] = True
+    multiclass: ClassVar[bool] = True
+    _output_bias: ClassVar[str] = "net.fc.bias"
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **ConvolutionalVotes._parameter_constraints,
         "batch_size": [Interval(Integral, 2, None, closed="left")],
     }
 
-    def _network(self, votes: int, shape: tuple[int, ...]) -> VoteNetwork:
-        return ResNet50(*shape)
+    def _network(self, votes: int, shape: tuple[int, ...], classes: int = 2) -> VoteNetwork:
+        channels, height, width = shape
+        return ResNet50(channels, height, width, classes)
 
 
 class ResNet50(VoteNetwork):
@@ -41,7 +44,7 @@ class ResNet50(VoteNetwork):
 
     side_by_side = False
 
-    def __init__(self, channels: int, height: int, width: int) -> None:
+    def __init__(self, channels: int, height: int, width: int, classes: int = 2) -> None:
         super().__init__()
         from torchvision.models import resnet50
 
@@ -50,7 +53,7 @@ class ResNet50(VoteNetwork):
         with torch.device("meta"):  # without torch's own draws, which come from its global generator
             net = resnet50(weights=None)
             net.conv1 = nn.Conv2d(channels, 64, 3, padding=1, bias=False)
-            net.fc = nn.Linear(net.fc.in_features, 2)
+            net.fc = nn.Linear(net.fc.in_features, classes)
         self.net = net.to_empty(device=device).to(memory_format=torch.channels_last)
 
     def initialise(self, vote: int, generator: torch.Generator) -> None:
@@ -71,6 +74,6 @@ class ResNet50(VoteNetwork):
         return tensor[None]
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(n, 1, 2) logits of (n, d) or (n, 1, d) inputs."""
+        """(n, 1, K) logits of (n, d) or (n, 1, d) inputs."""
         logits: torch.Tensor = self.net(as_maps(x, *self.size))
         return logits[:, None]

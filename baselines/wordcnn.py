@@ -127,7 +127,7 @@ random_state, verbose : see :class:`baselines.torch_ensemble.convolutional.Convo
     def _word_network(self, votes: int, dimension: int) -> VoteNetwork:
         return WordCNN(votes, self._table, dimension, int(self.filters), float(self.dropout))
 
-    def _make(self, features: int) -> Callable[[int], VoteNetwork]:
+    def _make(self, features: int, classes: int = 2) -> Callable[[int], VoteNetwork]:
         return partial(self._word_network, dimension=self._table().shape[1])
 
     def _train(

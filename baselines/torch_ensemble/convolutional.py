@@ -19,6 +19,7 @@ from sklearn.utils.validation import check_is_fitted
 from baselines.torch_ensemble.checkpoint import Checkpoint
 from baselines.torch_ensemble.forward import StackedNetworks
 from baselines.torch_ensemble.layers import VoteNetwork
+from baselines.torch_ensemble.softmax import shares_of_logits
 from baselines.torch_ensemble.training import Training, train_votes
 from scd.devices import parse_bytes, resolve_device
 from scd.ensemble import Progress, VoteEnsemble
@@ -125,7 +126,10 @@ class ConvolutionalVotes(VoteEnsemble):
         self.random_state = random_state
         self.verbose = verbose
 
-    def _network(self, votes: int, shape: tuple[int, ...]) -> VoteNetwork:
+    _output_bias: ClassVar[str] = ""
+    """Name of the array with a number for each class, where there may be more than two."""
+
+    def _network(self, votes: int, shape: tuple[int, ...], classes: int = 2) -> VoteNetwork:
         """The uninitialised network of `votes` votes for flat inputs of this shape."""
         raise TypeError(f"{type(self).__name__} must define _network.")
 
@@ -154,7 +158,7 @@ class ConvolutionalVotes(VoteEnsemble):
         del kept["votes_at_once"]
         return {**kept, "feature_shape": self.feature_shape and tuple(self.feature_shape)}
 
-    def _make(self, features: int) -> Callable[[int], VoteNetwork]:
+    def _make(self, features: int, classes: int = 2) -> Callable[[int], VoteNetwork]:
         """Return a function that makes the network of n votes for inputs of `features` features."""
         shape = self.feature_shape
         if shape is None:
@@ -164,7 +168,7 @@ class ConvolutionalVotes(VoteEnsemble):
                 f"The 'feature_shape' parameter of {type(self).__name__} must have as many values as the inputs, "
                 f"{features}. Got {tuple(shape)!r}, which has {math.prod(shape)}."
             )
-        return partial(self._network, shape=tuple(shape))
+        return partial(self._network, shape=tuple(shape), classes=classes)
 
     def _train(
         self,
@@ -175,7 +179,7 @@ class ConvolutionalVotes(VoteEnsemble):
         progress: Progress | None,
         checkpoint: Path | None = None,
     ) -> list[Vote]:
-        make = self._make(X.shape[1])
+        make = self._make(X.shape[1], int(y.max()) + 1)
         kept = None
         if checkpoint is not None:
             kept = Checkpoint(checkpoint, self._belongs_to(X, y, votes, root_seed))
@@ -216,13 +220,19 @@ class ConvolutionalVotes(VoteEnsemble):
         return json.loads(json.dumps(facts, default=float))
 
     def smooth(self, x: torch.Tensor, beta: float, gamma: float) -> torch.Tensor:
-        """(n,) differentiable surrogate of the fraction of votes for the second class; `beta` is ignored."""
+        """(n,) differentiable surrogate of the fraction of votes for the second class; `beta` is ignored.
+
+        Of K > 2 classes (n, K), that for each.
+        """
         check_is_fitted(self, "votes_")
         logits = self._forward.logits(x.to(self._forward.device))
+        if logits.ndim == 3:
+            return shares_of_logits(logits, gamma, self.voting, scale=LOGIT_SIZE)
         return share_of_logits(logits, gamma, self.voting, scale=LOGIT_SIZE)
 
     def _vote_check(self, first: Vote, features: int) -> Callable[[Vote], None]:
-        return self._check_of(self._make(features))
+        bias = first.get(self._output_bias)
+        return self._check_of(self._make(features, 2 if bias is None else np.size(bias)))
 
     def _check_of(self, make: Callable[[int], VoteNetwork]) -> Callable[[Vote], None]:
         """Return what checks that a vote has the weights of this network."""
@@ -238,7 +248,7 @@ class ConvolutionalVotes(VoteEnsemble):
         return check
 
     def _stack(self, votes: list[Vote]) -> StackedNetworks:
-        make = self._make(self.n_features_in_)
+        make = self._make(self.n_features_in_, len(self.classes_))
         return StackedNetworks(
             make, votes, self.n_features_in_, resolve_device(self.device), parse_bytes(self.memory_budget)
         )

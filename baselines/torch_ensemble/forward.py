@@ -11,6 +11,7 @@ import torch
 from baselines.torch_ensemble.layers import VoteNetwork
 from baselines.torch_ensemble.training import cuda_precision
 from scd.devices import one_torch_thread
+from scd.ensemble import label_type
 from scd.storage import Vote
 
 _CACHED_BYTES = 64 << 20  # of activations at a time in a worker on the CPU: more do not fit its cache
@@ -44,12 +45,15 @@ class StackedNetworks:
         self.memory = memory
 
     def logits(self, x: torch.Tensor) -> torch.Tensor:
-        """(n, V) second class's logit minus the first's, differentiable, of (n, d) float32 inputs on the device."""
-        both = torch.cat([network(x) for network in self.networks], dim=1)
-        return both[..., 1] - both[..., 0]
+        """(n, V) second class's logit minus the first's, differentiable, of (n, d) float32 inputs on the device.
+
+        Of K > 2 classes (n, V, K), all logits.
+        """
+        of_all = torch.cat([network(x) for network in self.networks], dim=1)
+        return of_all[..., 1] - of_all[..., 0] if of_all.shape[-1] == 2 else of_all
 
     def probabilities(self, X: np.ndarray) -> np.ndarray:
-        """(n, V) float64 softmax of the second class for (n, d) inputs."""
+        """(n, V) float64 softmax of the second class for (n, d) inputs; of K > 2 classes (n, V, K), of all."""
         on_cpu = self.device == "cpu"
         workers = torch.get_num_threads() if on_cpu else 1
         room = min(self.memory // workers, _CACHED_BYTES) if on_cpu else self.memory
@@ -68,11 +72,15 @@ class StackedNetworks:
         inputs = np.require(X, np.float32, ["C", "W"])
         with torch.inference_mode():
             logits = self.logits(torch.from_numpy(inputs).to(self.device))
-            return torch.sigmoid(logits.double()).cpu().numpy()
+            found = torch.sigmoid(logits.double()) if logits.ndim == 2 else torch.softmax(logits.double(), dim=2)
+            return found.cpu().numpy()
 
     def labels(self, X: np.ndarray) -> np.ndarray:
-        """(n, V) uint8: 1 where the probability is above 0.5; a tie is 0."""
-        return (self.probabilities(X) > 0.5).astype(np.uint8)
+        """(n, V) label of the highest probability; a tie is the first."""
+        found = self.probabilities(X)
+        if found.ndim == 3:
+            return found.argmax(axis=2).astype(label_type(found.shape[2]))
+        return (found > 0.5).astype(np.uint8)
 
 
 def _network(network: VoteNetwork, votes: list[Vote]) -> VoteNetwork:

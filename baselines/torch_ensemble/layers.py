@@ -14,7 +14,7 @@ from torch.autograd.graph import saved_tensors_hooks
 
 
 class VoteNetwork(nn.Module):
-    """Base of V networks of one kind, which map inputs (n, ...), or (n, V, ...), to logits (n, V, 2).
+    """Base of V networks of one kind, which map inputs (n, ...), or (n, V, ...), to logits (n, V, K).
 
     A network is made uninitialised; `initialise` draws a vote's weights, `arrays` returns views of them.
     """

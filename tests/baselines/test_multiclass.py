@@ -9,10 +9,13 @@ from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import GaussianNB
 
+from baselines.cnn1d import CNN1DVotes
 from baselines.estimator import EstimatorVotes
 from baselines.forest import ForestVotes, fit_tree
+from baselines.lenet import LeNetVotes
 from baselines.logistic import LogisticVotes
 from baselines.mlp import MLPVotes
+from baselines.resnet50 import ResNet50Votes
 from baselines.workers.mlp_vote import fit_network
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -111,3 +114,31 @@ def test_damaged_votes_of_many_classes_are_refused():
     forest = FOREST.fit(X_FIT, Y_FIT).votes_
     with pytest.raises(ValueError, match=r"Vote 1 of ForestVotes.*'share' must have the shape"):
         FOREST.check_votes([forest[0], {**forest[1], "share": forest[1]["share"][:, :2]}], X.shape[1])
+
+
+@pytest.mark.parametrize(
+    ("kind", "shape"), [(LeNetVotes, (1, 8, 8)), (CNN1DVotes, (64,)), (ResNet50Votes, (1, 8, 8))], ids=str
+)
+def test_torch_networks_have_an_output_for_each_class(kind, shape, tmp_path):
+    large = kind is ResNet50Votes
+    if large:
+        pytest.importorskip("torchvision")
+    epochs, n_fit, n_test = (1, 24, 10) if large else (8, 200, 100)
+    x_test, y_test = X_TEST[:n_test], Y_TEST[:n_test]
+    model = kind(n_votes=2, epochs=epochs, feature_shape=shape, learning_rate=3e-3, device="cpu", random_state=3)
+    fitted = model.fit(X_FIT[:n_fit], Y_FIT[:n_fit])
+    probabilities = fitted.vote_probabilities(x_test)
+    assert probabilities.shape == (n_test, 2, 4)
+    np.testing.assert_allclose(probabilities.sum(axis=2), 1)
+    np.testing.assert_array_equal(fitted.votes(x_test), probabilities.argmax(axis=2))
+    assert large or (fitted.predict(x_test) == y_test).mean() > 0.7
+    inputs = torch.from_numpy(X_TEST[:5]).requires_grad_(True)
+    smooth = fitted.smooth(inputs, 1.0, 10.0)
+    assert smooth.shape == (5, 4)
+    (gradient,) = torch.autograd.grad(smooth[:, 0].sum(), inputs)
+    assert torch.isfinite(gradient).all()
+    fitted.save(tmp_path / "votes.npz")
+    np.testing.assert_array_equal(kind.load(tmp_path / "votes.npz").predict(x_test), fitted.predict(x_test))
+    broken = {name: array[..., :3] if name == kind._output_bias else array for name, array in fitted.votes_[1].items()}
+    with pytest.raises(ValueError, match=f"Vote 1 of {kind.__name__}.*{kind._output_bias}"):
+        fitted.check_votes([fitted.votes_[0], broken], 64)

@@ -164,7 +164,7 @@ def test_a_scale_keeps_every_class(iris):
     assert json.loads(path.read_text())["n_test"] == 30
 
 
-@pytest.mark.parametrize("model", ["scd01", "lenet"])
+@pytest.mark.parametrize("model", ["scd01", "scdcebnn"])
 def test_a_model_for_two_classes_names_those_for_more(iris, model):
     config = iris(f"model={model}", "attack=none")
     with pytest.raises(UserError, match=f"model={model} is for two classes, and dataset=table has 3: choose two.*rf"):
