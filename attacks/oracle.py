@@ -214,6 +214,26 @@ class LabelOracle(Oracle):
         return copy
 
 
+class TargetOracle(LabelOracle):
+    """A model whose labels are compared with a target: 1 for an input of its example's target class, else 0.
+
+    Parameters
+    ----------
+    labels : callable
+    target : ndarray of int64, shape (n_examples,)
+    n_features : int
+    **limits
+        See `LabelOracle`.
+    """
+
+    def __init__(self, labels: LabelFunction, target: NDArray[np.int64], n_features: int, **limits: Any) -> None:
+        super().__init__(labels, len(target), n_features, **limits)
+        self.target = target
+
+    def _predict(self, inputs: Any, examples: NDArray[np.int64]) -> ArrayLike:
+        return (as_array(self.labels(inputs)) == self.target[examples]).astype(np.int64)
+
+
 class MemberOracle(LabelOracle):
     """An ensemble whose single members are queried: example e attacks member ``members[e]`` alone.
 
@@ -262,6 +282,8 @@ class GradientOracle:
     y : ndarray of int64, shape (n_examples,)
         Labels of the examples.
     n_features : int
+    towards : bool
+        Whether the gradient points towards the class `y` instead.
 
     Attributes
     ----------
@@ -269,9 +291,9 @@ class GradientOracle:
         Gradients evaluated so far for each example.
     """
 
-    def __init__(self, smooth: SmoothFunction, y: NDArray[np.int64], n_features: int) -> None:
+    def __init__(self, smooth: SmoothFunction, y: NDArray[np.int64], n_features: int, towards: bool = False) -> None:
         check_callable("smooth", smooth)
-        self.smooth, self.y = smooth, y
+        self.smooth, self.y, self.towards = smooth, y, towards
         self.block = (max(1, min(_GRADIENT_ROWS, _GRADIENT_ELEMENTS // n_features)), n_features)
         self.gradients = np.zeros(len(y), dtype=np.int64)
 
@@ -317,6 +339,7 @@ class GradientOracle:
         values: NDArray[np.float32] = gradient[: len(inputs)].numpy()
         if fraction_of_one:
             values *= np.where(y == 0, np.float32(1), np.float32(-1))[:, None]
+        values *= np.float32(-1 if self.towards else 1)
         if not np.isfinite(values).all():
             raise ValueError("The smooth model of an attack must have finite gradients. Got NaN or infinity instead.")
         return values

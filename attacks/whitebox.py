@@ -21,15 +21,18 @@ from .engine.run_state import RunState, Selection
 from .engine.validation import (
     Described,
     Task,
+    as_array,
     check_int,
     check_number,
     check_numbers,
+    read_ints,
     read_pool,
     read_task,
     refuse,
 )
-from .oracle import GRADIENT, GradientOracle, LabelFunction, SmoothFunction
-from .result import AttackResult
+from .engine.view import ALREADY_THE_TARGET
+from .oracle import GRADIENT, GradientOracle, LabelFunction, LabelOracle, SmoothFunction, TargetOracle
+from .result import ALREADY_MISCLASSIFIED, AttackResult
 
 _STARTS = ("original", "noise", "nearest")
 _TRACE_EVERY = 10  # iterations
@@ -100,6 +103,7 @@ class WhiteBox(ArrayAttack):
     """
 
     requires = GRADIENT
+    call_options = frozenset({"mask", "target"})
     method_version = 1
     norm = "l2"
 
@@ -144,6 +148,8 @@ class WhiteBox(ArrayAttack):
         pool: ArrayLike | None = None,
         pool_labels: ArrayLike | None = None,
         state: str | Path | None = None,
+        mask: ArrayLike | None = None,
+        target: Any = None,
         **options: Any,
     ) -> AttackResult:
         """Attack the model behind `labels` and `smooth` at the examples `x`.
@@ -170,6 +176,10 @@ class WhiteBox(ArrayAttack):
             File that stores the progress; the same call continues from it. It is not removed at the end: with the
             file of a finished attack the call returns its record. A file of another model is refused: fixed inputs,
             which are not counted as queries, tell.
+        mask : array of bool, shape (d,), optional
+            Features that must not change.
+        target : int, or array of int of shape (n,), optional
+            The label that the adversarials must have; default any other than the true one.
 
         Returns
         -------
@@ -192,23 +202,44 @@ class WhiteBox(ArrayAttack):
         class_name = type(self).__name__
         refuse_options(class_name, options)
         task = read_task(class_name, x, own_labels(labels, x) if y is None else y, clip, index)
-        oracle, gradient = self._label_oracle(labels, task), GradientOracle(smooth, task.y, task.x.shape[1])
-        if not np.isin(task.y, (0, 1)).all():
+        names, d, fixed = task.y, task.x.shape[1], _read_mask(class_name, mask, task.x.shape[1])
+        goal = names
+        if target is not None:
+            goal = read_ints(class_name, "target", np.broadcast_to(as_array(target), len(names)), len(names))
+            task = replace(task, y=np.zeros_like(names))
+        gradient = GradientOracle(smooth, goal, d, towards=target is not None)
+        if not np.isin(goal, (0, 1)).all():
             k = gradient.n_classes(task.x[:1])
-            if task.y.min() < 0 or task.y.max() >= k:
+            if goal.min() < 0 or goal.max() >= k:
                 known = "labels 0 and 1" if k == 2 else f"labels 0 to {k - 1}, as `smooth` has {k} classes"
-                got = Described(f"labels {np.unique(task.y).tolist()}")
-                raise refuse(class_name, "y", known, got)
+                got = Described(f"labels {np.unique(goal).tolist()}")
+                raise refuse(class_name, "y" if target is None else "target", known, got)
+        oracle: LabelOracle = self._label_oracle(labels, task)
+        if target is not None:
+            oracle = TargetOracle(labels, goal, d, batch_rows=oracle.batch_rows)
+            one = np.unique(goal)
+            if pool_labels is not None:  # of several targets all samples are tried
+                pool_labels = (as_array(pool_labels) == one[0]).astype(np.int64) if len(one) == 1 else None
         near = self._near(class_name, task, pool, pool_labels)
-        arrays = {} if near is None else {"near": near.images[np.concatenate(near.order)]}
+        arrays: dict[str, Any] = {} if near is None else {"near": near.images[np.concatenate(near.order)]}
+        arrays |= {} if target is None else {"target": goal, "names": names}
+        arrays |= {"fixed": fixed} if fixed.any() else {}
         journal = Journal(oracle, task.y, None if state is None else Path(state), self._identity(task, arrays))
-        return run_or_resume(
-            journal,
-            task,
-            lambda: confirmed(class_name, self._attack(task, journal, gradient, near), task, oracle, labels),
-        )
 
-    def _attack(self, task: Task, journal: Journal, gradient: GradientOracle, near: Candidates | None) -> AttackResult:
+        def attack() -> AttackResult:
+            result = confirmed(class_name, self._attack(task, journal, gradient, near, fixed), task, oracle, labels)
+            return result if target is None else _with_target(result, names, goal)
+
+        return run_or_resume(journal, task, attack)
+
+    def _attack(
+        self,
+        task: Task,
+        journal: Journal,
+        gradient: GradientOracle,
+        near: Candidates | None,
+        fixed: NDArray[np.bool_],
+    ) -> AttackResult:
         """Attack validated examples; continue from `journal.snapshot` if it is not empty."""
         if journal.snapshot:
             runs, radius = RunState.from_arrays(journal.snapshot), journal.snapshot["radius"].copy()
@@ -217,8 +248,8 @@ class WhiteBox(ArrayAttack):
         else:
             runs = begin_runs(task, journal, self.restarts, 1, None)
             search = BoundarySearch(task, journal, runs, linf=False)
-            radius = place_starts(search, self.starts, near, self.seed)
-        path = GradientSearch(search, gradient, self.gammas, self.max_iter, radius)
+            radius = place_starts(search, self.starts, near, self.seed, fixed)
+        path = GradientSearch(search, gradient, self.gammas, self.max_iter, radius, fixed)
         plan = plan_iterations(self.max_iter, self.refinements, self.betas, self.step)
         with self._bar(len(plan), int(runs.iteration), "iteration") as bar:
             for iteration in plan[int(runs.iteration) :]:
@@ -241,6 +272,24 @@ class WhiteBox(ArrayAttack):
         if not all(len(order) for order in near.order):
             raise refuse(class_name, "pool", "samples of other classes", Described("samples of one class only"))
         return near
+
+
+def _read_mask(class_name: str, mask: Any, d: int) -> NDArray[np.bool_]:
+    if mask is None:
+        return np.zeros(d, dtype=bool)
+    fixed = as_array(mask)
+    if fixed.dtype != bool or fixed.shape != (d,) or fixed.all():
+        got = Described(f"{fixed.dtype} of shape {fixed.shape}" + (", all True" if fixed.all() else ""))
+        raise refuse(class_name, "mask", f"bools of shape ({d},), not all True", got)
+    return fixed
+
+
+def _with_target(result: AttackResult, names: NDArray[np.int64], target: NDArray[np.int64]) -> AttackResult:
+    """Return the record of an attack towards target classes with the labels of the caller."""
+    found = result.adversarial_label
+    reason = np.where(result.reason == ALREADY_MISCLASSIFIED, ALREADY_THE_TARGET, result.reason)
+    labels = None if found is None else np.where(result.success, target, -1)
+    return replace(result, label=names, reason=reason, adversarial_label=labels)
 
 
 def _check_betas(class_name: str, betas: Any) -> tuple[float, float]:
@@ -318,6 +367,8 @@ class GradientSearch:
     max_iter : int
     radius : ndarray of float64, shape (R,)
         Current distance of each run from its original. Changed in place.
+    fixed : ndarray of bool, shape (d,)
+        Features that do not change.
     """
 
     def __init__(
@@ -327,8 +378,10 @@ class GradientSearch:
         gammas: Sequence[float],
         max_iter: int,
         radius: NDArray[np.float64],
+        fixed: NDArray[np.bool_],
     ) -> None:
         self.search, self.gradient, self.gammas, self.radius = search, gradient, gammas, radius
+        self.fixed = fixed
         self.diagonal = _diagonal(search)
         self.growth = _NEAR ** (-1 / (_SEARCH * max_iter)) - 1
 
@@ -358,6 +411,7 @@ class GradientSearch:
             example, radius = runs.example[block], self.radius[block, None]
             points, x = runs.point[block], task.x[example].astype(np.float64)
             slope = self.gradient(points, example, iteration.beta, gamma).astype(np.float64)
+            slope[:, self.fixed] = 0.0
             move = points - x + iteration.step * radius * _unit(slope)
             runs.point[block] = np.clip(x + radius * _unit(move), task.low, task.high)
 
@@ -366,7 +420,7 @@ class GradientSearch:
 
 
 def place_starts(
-    search: BoundarySearch, starts: Sequence[str], near: Candidates | None, seed: int
+    search: BoundarySearch, starts: Sequence[str], near: Candidates | None, seed: int, fixed: NDArray[np.bool_]
 ) -> NDArray[np.float64]:
     """Set the points of all runs to their starts and return their initial distances, shape (R,).
 
@@ -387,7 +441,7 @@ def place_starts(
             assert near is not None
             order = near.order[runs.example[r]]
             point = near.images[order[runs.restart[r] // len(starts) % len(order)]].astype(np.float64)
-        runs.point[r] = np.clip(point, task.low, task.high)
+        runs.point[r] = np.where(fixed, x, np.clip(point, task.low, task.high))
     distance, _ = search.measure(np.arange(len(runs)), runs.point)
     return np.where(kinds == "original", first, distance)
 

@@ -109,7 +109,7 @@ def _check_call(attack: AnyAttack, node: Config) -> None:
     for key, option in OF_THE_CALL.items():
         if node.get(key) not in (None, False) and option not in attack.call_options:
             raise UserError(
-                f"attack.{key} is not for attack={node['name']}; it is for the decision-based attacks, such as hsj."
+                f"attack.{key} is not for attack={node['name']}; choose a decision-based attack, such as hsj."
             )
 
 

@@ -189,6 +189,38 @@ def test_the_white_box_attack_finds_the_exact_distance_of_many_classes():
         attack(model, x[:1], [5], smooth=smooth, clip=(-30.0, 30.0))
 
 
+def test_the_white_box_attack_keeps_fixed_features_and_reaches_a_target():
+    model = Linear(5, 7)
+    x = np.random.default_rng(3).uniform(-1, 1, (4, D)).astype(np.float32)
+    w, b = torch.from_numpy(model.w).float(), torch.from_numpy(model.b).float()
+    call = {"smooth": lambda rows, beta, gamma: torch.softmax(rows @ w.T + b, dim=1), "clip": (-30.0, 30.0)}
+    fixed = np.arange(D) < 3
+    attack = WhiteBox(max_iter=120, restarts=2)
+    result = attack(model, x, model(x), mask=fixed, **call)
+    assert np.array_equal(result.adversarials[:, fixed], x[:, fixed])
+    free = Linear(5, 7)
+    free.b, free.w = model.w[:, fixed] @ x[0, fixed].astype(float) + model.b, model.w[:, ~fixed]
+    assert result.l2[0] == pytest.approx(free.distances(x[:1, ~fixed])[0], rel=0.01)
+    there = attack(model, x, model(x), target=2, **call)
+    other = model(x) != 2
+    assert (there.success == other).all()
+    assert (there.reason[~other] == "already of the target class").all()
+    assert (model(there.adversarials[other]) == 2).all()
+    assert (there.adversarial_label == np.where(other, 2, -1)).all()
+    assert (there.label == model(x)).all()
+    assert (there.l2[other] >= model.distances(x)[other] * (1 - 1e-5)).all()
+    near = WhiteBox(max_iter=60, starts=["nearest"], restarts=1)
+    pool = np.random.default_rng(5).uniform(-3, 3, (60, D)).astype(np.float32)
+    from_it = near(model, x, model(x), target=2, pool=pool, pool_labels=model(pool), **call)
+    np.testing.assert_allclose(from_it.l2[other], there.l2[other], rtol=0.05)
+    with pytest.raises(ValueError, match="WhiteBox has no 'integer'"):
+        attack(model, x, model(x), integer=True, **call)
+    with pytest.raises(ValueError, match=r"'mask' parameter of WhiteBox must be bools of shape \(8,\), not all True"):
+        attack(model, x, model(x), mask=fixed[:2], **call)
+    with pytest.raises(ValueError, match=r"'target' parameter of WhiteBox must be labels 0 to 4"):
+        attack(model, x, model(x), target=5, **call)
+
+
 def test_the_substitute_of_many_classes_learns_the_target_and_its_steps_fool_it(tmp_path):
     model = Linear(4, 2)
     x = np.random.default_rng(1).uniform(0, 1, (200, D)).astype(np.float32)
@@ -228,7 +260,6 @@ def test_attacks_without_these_options_say_so_by_name(option):
     for attack, more in (
         (Transfer(), {"n_members": 2}),
         (Substitute(device="cpu"), {}),
-        (WhiteBox(), {"smooth": never}),
         (Certificate(), {"certified_radius": never}),
     ):
         with pytest.raises(ValueError, match=f"{type(attack).__name__} has no '{name}': it is for decision-based"):

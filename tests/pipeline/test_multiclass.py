@@ -90,6 +90,7 @@ MLP = ("model=mlp", "model.n_votes=2", "model.n_jobs=1", "model.max_iter=60", "m
     "attack",
     [
         ("attack=whitebox", "attack.max_iter=20"),
+        ("attack=whitebox", "attack.max_iter=20", "attack.target_class=setosa", "attack.mask=[sl]"),
         ("attack=transfer", "attack.max_iter=2"),
         ("attack=substitute", "attack.rounds=2", "attack.epsilon=0.25"),
         ("attack=noise", "attack.levels=10"),
