@@ -62,6 +62,14 @@ def test_first_class_is_label_0(folder: Path, mini_cifar: Any) -> None:
     np.testing.assert_array_equal(one.y_train, 1 - other.y_train)
 
 
+def test_all_classes(folder: Path, mini_cifar: Any) -> None:
+    mini_cifar.write(folder)
+    made, pair = load(folder, None), load(folder, (3, 5))
+    assert made.class_names == cifar10.CLASS_NAMES
+    np.testing.assert_array_equal(made.x_train[made.y_train == 5], pair.x_train[pair.y_train == 1])
+    assert (folder / "prepared" / "cifar10_all.npz").is_file()
+
+
 def test_prepared_file_keeps_keys_types_and_positions(folder: Path, mini_cifar: Any) -> None:
     mini_cifar.write(folder)
     load(folder)

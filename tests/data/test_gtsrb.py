@@ -106,6 +106,17 @@ def test_label_is_that_of_the_class_id_not_of_its_position(mini: MiniGtsrb) -> N
     assert one.y_train.tolist() == [0] * 4 + [1] * 4  # class 2 is the first folder, class 8 the third
 
 
+def test_more_classes_than_two_keep_their_images_and_have_a_file_of_their_own(mini: MiniGtsrb) -> None:
+    mini.write()
+    pair, three = load(mini), load(mini, (8, 2, 3))
+    assert three.class_names == ("120 km/h", "50 km/h", "60 km/h")
+    for label, name in ((0, 1), (2, 0)):
+        np.testing.assert_array_equal(three.x_train[three.y_train == label], pair.x_train[pair.y_train == name])
+        np.testing.assert_array_equal(three.x_test[three.y_test == label], pair.x_test[pair.y_test == name])
+    assert (mini.folder / "prepared" / "gtsrb_8_2_3_48.npz").is_file()
+    assert load(mini, (8, 2, 3)).checksum == three.checksum
+
+
 def test_the_whole_image_is_resized_to_a_square(mini: MiniGtsrb) -> None:
     mini.write()
     dataset = load(mini)
