@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from attacks.engine.checkpoint import RecordedQueries
-from attacks.engine.initial_points import query_in_blocks
-from attacks.engine.validation import Described, Task, as_array, refuse
-from attacks.result import NOT_WHOLE, AttackResult
+from ..result import NOT_WHOLE, AttackResult
+from .checkpoint import RecordedQueries
+from .initial_points import query_in_blocks
+from .validation import Described, Task, as_array, refuse
 
 RESERVED_QUERIES = 32
 """Queries of an example that the attack leaves for the rounded points; of a small budget at most a tenth."""
