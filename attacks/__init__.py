@@ -14,6 +14,7 @@ if TYPE_CHECKING:  # the types of `_MODULES` for mypy and editors
     from .cgba import CGBA as CGBA
     from .hopskipjump import HopSkipJump as HopSkipJump
     from .hsj_art import HopSkipJumpART as HopSkipJumpART
+    from .leaf_tuple import LeafTuple as LeafTuple
     from .noise_search import NoiseSearch as NoiseSearch
     from .oracle import LabelOracle as LabelOracle
     from .oracle import QueryBudgetExceeded as QueryBudgetExceeded
@@ -36,6 +37,7 @@ _MODULES = {
     "HopSkipJump": ".hopskipjump",
     "HopSkipJumpART": ".hsj_art",
     "LabelOracle": ".oracle",
+    "LeafTuple": ".leaf_tuple",
     "NoiseSearch": ".noise_search",
     "QueryBudgetExceeded": ".oracle",
     "RayS": ".rays",

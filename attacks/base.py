@@ -42,7 +42,7 @@ class Attack:
     """What every attack declares of itself; an attack overrides what differs from these defaults."""
 
     requires: str = LABEL
-    """Access to the model that the attack needs: "label", "score", "members", "gradient" or "weights"."""
+    """Access to the model that the attack needs: "label", "score", "members", "gradient", "weights" or "trees"."""
 
     takes: str = "rows"
     """What the attack changes: "rows" of numbers, or "documents" of tokens."""

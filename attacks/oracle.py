@@ -31,6 +31,9 @@ GRADIENT = "gradient"
 WEIGHTS = "weights"
 """Access (white-box): labels, and `certified_radius`, which the model computes from its weights."""
 
+TREES = "trees"
+"""Access (white-box): labels, and the trees of a tree ensemble."""
+
 DEFAULT_MEMORY = 256 * 2**20
 _MAX_ROWS = 4096  # a larger block makes no forward pass faster, it only leaves the cache
 _GRADIENT_ROWS = 32  # twice as many make a gradient of 100 votes little faster, and the gradient of one input slower

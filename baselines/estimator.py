@@ -9,18 +9,20 @@ import warnings
 from collections.abc import Callable
 from functools import partial
 from numbers import Integral
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import clone
 from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted
 
 from baselines.foreign.formats import needed, trusted_types
 from baselines.workers.pool import train_in_parallel
 from scd.ensemble import Progress, VoteEnsemble, label_type
 from scd.seeds import generator_for, vote_seed
 from scd.storage import Vote
+from scd.trees import Trees, joined_trees
 
 _SKOPS, _PICKLE = "skops", "pickle"  # names of a vote's array: how it is stored
 _COMPARED = 256  # training samples on which votes are compared
@@ -63,6 +65,7 @@ class EstimatorVotes(VoteEnsemble):
     """
 
     multiclass: ClassVar[bool] = True
+    _forward: _Fitted
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "bootstrap": ["boolean"],
@@ -174,6 +177,25 @@ class EstimatorVotes(VoteEnsemble):
         made = self._unfitted()
         objects = [made, *(value for value in made.get_params(deep=True).values() if hasattr(value, "get_params"))]
         return {f"{type(each).__module__.split('.')[0]}." for each in objects} | {"sklearn."}
+
+    def trees(self) -> Trees:
+        """Return the fitted votes as one sum of trees, for attacks and certificates that see them.
+
+        Raises
+        ------
+        ValueError
+            If they are no tree ensembles, or together no sum of trees: see :func:`scd.trees.joined_trees`.
+        """
+        check_is_fitted(self, "votes_")
+        return joined_trees(self._forward.members, self.voting)
+
+    def certified_radius(
+        self, X: Any, y: Any, norm: Literal["l2", "linf"] = "l2", **search: Any
+    ) -> NDArray[np.float64]:
+        """(n,) certified radii of tree ensembles: see :meth:`baselines.forest.ForestVotes.certified_radius`."""
+        from scd.certificates import certify_trees
+
+        return certify_trees(self.trees(), *self._certified_inputs(X, y), norm, **search).radius
 
     def _vote_check(self, first: Vote, features: int) -> Callable[[Vote], None]:
         def check(vote: Vote) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from numbers import Integral
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.base import clone
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.utils._param_validation import Interval, RealNotInt, StrOptions
+from sklearn.utils.validation import check_is_fitted
 
 from baselines.workers.pool import train_in_parallel
 from scd.devices import in_threads
@@ -18,6 +20,7 @@ from scd.ensemble import Progress, VoteEnsemble, label_type
 from scd.numba_cache import njit
 from scd.seeds import vote_seed
 from scd.storage import Vote, check_array
+from scd.trees import Trees, forest_trees
 
 _DEPTH = 10  # comparisons of an input in a tree, roughly
 
@@ -130,6 +133,23 @@ class ForestVotes(VoteEnsemble):
         train = partial(_train_vote, self._tree(), X, y, root_seed)
         # scikit-learn grows trees without the interpreter lock, so threads share the samples
         return train_in_parallel(train, votes, self.n_jobs, "threads", progress, bool(self.verbose))
+
+    def trees(self) -> Trees:
+        """Return the fitted trees as a sum, for attacks and certificates that see them."""
+        check_is_fitted(self, "votes_")
+        return forest_trees(self.votes_, self.voting)
+
+    def certified_radius(
+        self, X: Any, y: Any, norm: Literal["l2", "linf"] = "l2", **search: Any
+    ) -> NDArray[np.float64]:
+        """(n,) radius around each row of (n, d) `X` within which no perturbation changes the label away from `y`.
+
+        0 where the row is misclassified, inf where nothing changes the label. The other arguments and the method:
+        :func:`scd.certificates.certify_trees`, which also returns what proves the radii.
+        """
+        from scd.certificates import certify_trees
+
+        return certify_trees(self.trees(), *self._certified_inputs(X, y), norm, **search).radius
 
     def _vote_check(self, first: Vote, features: int) -> Callable[[Vote], None]:
         return partial(_check_tree, features=features, classes=np.shape(first.get("share", ()))[1:])

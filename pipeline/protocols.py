@@ -43,6 +43,8 @@ class Access(StrEnum):
     """Labels, and a differentiable approximation of the model: not black-box."""
     WEIGHTS = "weights"
     """Labels, and radii that the model certifies from the weights of its votes: not black-box."""
+    TREES = "trees"
+    """Labels, and the trees of the model: not black-box."""
 
 
 class Inputs(Protocol):
@@ -215,6 +217,15 @@ class CertifiedModel(Model, Protocol):
 
     def certified_radius(self, X: Floats, y: Labels, norm: Any = "l2", **search: Any) -> NDArray[np.float64]:
         """(n,) radius in "l2" or "linf" within which no perturbation changes the label."""
+        ...
+
+
+@runtime_checkable
+class TreeModel(Model, Protocol):
+    """A model that is a sum of trees."""
+
+    def trees(self) -> Any:
+        """The trees, a :class:`scd.trees.Trees`."""
         ...
 
 

@@ -477,7 +477,4 @@ class SCDClassifier(VoteEnsemble):
                 f"The 'voting' parameter of SCDClassifier must be 'hard' for a certified radius. Got {self.voting!r} "
                 "instead; set_params(voting='hard') certifies the majority of the same votes."
             )
-        X, y = self._checked(X), np.asarray(y)
-        if y.shape != (len(X),) or not np.isin(y, self.classes_).all():
-            raise ValueError(f"The 'y' of certified_radius must hold one of {self.classes_} for each of {len(X)} rows.")
-        return certify(self.votes_, X, (y == self.classes_[1]).astype(np.int64), norm, **search).radius
+        return certify(self.votes_, *self._certified_inputs(X, y), norm, **search).radius

@@ -289,6 +289,13 @@ class VoteEnsemble(ClassifierMixin, BaseEstimator):
         inputs: NDArray[Any] = validate_data(self, X, dtype=np.float32, reset=False)
         return inputs
 
+    def _certified_inputs(self, X: Any, y: Any) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """Inputs and labels of `certified_radius` as (n, d) float32, and (n,) 0 or 1."""
+        X, y = self._checked(X), np.asarray(y)
+        if y.shape != (len(X),) or not np.isin(y, self.classes_).all():
+            raise ValueError(f"The 'y' of certified_radius must hold one of {self.classes_} for each of {len(X)} rows.")
+        return X, (y == self.classes_[1]).astype(np.int64)
+
     def predict_proba(self, X: Any) -> NDArray[Any]:
         """(n, K) float64: for each class the fraction of votes or, with ``voting="mean"``, the mean probability."""
         k = len(self.classes_) if hasattr(self, "votes_") else 2

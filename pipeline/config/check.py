@@ -12,7 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from pipeline.config.build import NOT_ARGUMENTS, OF_THE_CALL, REQUIRED, SUBGROUPS, arguments, build_attack, build_model
 from pipeline.errors import UserError, did_you_mean
-from pipeline.protocols import Access, AnyAttack, Attack, CertifiedModel, Config, Dataset, Model, TextAttack
+from pipeline.protocols import Access, AnyAttack, Attack, CertifiedModel, Config, Dataset, Model, TextAttack, TreeModel
 from pipeline.store import is_plain_name
 from scd.devices import parse_bytes, resolve_device
 
@@ -94,13 +94,18 @@ def check_access(attack: AnyAttack, model: Model, name: str) -> None:
         raise UserError(f"attack={name}: `requires` must be {_either(Access)}. Got {attack.requires!r} instead.")
     if attack.requires == Access.GRADIENT and not model.differentiable:
         raise UserError(f"attack={name} needs a model with a gradient; {type(model).__name__} has none.")
+    if attack.requires == Access.TREES and not isinstance(model, TreeModel):
+        raise UserError(
+            f"attack={name} needs a model of decision trees (rf, or model=estimator with a tree ensemble); "
+            f"{type(model).__name__} has none."
+        )
     if attack.requires == Access.WEIGHTS:
         if not isinstance(model, CertifiedModel):
             raise UserError(
-                f"attack={name}: certified radii need the weights of a sign network (an scd model); "
+                f"attack={name}: certified radii need a sign network (an scd model), rf or logistic; "
                 f"{type(model).__name__} has none."
             )
-        if model.voting != "hard":
+        if model.voting != "hard" and not isinstance(model, TreeModel):
             raise UserError(f"attack={name}: certified radii need model.voting=hard. Got {model.voting!r} instead.")
 
 

@@ -28,6 +28,7 @@ from pipeline.protocols import (
     TextAttack,
     TextDataset,
     TextResult,
+    TreeModel,
 )
 from pipeline.provenance import provenance
 from pipeline.records import read_summary, write_records, write_text_records
@@ -193,6 +194,8 @@ def _access(granted: Access, fitted: Fitted) -> tuple[LabelFunction, str | None,
             return model.predict, None, {"smooth": cast(SmoothModel, model).smooth}
         case Access.WEIGHTS:
             return model.predict, None, {"certified_radius": cast(CertifiedModel, model).certified_radius}
+        case Access.TREES:
+            return model.predict, None, {"trees": cast(TreeModel, model)}
 
 
 def _starts(method: Attack, job: Job, judges: list[Fitted], target: int | None) -> dict[str, Any]:

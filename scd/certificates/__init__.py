@@ -1,12 +1,33 @@
-"""Certified radii of hard-voting ensembles of sign networks: how far every adversarial must at least be.
+"""Certified radii of ensembles of sign networks and of trees: how far every adversarial must at least be.
 
-:func:`certify` finds radii and their proofs, :func:`verify_certificate` checks them against the model,
-:func:`lower_bounds` gives a table's two numbers, and :func:`exact_distance` closes the interval of a small ensemble.
+Sign networks with hard voting: :func:`certify` finds radii and their proofs, :func:`verify_certificate` checks them
+against the model, :func:`lower_bounds` gives a table's two numbers, and :func:`exact_distance` closes the interval of a
+small ensemble. Sums of trees: :func:`certify_trees`, :func:`verify_tree_certificates` and :func:`exact_tree_distance`.
 The method is described in ``docs/certificates.md``.
 """
 
 from scd.certificates.certify import Certificates, certify, lower_bounds, verify_certificate
 from scd.certificates.exact import Interval, exact_distance
+from scd.certificates.forest import (
+    TreeCertificates,
+    TreeProof,
+    certify_trees,
+    exact_tree_distance,
+    verify_tree_certificates,
+)
 from scd.certificates.proof import Proof
 
-__all__ = ["Certificates", "Interval", "Proof", "certify", "exact_distance", "lower_bounds", "verify_certificate"]
+__all__ = [
+    "Certificates",
+    "Interval",
+    "Proof",
+    "TreeCertificates",
+    "TreeProof",
+    "certify",
+    "certify_trees",
+    "exact_distance",
+    "exact_tree_distance",
+    "lower_bounds",
+    "verify_certificate",
+    "verify_tree_certificates",
+]

@@ -23,8 +23,8 @@ from scripts.tables.cells import (
 
 CERTIFIED = (
     "Certified: no adversarial of any attack is nearer (docs/certificates.md), the mean over the points with its 95 % "
-    "bootstrap interval; white-box / certified: the quotient of the two means at the same points, 1 at best. Only "
-    "sign networks with hard voting are certified."
+    "bootstrap interval; white-box / certified: the quotient of the two means at the same points, 1 at best. Sign "
+    "networks with hard voting, forests and logistic regression are certified."
 )
 
 Table = tuple[str, pd.DataFrame, list[str]]
@@ -40,6 +40,10 @@ BLACK_BOX = {
     "noise": "Noise",
 }
 ATTACKS = {**IN_TABLE_2, **BLACK_BOX, "whitebox": "White-box (bound)"}
+_TREES = ("rf", "rf_authors")
+"""Models without a gradient: their white-box attack is `leaf_tuple`."""
+_CERTIFIED = ("logistic", *_TREES)
+"""Models besides sign networks that certify radii."""
 BOUNDS = (
     f"An attack gives an upper bound of the distance. †: the second half of its queries still gained more than "
     f"{100 * NOT_FLAT:.0f} %, so it had not converged."
@@ -56,8 +60,8 @@ def table2(results: Results) -> Table:
         cells.append(accuracy_cell(results, "cifar10", model, known, "Clean accuracy, %"))
     for attack, label in ATTACKS.items():
         for model in models:
-            found = protocol(results, model, attack)
-            cell = distance_cell(label, "cifar10", model, attack, paper_value(paper, model=model, attack=attack), found)
+            known, ours = paper_value(paper, model=model, attack=attack), _attack_on(model, attack)
+            cell = distance_cell(label, "cifar10", model, ours, known, protocol(results, model, ours))
             cells.append(cell if attack in IN_TABLE_2 else _not_asked_for(cell))
     for label, also_white in (("Best black-box", False), ("Best of all", True)):
         cells += [_best_cell(results, model, label, also_white) for model in models]
@@ -79,6 +83,11 @@ def table2(results: Results) -> Table:
 def _not_asked_for(cell: Cell) -> Cell:
     """The cell of an attack that is not the paper's: without a run it is empty, and no command is named for it."""
     return {**{k: v for k, v in cell.items() if k != "command"}, "shown": "–"} if "command" in cell else cell
+
+
+def _attack_on(model: str, attack: str) -> str:
+    """The attack in a model's row: the white-box attack on trees is another one."""
+    return "leaf_tuple" if attack == "whitebox" and model in _TREES else attack
 
 
 def _controls(results: Results) -> list[str]:
@@ -125,7 +134,7 @@ def certified_cells(results: Results, model: str) -> tuple[Cell, Cell]:
     ratio: Cell = {"row": "White-box / certified", "model": model, "attack": "certificate", "paper": None}
     found = protocol(results, model, "certificate")
     if not len(found):
-        why = "not run" if model.startswith("scd") else "no sign votes"
+        why = "not run" if model.startswith("scd") or model in _CERTIFIED else "no certificate"
         return {**lower, "shown": f"–<br>{why}"}, {**ratio, "shown": f"–<br>{why}"}
     ours = largest(found)
     low, high = ours["l2_lower_mean_low"], ours["l2_lower_mean_high"]
@@ -135,7 +144,7 @@ def certified_cells(results: Results, model: str) -> tuple[Cell, Cell]:
     left_out = f", {ours['already_wrong']:.0f} already misclassified" if ours["already_wrong"] else ""
     about = f"{ours['points']:.0f} points, {ours['n_votes']:.0f} votes{left_out}"
     lower["shown"] = f"{ours['l2_lower_mean']:.2f}{interval}<br>{about}"
-    white = protocol(results, model, "whitebox")
+    white = protocol(results, model, _attack_on(model, "whitebox"))
     same = [results.points(run) == results.points(ours["folder"]) for run in white.get("folder", [])]
     white = white[np.array(same, dtype=bool)]
     white = white[white["n_votes"] == ours["n_votes"]] if len(white) else white
@@ -149,7 +158,7 @@ def certified_cells(results: Results, model: str) -> tuple[Cell, Cell]:
 
 def runs_on_the_same_points(results: Results, model: str, also_white: bool) -> list[pd.Series]:
     """The largest run of each of Table 2's attacks on the points of the first of them."""
-    names = [*IN_TABLE_2, *BLACK_BOX, *(["whitebox"] if also_white else [])]
+    names = [*IN_TABLE_2, *BLACK_BOX, *([_attack_on(model, "whitebox")] if also_white else [])]
     runs = [largest(found) for name in names if len(found := protocol(results, model, name))]
     points = [results.points(run["folder"]) for run in runs]
     return [run for run, some in zip(runs, points, strict=True) if some == points[0]]

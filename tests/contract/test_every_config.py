@@ -196,7 +196,8 @@ def test_every_attack_runs(compose_config, tmp_path, attack):
     if attack == "textfooler":  # its encoder and tagger have tests of their own
         write_texts(tmp_path, "mr")
         more = ["dataset=mr", *(f"attack.{key}=none" for key in ("similarity", "part_of_speech", "stop_words"))]
-    config = compose_config("model=scd01", f"attack={attack}", "scale=smoke", *more)
+    model = "rf" if attack == "leaf_tuple" else "scd01"
+    config = compose_config(f"model={model}", f"attack={attack}", "scale=smoke", *more)
     record = run(config)
     assert (record["attack"] is None) == (attack == "none")
     assert config["attack"]["name"] == attack

@@ -1,0 +1,294 @@
+"""The leaf-tuple attack on tree ensembles: it sees the trees, and its distances are exact for the leaves it ends in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from scd.seeds import generator_for
+from scd.trees import Leaves, Trees, as_trees, closest_point
+
+from .base import ArrayAttack
+from .engine.confirmation import confirmed
+from .engine.initial_points import nearest_samples
+from .engine.leaf_search import LeafSearch
+from .engine.validation import (
+    Described,
+    Task,
+    check_choice,
+    check_int,
+    read_pool,
+    read_starts,
+    read_task,
+    refuse,
+)
+from .oracle import TREES, LabelFunction, LabelOracle
+from .result import ALREADY_MISCLASSIFIED, NO_START, AttackResult
+
+_STARTS = ("original", "noise", "nearest", "given")
+_LINF_POWER = 16  # of the differences; their sum is then almost a matter of the largest one
+_NOISE_DRAWS = 100  # maximum number of draws for a start
+_HALVINGS = 30  # of the line from a start to the original, by the trees' own labels
+_MOST_FREED = 8  # maximum number of trees that a round frees
+
+
+class LeafTuple(ArrayAttack):
+    """The leaf-tuple attack (Zhang, Zhang and Hsieh, NeurIPS 2020) on a sum of trees. It is NOT black-box.
+
+    Inside the intersection of one leaf's box a tree, the model's output does not change. So the closest point with
+    these leaves is the projection of the original on the intersection, and an attack is a search over tuples of
+    leaves. A move changes the leaf of one tree, as in the paper. Differences to it:
+
+    - A tuple fixes only the trees that are needed. The others are free, and a move is judged by the label of its
+      point. Of a hard-voting forest that leaves a majority of the trees.
+    - A run may start at the original: it fixes the leaf that costs the least for its gain, until the label changes.
+    - After no move helps, `rounds` times some fixed trees are freed, others are fixed, and the moves begin again.
+
+    The model compares float32 numbers with thresholds, so each box is an interval of float32 numbers with both ends,
+    and the projection is exact. The closest point of each run is queried from the model.
+
+    Parameters
+    ----------
+    rounds : int
+        Restarts of the local search from its best tuple, for each run.
+    nodes : int
+        Maximum number of nodes of a complete search for a closer point after all runs. It ends for small ensembles.
+    restarts : int
+        Runs per example; the closest adversarial of all is returned.
+    norm : {"l2", "linf"}
+        Distance to minimise. For "linf" the search minimises the sum of the 16th powers of the differences.
+    starts : sequence of {"original", "noise", "nearest", "given"}
+        Run r starts at number r, cyclically: the original; uniform noise in the clip box; the nearest sample of
+        `pool` of another class (in the second cycle the second nearest, and so on); the row of `starts` in the call,
+        for example what a black-box attack found. All but the original first move to the decision boundary, on the
+        straight line. A start that the trees do not misclassify is replaced by the original.
+    seed : int
+    memory_budget : int or str
+        Bytes for the inputs of one label query and their copies, e.g. 268435456 or "256MiB".
+    verbose : bool
+        Show a progress bar of examples.
+
+    Examples
+    --------
+    >>> forest = RandomForestClassifier().fit(X_train, y_train)  # doctest: +SKIP
+    >>> LeafTuple()(forest.predict, X_test[:10], y_test[:10], trees=forest).l2  # doctest: +SKIP
+    """
+
+    requires = TREES
+    method_version = 1
+
+    def __init__(
+        self,
+        *,
+        rounds: int = 20,
+        nodes: int = 10_000,
+        restarts: int = 2,
+        norm: str = "l2",
+        starts: Any = ("original", "noise"),
+        seed: int = 0,
+        memory_budget: int | str = "256MiB",
+        verbose: bool = False,
+    ) -> None:
+        super().__init__(memory_budget=memory_budget, verbose=verbose)
+        class_name = type(self).__name__
+        self.rounds = check_int(class_name, "rounds", rounds, 0)
+        self.nodes = check_int(class_name, "nodes", nodes, 0)
+        self.restarts = check_int(class_name, "restarts", restarts, 1)
+        self.norm = check_choice(class_name, "norm", norm, ("l2", "linf"))
+        kinds = tuple(starts) if isinstance(starts, (list, tuple)) else ()
+        if not kinds or not set(kinds) <= set(_STARTS):
+            raise refuse(class_name, "starts", "a list of " + ", ".join(map(repr, _STARTS)), starts)
+        self.starts = kinds
+        self.seed = check_int(class_name, "seed", seed, None)
+
+    def starts_from(self) -> frozenset[str]:
+        """What `starts` needs."""
+        return frozenset(self.starts) & {"nearest", "given"}
+
+    def __call__(
+        self,
+        labels: LabelFunction,
+        x: ArrayLike,
+        y: ArrayLike,
+        *,
+        trees: Any,
+        clip: Any = (0.0, 1.0),
+        index: ArrayLike | None = None,
+        pool: ArrayLike | None = None,
+        pool_labels: ArrayLike | None = None,
+        starts: Any = None,
+        state: str | Path | None = None,
+    ) -> AttackResult:
+        """Attack the model behind `labels` and `trees` at the examples `x`.
+
+        Parameters
+        ----------
+        labels : callable
+            Takes float32 inputs (n, d) within the clip box, returns n labels.
+        x : array of shape (n, d)
+            Originals, finite and within `clip`.
+        y : array of int, shape (n,)
+            True labels, 0 or 1.
+        trees : Trees, model with a method ``trees()``, or fitted classifier
+            See :func:`scd.trees.as_trees`; its first class is label 0.
+        clip : (low, high)
+            Bounds of the features: two numbers for all, or two arrays (d,).
+        index : array of int, shape (n,), optional
+            Numbers of the examples: they appear in the result and name the random streams. Default 0..n-1.
+        pool, pool_labels : array (m, d) and array of int (m,), optional
+            For "nearest" among the starts.
+        starts : dict of label to array (d,), or array (n, d), optional
+            For "given" among the starts.
+        state : path, optional
+            Not used: an interrupted search begins again.
+
+        Returns
+        -------
+        result : AttackResult
+            `queries` counts the labels of the originals and of the points found. The trace has a row a round. The
+            column `exact` of `extra` is 1 where the complete search ended: no point of the clip box is closer. Its
+            row of the trace, where it found a closer point, is that of the restart after the last.
+
+        Raises
+        ------
+        ValueError
+            Invalid examples, or trees that are not those of the model.
+        """
+        class_name = type(self).__name__
+        task = read_task(class_name, x, y, clip, index)
+        if not np.isin(task.y, (0, 1)).all():
+            raise refuse(class_name, "y", "labels 0 and 1", Described(f"labels {np.unique(task.y).tolist()}"))
+        oracle, ensemble = self._label_oracle(labels, task), as_trees(trees)
+        features = int(ensemble.nodes.feature.max(initial=0)) + 1
+        if features > task.x.shape[1]:
+            raise refuse(class_name, "trees", f"trees of {task.x.shape[1]} features", Described(f"feature {features}"))
+        given: dict[str, Any] = {"given": read_starts(class_name, starts, task)} if "given" in self.starts else {}
+        if "nearest" in self.starts:
+            samples, of_samples = read_pool(class_name, pool, pool_labels, task)
+            near = nearest_samples(task, samples, of_samples, -(-self.restarts // len(self.starts)))
+            given["nearest"] = [samples[order] for order in near.order]
+        correct = oracle(task.x, np.arange(len(task.x))) == task.y
+        _check_same(class_name, ensemble, task, correct)
+        return confirmed(class_name, self._attack(task, oracle, ensemble, correct, given), task, oracle, labels)
+
+    def _attack(
+        self, task: Task, oracle: LabelOracle, trees: Trees, correct: NDArray[np.bool_], given: dict[str, Any]
+    ) -> AttackResult:
+        n, by = len(task.x), int(self.norm == "linf")
+        leaves = trees.leaves(task.low, task.high)
+        best, chosen, measured = np.full_like(task.x, np.nan), np.full(n, -1), np.full((n, 2), np.inf)
+        exact, rows = np.zeros(n, dtype=np.int64), list[tuple[float, ...]]()
+        with self._bar(n, 0, "example") as bar:
+            for e in np.flatnonzero(correct):
+                for run, number, point, last in self._points(trees, leaves, task, e, given, exact):
+                    distances = _distances(point, task.x[e])
+                    rows.append((task.index[e], run, number, oracle.queries[e], *distances))
+                    if last and distances[by] < measured[e, by] and oracle(point[None], np.array([e]))[0] != task.y[e]:
+                        best[e], chosen[e], measured[e] = point, run, distances
+                bar.update()
+        columns = np.array(rows).reshape(-1, 6)
+        names = ("index", "restart", "iteration", "queries", "l2", "linf")
+        trace = {name: columns[:, c].astype(np.int64 if c < 4 else np.float64) for c, name in enumerate(names)}
+        reason = np.where(correct, np.where(chosen < 0, NO_START, ""), ALREADY_MISCLASSIFIED)
+        l2, linf = np.where(chosen >= 0, measured.T, np.nan)
+        queries = oracle.queries.copy()
+        return AttackResult(
+            task.index, task.y, chosen >= 0, best, l2, linf, queries, chosen, reason, trace, {"exact": exact}
+        )
+
+    def _points(
+        self, trees: Trees, leaves: Leaves, task: Task, e: int, given: dict[str, Any], exact: NDArray[np.int64]
+    ) -> Iterator[tuple[int, int, NDArray[np.float32], bool]]:
+        """Yield the run, the round, the run's closest point and whether it is its last, of one example.
+
+        The complete search is the run after the last; it yields a point only if it is closer. `exact` is written.
+        """
+        label, linf = int(task.y[e]), self.norm == "linf"
+        sign, power = (1.0 if label == 0 else -1.0), (float(_LINF_POWER) if linf else 2.0)
+        search = LeafSearch(task.x[e], trees.nodes, leaves, sign, trees.needed(1 - label), power)
+        closest = np.inf
+        for run in range(self.restarts):
+            for number, point in enumerate(self._run(search, task, e, run, given)):
+                yield run, number, point, number == self.rounds
+                closest = min(closest, _distances(point, task.x[e])[int(linf)])
+        if self.nodes:
+            found = closest_point(trees, leaves, task.x[e], label, linf, closest, self.nodes)
+            exact[e] = found.ended
+            if found.point is not None:
+                yield self.restarts, 0, found.point, True
+
+    def _run(
+        self, search: LeafSearch, task: Task, e: int, run: int, given: dict[str, Any]
+    ) -> Iterator[NDArray[np.float32]]:
+        """Yield the closest point so far after the first local search and after each round; nothing without a start."""
+        rng = generator_for(self.seed, int(task.index[e]), run, "leaf_tuple")
+        best = self._start(search, task, e, run, given, rng)
+        if best is None:
+            return
+        cost = search.improve(best)
+        yield search.point(best)
+        for _ in range(self.rounds):
+            fixed = np.flatnonzero(best >= 0)
+            freed = rng.choice(fixed, min(len(fixed), int(rng.integers(1, _MOST_FREED + 1))), replace=False)
+            other = best.copy()
+            other[freed] = -1
+            if search.extend(other, cost, banned=best[freed]):
+                found = search.improve(other)
+                if found <= cost:
+                    best, cost = other, found
+            yield search.point(best)
+
+    def _start(
+        self, search: LeafSearch, task: Task, e: int, run: int, given: dict[str, Any], rng: np.random.Generator
+    ) -> NDArray[np.int64] | None:
+        """Return the tuple at which a run starts, None if no tuple of the other label is found."""
+        kind, cycle = self.starts[run % len(self.starts)], run // len(self.starts)
+        start = None
+        if kind == "noise":
+            draws = (rng.uniform(task.low, task.high, task.x.shape[1]).astype(np.float32) for _ in range(_NOISE_DRAWS))
+            start = next((draw for draw in draws if search.score(draw) >= search.needed), None)
+        elif kind == "given":
+            start = given["given"][e]
+        elif kind == "nearest":
+            samples = given["nearest"][e]
+            start = samples[cycle % len(samples)] if len(samples) else None
+        if start is not None and search.score(start) >= search.needed:
+            return search.tuple_at(_to_boundary(search, np.clip(start, task.low, task.high).astype(np.float32)))
+        chosen = search.free_tuple()
+        return chosen if search.extend(chosen, np.inf) else None
+
+
+def _to_boundary(search: LeafSearch, far: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the point of the other label, by the trees, that bisection finds on the line from the original."""
+    low, high, point = 0.0, 1.0, far
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        between = (search.x + middle * (far.astype(np.float64) - search.x)).astype(np.float32)
+        if search.score(between) >= search.needed:
+            high, point = middle, between
+        else:
+            low = middle
+    return point
+
+
+def _distances(point: NDArray[np.float32], x: NDArray[np.float32]) -> tuple[float, float]:
+    difference = point.astype(np.float64) - x
+    return float(np.linalg.norm(difference)), float(np.abs(difference).max())
+
+
+def _check_same(class_name: str, trees: Trees, task: Task, correct: NDArray[np.bool_]) -> None:
+    """Raise ValueError if the trees give an example another label than the model."""
+    score = trees.score(task.x)
+    sure = (np.abs(score) > trees.rounding) | (trees.rounding == 0)
+    differ = sure & (((score > 0) == (task.y == 1)) != correct)
+    if differ.any():
+        raise refuse(
+            class_name,
+            "trees",
+            "those of the model behind `labels`",
+            Described(f"trees that label {differ.sum()} of {len(differ)} examples differently"),
+        )
