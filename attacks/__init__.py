@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # the types of `_MODULES` for mypy and editors
     from .oracle import QueryBudgetExceeded as QueryBudgetExceeded
     from .rays import RayS as RayS
     from .result import AttackResult as AttackResult
+    from .sign_pattern import SignPattern as SignPattern
     from .smoothed_boundary import SmoothedBoundary as SmoothedBoundary
     from .substitute import Substitute as Substitute
     from .surfree import SurFree as SurFree
@@ -41,6 +42,7 @@ _MODULES = {
     "NoiseSearch": ".noise_search",
     "QueryBudgetExceeded": ".oracle",
     "RayS": ".rays",
+    "SignPattern": ".sign_pattern",
     "SmoothedBoundary": ".smoothed_boundary",
     "Substitute": ".substitute",
     "SurFree": ".surfree",

@@ -42,7 +42,7 @@ class Attack:
     """What every attack declares of itself; an attack overrides what differs from these defaults."""
 
     requires: str = LABEL
-    """Access to the model that the attack needs: "label", "score", "members", "gradient", "weights" or "trees"."""
+    """Access to the model that the attack needs: one of those that :mod:`attacks.oracle` names, such as "label"."""
 
     takes: str = "rows"
     """What the attack changes: "rows" of numbers, or "documents" of tokens."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from scd.seeds import generator_for
 from scd.trees import Leaves, Trees, as_trees, closest_point
 
 from .base import ArrayAttack
+from .engine.closest_runs import Found, closest_of_runs, distances
 from .engine.confirmation import confirmed
 from .engine.initial_points import nearest_samples
 from .engine.leaf_search import LeafSearch
@@ -26,8 +28,8 @@ from .engine.validation import (
     read_task,
     refuse,
 )
-from .oracle import TREES, LabelFunction, LabelOracle
-from .result import ALREADY_MISCLASSIFIED, NO_START, AttackResult
+from .oracle import TREES, LabelFunction
+from .result import AttackResult
 
 _STARTS = ("original", "noise", "nearest", "given")
 _LINF_POWER = 16  # of the differences; their sum is then almost a matter of the largest one
@@ -173,37 +175,21 @@ class LeafTuple(ArrayAttack):
             given["nearest"] = [samples[order] for order in near.order]
         correct = oracle(task.x, np.arange(len(task.x))) == task.y
         _check_same(class_name, ensemble, task, correct)
-        return confirmed(class_name, self._attack(task, oracle, ensemble, correct, given), task, oracle, labels)
-
-    def _attack(
-        self, task: Task, oracle: LabelOracle, trees: Trees, correct: NDArray[np.bool_], given: dict[str, Any]
-    ) -> AttackResult:
-        n, by = len(task.x), int(self.norm == "linf")
-        leaves = trees.leaves(task.low, task.high)
-        best, chosen, measured = np.full_like(task.x, np.nan), np.full(n, -1), np.full((n, 2), np.inf)
-        exact, rows = np.zeros(n, dtype=np.int64), list[tuple[float, ...]]()
-        with self._bar(n, 0, "example") as bar:
-            for e in np.flatnonzero(correct):
-                for run, number, point, last in self._points(trees, leaves, task, e, given, exact):
-                    distances = _distances(point, task.x[e])
-                    rows.append((task.index[e], run, number, oracle.queries[e], *distances))
-                    if last and distances[by] < measured[e, by] and oracle(point[None], np.array([e]))[0] != task.y[e]:
-                        best[e], chosen[e], measured[e] = point, run, distances
-                bar.update()
-        columns = np.array(rows).reshape(-1, 6)
-        names = ("index", "restart", "iteration", "queries", "l2", "linf")
-        trace = {name: columns[:, c].astype(np.int64 if c < 4 else np.float64) for c, name in enumerate(names)}
-        reason = np.where(correct, np.where(chosen < 0, NO_START, ""), ALREADY_MISCLASSIFIED)
-        l2, linf = np.where(chosen >= 0, measured.T, np.nan)
-        queries = oracle.queries.copy()
-        return AttackResult(
-            task.index, task.y, chosen >= 0, best, l2, linf, queries, chosen, reason, trace, {"exact": exact}
+        leaves, exact = ensemble.leaves(task.low, task.high), np.zeros(len(task.x), dtype=np.int64)
+        found = closest_of_runs(
+            task,
+            oracle,
+            correct,
+            self.norm == "linf",
+            lambda e: self._points(ensemble, leaves, task, e, given, exact),
+            self._bar(len(task.x), 0, "example"),
         )
+        return confirmed(class_name, replace(found, extra={"exact": exact}), task, oracle, labels)
 
     def _points(
         self, trees: Trees, leaves: Leaves, task: Task, e: int, given: dict[str, Any], exact: NDArray[np.int64]
-    ) -> Iterator[tuple[int, int, NDArray[np.float32], bool]]:
-        """Yield the run, the round, the run's closest point and whether it is its last, of one example.
+    ) -> Iterator[Found]:
+        """Yield, for each run and round of one example, the run's closest point; the last of a run is queried.
 
         The complete search is the run after the last; it yields a point only if it is closer. `exact` is written.
         """
@@ -213,13 +199,13 @@ class LeafTuple(ArrayAttack):
         closest = np.inf
         for run in range(self.restarts):
             for number, point in enumerate(self._run(search, task, e, run, given)):
-                yield run, number, point, number == self.rounds
-                closest = min(closest, _distances(point, task.x[e])[int(linf)])
+                yield Found(run, number, point, number == self.rounds)
+                closest = min(closest, distances(point, task.x[e])[int(linf)])
         if self.nodes:
             found = closest_point(trees, leaves, task.x[e], label, linf, closest, self.nodes)
             exact[e] = found.ended
             if found.point is not None:
-                yield self.restarts, 0, found.point, True
+                yield Found(self.restarts, 0, found.point, True)
 
     def _run(
         self, search: LeafSearch, task: Task, e: int, run: int, given: dict[str, Any]
@@ -273,11 +259,6 @@ def _to_boundary(search: LeafSearch, far: NDArray[np.float32]) -> NDArray[np.flo
         else:
             low = middle
     return point
-
-
-def _distances(point: NDArray[np.float32], x: NDArray[np.float32]) -> tuple[float, float]:
-    difference = point.astype(np.float64) - x
-    return float(np.linalg.norm(difference)), float(np.abs(difference).max())
 
 
 def _check_same(class_name: str, trees: Trees, task: Task, correct: NDArray[np.bool_]) -> None:

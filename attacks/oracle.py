@@ -34,6 +34,9 @@ WEIGHTS = "weights"
 TREES = "trees"
 """Access (white-box): labels, and the trees of a tree ensemble."""
 
+VOTES = "votes"
+"""Access (white-box): labels, and the weights of the votes of a hard-voting ensemble of sign networks."""
+
 DEFAULT_MEMORY = 256 * 2**20
 _MAX_ROWS = 4096  # a larger block makes no forward pass faster, it only leaves the cache
 _GRADIENT_ROWS = 32  # twice as many make a gradient of 100 votes little faster, and the gradient of one input slower

@@ -45,6 +45,8 @@ class Access(StrEnum):
     """Labels, and radii that the model certifies from the weights of its votes: not black-box."""
     TREES = "trees"
     """Labels, and the trees of the model: not black-box."""
+    VOTES = "votes"
+    """Labels, and the weights of sign networks that vote: not black-box."""
 
 
 class Inputs(Protocol):
@@ -226,6 +228,15 @@ class TreeModel(Model, Protocol):
 
     def trees(self) -> Any:
         """The trees, a :class:`scd.trees.Trees`."""
+        ...
+
+
+@runtime_checkable
+class SignModel(Model, Protocol):
+    """A model whose votes are sign networks."""
+
+    def sign_votes(self) -> list[Vote]:
+        """The arrays of the votes, for hard voting."""
         ...
 
 

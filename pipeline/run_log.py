@@ -15,7 +15,7 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 
-from pipeline.config.build import OF_THE_CALL
+from pipeline.config import OF_THE_CALL
 from pipeline.errors import UserError
 from pipeline.store import is_plain_name, key_of, locked, read_checked, write_checked
 

@@ -457,6 +457,11 @@ class SCDClassifier(VoteEnsemble):
         check_is_fitted(self, "votes_")
         return smooth_share(self._forward, x, beta, gamma, self.voting)
 
+    def sign_votes(self) -> list[Vote]:
+        """Return the arrays of the votes, for attacks that see the weights: see `votes_`."""
+        check_is_fitted(self, "votes_")
+        return self.votes_
+
     def certified_radius(
         self, X: Any, y: Any, norm: Literal["l2", "linf"] = "l2", **search: Any
     ) -> NDArray[np.float64]:

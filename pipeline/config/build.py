@@ -7,14 +7,12 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+from pipeline.config import OF_THE_CALL
 from pipeline.errors import UserError, did_you_mean
 from pipeline.protocols import AnyAttack, Attack, Config, Model, TextAttack
 from scd.devices import parse_bytes
 
 _ATTACK_MEMORY = 256 << 20  # bytes of a block of an attack: larger ones leave the cache and gain nothing
-
-OF_THE_CALL = {"target_class": "target", "mask": "mask", "integer": "integer"}
-"""Keys of the group `attack` that are arguments of the attack's call, not of its class; null where not used."""
 
 NOT_ARGUMENTS = {
     "dataset": {"name", "holds", "training", "attack"},

@@ -10,9 +10,21 @@ import numpy as np
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from pipeline.config.build import NOT_ARGUMENTS, OF_THE_CALL, REQUIRED, SUBGROUPS, arguments, build_attack, build_model
+from pipeline.config import OF_THE_CALL
+from pipeline.config.build import NOT_ARGUMENTS, REQUIRED, SUBGROUPS, arguments, build_attack, build_model
 from pipeline.errors import UserError, did_you_mean
-from pipeline.protocols import Access, AnyAttack, Attack, CertifiedModel, Config, Dataset, Model, TextAttack, TreeModel
+from pipeline.protocols import (
+    Access,
+    AnyAttack,
+    Attack,
+    CertifiedModel,
+    Config,
+    Dataset,
+    Model,
+    SignModel,
+    TextAttack,
+    TreeModel,
+)
 from pipeline.store import is_plain_name
 from scd.devices import parse_bytes, resolve_device
 
@@ -98,6 +110,11 @@ def check_access(attack: AnyAttack, model: Model, name: str) -> None:
         raise UserError(
             f"attack={name} needs a model of decision trees (rf, or model=estimator with a tree ensemble); "
             f"{type(model).__name__} has none."
+        )
+    if attack.requires == Access.VOTES and not (isinstance(model, SignModel) and model.voting == "hard"):
+        raise UserError(
+            f"attack={name} needs sign networks (an scd model) with model.voting=hard. "
+            f"Got {type(model).__name__} with {model.voting} voting."
         )
     if attack.requires == Access.WEIGHTS:
         if not isinstance(model, CertifiedModel):

@@ -11,7 +11,8 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
 from omegaconf import DictConfig, open_dict
 
-from pipeline.config.build import CANNOT_CHANGE_RESULT, NOT_ARGUMENTS, OF_THE_CALL
+from pipeline.config import OF_THE_CALL
+from pipeline.config.build import CANNOT_CHANGE_RESULT, NOT_ARGUMENTS
 from pipeline.config.check import resolve
 from pipeline.config.resolvers import register_resolvers
 from pipeline.errors import UserError

@@ -24,6 +24,7 @@ from pipeline.protocols import (
     LabelFunction,
     Labels,
     RowsResult,
+    SignModel,
     SmoothModel,
     TextAttack,
     TextDataset,
@@ -194,6 +195,8 @@ def _access(granted: Access, fitted: Fitted) -> tuple[LabelFunction, str | None,
             return model.predict, None, {"smooth": cast(SmoothModel, model).smooth}
         case Access.WEIGHTS:
             return model.predict, None, {"certified_radius": cast(CertifiedModel, model).certified_radius}
+        case Access.VOTES:
+            return model.predict, None, {"votes": cast(SignModel, model).sign_votes()}
         case Access.TREES:
             return model.predict, None, {"trees": cast(TreeModel, model)}
 

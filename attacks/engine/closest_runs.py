@@ -1,0 +1,69 @@
+"""The loop of the white-box attacks that compute their points: the closest one that the model confirms is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..oracle import LabelOracle
+from ..result import ALREADY_MISCLASSIFIED, NO_START, AttackResult
+from .validation import Task
+
+
+class Found(NamedTuple):
+    """A point of a run.
+
+    Attributes
+    ----------
+    run, number : int
+        The restart, and the iteration of its row in the trace.
+    point : ndarray of float32, shape (d,)
+    query : bool
+        Whether its label is queried if it is closer than what is confirmed so far.
+    """
+
+    run: int
+    number: int
+    point: NDArray[np.float32]
+    query: bool
+
+
+def distances(point: NDArray[np.float32], x: NDArray[np.float32]) -> tuple[float, float]:
+    """Return the L2 and L-infinity distances in float64."""
+    difference = point.astype(np.float64) - x
+    return float(np.linalg.norm(difference)), float(np.abs(difference).max())
+
+
+def closest_of_runs(
+    task: Task,
+    oracle: LabelOracle,
+    correct: NDArray[np.bool_],
+    linf: bool,
+    points: Callable[[int], Iterable[Found]],
+    bar: Any,
+) -> AttackResult:
+    """Return, for each correctly classified example e, the closest of `points(e)` that the model misclassifies.
+
+    The trace has a row for each point; `bar` is a progress bar of examples.
+    """
+    n, by = len(task.x), int(linf)
+    best, chosen, measured = np.full_like(task.x, np.nan), np.full(n, -1), np.full((n, 2), np.inf)
+    rows: list[tuple[float, ...]] = []
+    with bar:
+        for e in np.flatnonzero(correct):
+            for run, number, point, query in points(e):
+                found = distances(point, task.x[e])
+                rows.append((task.index[e], run, number, oracle.queries[e], *found))
+                if query and found[by] < measured[e, by] and oracle(point[None], np.array([e]))[0] != task.y[e]:
+                    best[e], chosen[e], measured[e] = point, run, found
+            bar.update()
+    columns = np.array(rows).reshape(-1, 6)
+    names = ("index", "restart", "iteration", "queries", "l2", "linf")
+    trace = {name: columns[:, c].astype(np.int64 if c < 4 else np.float64) for c, name in enumerate(names)}
+    reason = np.where(correct, np.where(chosen < 0, NO_START, ""), ALREADY_MISCLASSIFIED)
+    l2, linf_found = np.where(chosen >= 0, measured.T, np.nan)
+    queries = oracle.queries.copy()
+    return AttackResult(task.index, task.y, chosen >= 0, best, l2, linf_found, queries, chosen, reason, trace)

@@ -1,0 +1,149 @@
+"""The pattern attack on sign networks: it sees the weights, and projects on the half-spaces of the units that flip."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from scd.seeds import generator_for
+
+from .base import ArrayAttack
+from .engine.closest_runs import Found, closest_of_runs
+from .engine.confirmation import confirmed
+from .engine.sign_search import SignNetworks, SignSearch
+from .engine.validation import Described, Task, check_int, read_task, refuse
+from .oracle import VOTES, LabelFunction
+from .result import AttackResult
+
+_FACTORS = (1.0, 1.001, 1.01, 1.05)  # of the move, until the model confirms it: its float32 products round
+
+
+class SignPattern(ArrayAttack):
+    """A white-box attack on a hard-voting ensemble of sign networks that minimises L2. It is NOT black-box.
+
+    The label changes only where enough hidden units flip. Inside a fixed set of units that must flip, a pattern, the
+    closest point is the projection of the original on their half-spaces and the box, a quadratic programme. So this
+    is a search over patterns, as the leaf-tuple attack (Zhang, Zhang and Hsieh, NeurIPS 2020) is one over leaves:
+
+    - A run begins with no unit. It adds the units that give one more vote the other label at the lowest price, and
+      projects again, until enough votes have it. A unit's price is what it adds to the squared distance if the same
+      half-spaces stay active.
+    - Then it frees one vote, or one unit, and adds what is cheapest instead, as long as that comes closer.
+    - `rounds` times it frees some votes at random and does the same again.
+
+    The projection is computed by Hildreth's coordinate ascent (1957) on the multipliers, with the box. Points are
+    confirmed by the model.
+
+    Parameters
+    ----------
+    rounds : int
+        Restarts of the local search from its best pattern, for each run.
+    restarts : int
+        Runs per example. Run r begins with the vote of rank r by price.
+    seed : int
+    memory_budget : int or str
+        Bytes for the inputs of one label query and their copies, e.g. 268435456 or "256MiB".
+    verbose : bool
+        Show a progress bar of examples.
+
+    Examples
+    --------
+    >>> SignPattern()(model.predict, X_test[:10], y_test[:10], votes=model.votes_).l2  # doctest: +SKIP
+    """
+
+    requires = VOTES
+    method_version = 1
+    norm = "l2"
+
+    def __init__(
+        self,
+        *,
+        rounds: int = 3,
+        restarts: int = 1,
+        seed: int = 0,
+        memory_budget: int | str = "256MiB",
+        verbose: bool = False,
+    ) -> None:
+        super().__init__(memory_budget=memory_budget, verbose=verbose)
+        class_name = type(self).__name__
+        self.rounds = check_int(class_name, "rounds", rounds, 0)
+        self.restarts = check_int(class_name, "restarts", restarts, 1)
+        self.seed = check_int(class_name, "seed", seed, None)
+
+    def __call__(
+        self,
+        labels: LabelFunction,
+        x: ArrayLike,
+        y: ArrayLike,
+        *,
+        votes: Sequence[Mapping[str, Any]],
+        clip: Any = (0.0, 1.0),
+        index: ArrayLike | None = None,
+        state: str | Path | None = None,
+    ) -> AttackResult:
+        """Attack the model behind `labels` and `votes` at the examples `x`.
+
+        Parameters
+        ----------
+        labels : callable
+            Takes float32 inputs (n, d) within the clip box, returns n labels: the majority of the votes, a tie is 0.
+        x : array of shape (n, d)
+            Originals, finite and within `clip`.
+        y : array of int, shape (n,)
+            True labels, 0 or 1.
+        votes : sequence of dict
+            Arrays ``hidden``, ``thresholds``, ``output`` and ``output_threshold``, as in
+            :attr:`scd.SCDClassifier.votes_`.
+        clip : (low, high)
+            Bounds of the features: two numbers for all, or two arrays (d,).
+        index : array of int, shape (n,), optional
+            Numbers of the examples: they appear in the result and name the random streams. Default 0..n-1.
+        state : path, optional
+            Not used: an interrupted search begins again.
+
+        Returns
+        -------
+        result : AttackResult
+            `queries` counts the labels of the originals and of the points found. The trace has a row a round.
+
+        Raises
+        ------
+        ValueError
+            Invalid examples, or votes that are no sign networks of as many features.
+        """
+        class_name = type(self).__name__
+        task = read_task(class_name, x, y, clip, index)
+        if not np.isin(task.y, (0, 1)).all():
+            raise refuse(class_name, "y", "labels 0 and 1", Described(f"labels {np.unique(task.y).tolist()}"))
+        names = {"hidden", "thresholds", "output", "output_threshold"}
+        if not len(votes) or any(names - set(vote) or vote["hidden"].shape[1:] != task.x.shape[1:] for vote in votes):
+            allowed = f"sign networks of {task.x.shape[1]} features"
+            raise refuse(class_name, "votes", allowed, Described(f"{len(votes)} others"))
+        oracle, networks = self._label_oracle(labels, task), SignNetworks(votes)
+        correct = oracle(task.x, np.arange(len(task.x))) == task.y
+        found = closest_of_runs(
+            task,
+            oracle,
+            correct,
+            False,
+            lambda e: self._points(networks, task, e),
+            self._bar(len(task.x), 0, "example"),
+        )
+        return confirmed(class_name, found, task, oracle, labels)
+
+    def _points(self, networks: SignNetworks, task: Task, e: int) -> Iterator[Found]:
+        """Yield, for each run and round of one example, the point of the run's best pattern; the last is queried."""
+        search = SignSearch(networks, task.x[e], int(task.y[e]), task.low, task.high)
+        for run in range(self.restarts):
+            start = search.extend(search.none(), np.inf, rank=run)
+            if start is None:
+                continue
+            rng = generator_for(self.seed, int(task.index[e]), run, "sign_pattern")
+            for number, best in enumerate(search.rounds(start, self.rounds, rng)):
+                yield Found(run, number, search.point(best), False)
+            for factor in _FACTORS:
+                yield Found(run, self.rounds, search.point(best, factor), True)
