@@ -143,7 +143,7 @@ class SignSearch:
         rank : int
             Add first the vote of this rank by price.
         """
-        width = self.networks.shape[1]
+        width, stuck = self.networks.shape[1], list[int]()
         while True:
             flipped = (pattern.left <= self.tolerance).reshape(self.networks.shape)
             gained = (self.effect * flipped).sum(axis=1)
@@ -151,7 +151,7 @@ class SignSearch:
                 return None
             if (gained >= self.need).sum() >= self.votes_needed:
                 return pattern
-            covers = self._covers(pattern, flipped, gained, banned)
+            covers = self._covers(pattern, flipped, gained, [*banned, *stuck])
             if not covers:
                 return None
             _, vote, cover = covers[min(rank, len(covers) - 1)]
@@ -159,6 +159,9 @@ class SignSearch:
             own = units[vote * width : (vote + 1) * width]
             own[cover] = True
             own |= flipped[vote] & (self.effect[vote] > 0)
+            if (units == pattern.units).all():  # they are in the pattern, but no point of the box flips them all
+                stuck.append(vote)
+                continue
             pattern, banned, rank = self._project(units, pattern.multipliers), (), 0
 
     def _covers(
@@ -207,7 +210,7 @@ class SignSearch:
                 yield self.extend(self._project(units, best.multipliers), limit)
 
     def _weight(self, pattern: Pattern) -> Floats:
-        """(V,) fraction of the votes in the squared distance: without the box, it is the sum over all."""
+        """(V,) what each vote contributes to the squared distance; without the box they add up to it."""
         held = np.where(pattern.multipliers > 0, self.distance, 0.0)
         weight: Floats = (pattern.multipliers * held).reshape(self.networks.shape).sum(axis=1)
         return weight

@@ -40,14 +40,15 @@ def test_its_distance_is_never_below_the_exact_one(seed, votes, units):
 
 
 def test_on_small_ensembles_it_mostly_ends_at_the_exact_distance():
-    ratios = []
+    ratios, reached = [], []
     for seed in range(60):
         made, x, y, found = attack_plane(seed, 3, 3, n=2)
         exact = np.array([exact_l2(made, point.astype(np.float64), label) for point, label in zip(x, y, strict=True)])
         reachable = np.isfinite(exact) & (exact < 3)  # of the box
-        assert found.success[reachable].mean() > 0 if reachable.any() else True
+        reached += found.success[reachable].tolist()
         ratios += (found.l2 / exact)[reachable & found.success & (exact > 1e-3)].tolist()
     assert len(ratios) > 50
+    assert np.mean(reached) > 0.8
     assert np.mean(np.array(ratios) < 1.01) > 0.8
 
 
