@@ -106,13 +106,18 @@ def test_in_a_checkout_both_names_are_the_same_object(name):
     assert importlib.import_module(module).__spec__.name == module
 
 
-def test_without_a_package_attacks_of_the_checkout_the_other_name_is_not_found(tmp_path):
-    """Never somebody else's `attacks`."""
+def test_where_attacks_is_of_another_project_the_other_name_never_finds_it(tmp_path):
+    """An editable install finds the checkout's own folder, and without one there is no such module."""
     (tmp_path / "path").mkdir()
     (tmp_path / "path" / "scd").symlink_to(ROOT / "scd")
     (tmp_path / "path" / "attacks.py").write_text("HopSkipJump = 'of another project'\n")
-    program = "import importlib.util, attacks, scd; print(attacks.HopSkipJump, importlib.util.find_spec('scd.attacks'))"
-    assert run(tmp_path / "path", program, tmp_path) == "of another project None"
+    program = (
+        "import attacks, scd; from importlib.util import find_spec; "
+        "print(attacks.HopSkipJump, getattr(find_spec('scd.attacks'), 'origin', None), sep='|')"
+    )
+    found, origin = run(tmp_path / "path", program, tmp_path).split("|")
+    assert found == "of another project"
+    assert origin in ("None", str(ROOT / "attacks" / "__init__.py"))
 
 
 def test_a_result_pickled_in_a_checkout_is_read_where_the_wheel_is_and_the_reverse(installed, tmp_path):
