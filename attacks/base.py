@@ -201,7 +201,7 @@ class DecisionAttack(ArrayAttack):
             buffer: copy it to keep it. A torch module in evaluation mode, an object with ``predict``, a classifier of
             ART and a model of Foolbox may be given as they are; of rows of scores the largest decides. If the callable
             has an attribute `device` (a torch device), it must also accept tensors on that device. HopSkipJump and all
-            bisections then generate their inputs there (:mod:`attacks.engine.cuda`).
+            bisections then generate their inputs there (:mod:`attacks.engine.kernels.cuda`).
         x : array of shape (n, d) or (n, *shape)
             Originals, finite and within `clip`.
         y : array of int or str, shape (n,), optional

@@ -13,11 +13,11 @@ from scd.devices import in_threads
 from scd.numba_cache import njit
 
 from .base import RestartedAttack, project_and_collect
-from .engine import numba_kernels
 from .engine.bisection import PROJECTION_QUERIES, BoundarySearch
 from .engine.checkpoint import Journal
 from .engine.initial_points import Candidates, run_keys
-from .engine.rng import NORMAL, fill_noise
+from .engine.kernels import numba_kernels
+from .engine.kernels.rng import NORMAL, fill_noise
 from .engine.run_state import RunState, Selection
 from .engine.validation import Task, check_int, check_number
 from .result import AttackResult

@@ -14,10 +14,8 @@ from scd.seeds import generator_for
 from scd.trees import Leaves, Trees, as_trees, closest_point
 
 from .base import ArrayAttack
-from .engine.closest_runs import Found, closest_of_runs, distances
 from .engine.confirmation import confirmed
 from .engine.initial_points import nearest_samples
-from .engine.leaf_search import LeafSearch
 from .engine.validation import (
     Described,
     Task,
@@ -28,6 +26,8 @@ from .engine.validation import (
     read_task,
     refuse,
 )
+from .engine.white_box.closest_runs import Found, closest_of_runs, distances
+from .engine.white_box.leaf_search import LeafSearch
 from .oracle import TREES, LabelFunction
 from .result import AttackResult
 

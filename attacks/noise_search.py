@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from scd.devices import in_threads
 
 from .base import DecisionAttack, collect, mean_best
-from .engine import numba_kernels
 from .engine.bisection import PROJECTION_QUERIES, BoundarySearch
 from .engine.checkpoint import Journal
 from .engine.initial_points import Candidates, begin_runs, run_keys
-from .engine.rng import NORMAL, UNIFORM, fill_noise
+from .engine.kernels import numba_kernels
+from .engine.kernels.rng import NORMAL, UNIFORM, fill_noise
 from .engine.run_state import RunState, Selection
 from .engine.validation import Task, check_bool, check_choice, check_int, check_number
 from .result import AttackResult

@@ -13,10 +13,10 @@ from scd.devices import in_threads
 from scd.numba_cache import njit
 
 from .base import DecisionAttack, mean_best, project_and_collect
-from .engine import numba_kernels
 from .engine.bisection import BoundarySearch
 from .engine.checkpoint import Journal
 from .engine.initial_points import Candidates, begin_runs
+from .engine.kernels import numba_kernels
 from .engine.run_state import Arrays, RunState, Selection
 from .engine.validation import Task, check_number
 from .result import AttackResult

@@ -12,10 +12,10 @@ from numpy.typing import ArrayLike
 from scd.seeds import generator_for
 
 from .base import ArrayAttack
-from .engine.closest_runs import Found, closest_of_runs
 from .engine.confirmation import confirmed
-from .engine.sign_search import SignNetworks, SignSearch
 from .engine.validation import Described, Task, check_int, read_task, refuse
+from .engine.white_box.closest_runs import Found, closest_of_runs
+from .engine.white_box.sign_search import SignNetworks, SignSearch
 from .oracle import VOTES, LabelFunction
 from .result import AttackResult
 

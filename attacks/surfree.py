@@ -16,7 +16,7 @@ from .base import RestartedAttack, mean_best, project_and_collect
 from .engine.bisection import PROJECTION_QUERIES, BoundarySearch
 from .engine.checkpoint import Journal
 from .engine.initial_points import START_TOLERANCE, Candidates, run_keys
-from .engine.rng import NORMAL, fill_noise
+from .engine.kernels.rng import NORMAL, fill_noise
 from .engine.run_state import RunState, Selection
 from .engine.semicircle import Arcs, Floats
 from .engine.validation import Task, check_int, check_number

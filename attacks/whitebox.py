@@ -16,7 +16,7 @@ from .engine.bisection import BoundarySearch
 from .engine.checkpoint import Journal
 from .engine.confirmation import confirmed
 from .engine.initial_points import Candidates, begin_runs, nearest_samples, run_keys
-from .engine.rng import NORMAL, UNIFORM, fill_noise
+from .engine.kernels.rng import NORMAL, UNIFORM, fill_noise
 from .engine.run_state import RunState, Selection
 from .engine.validation import (
     Described,

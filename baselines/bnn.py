@@ -17,9 +17,9 @@ from sklearn.utils.validation import check_is_fitted
 from baselines.workers.bnn_vote import Settings, prepare, require_packages, train_vote
 from baselines.workers.pool import train_in_parallel
 from scd.devices import resolve_device
+from scd.engine.forward import StackedVotes
+from scd.engine.smooth import smooth_share
 from scd.ensemble import Progress, VoteEnsemble
-from scd.forward import StackedVotes
-from scd.smooth import smooth_share
 from scd.storage import Vote, check_network
 
 
@@ -144,7 +144,7 @@ class BNNVotes(VoteEnsemble):
         return train_in_parallel(train, votes, self.n_jobs, "processes", progress, bool(self.verbose), outside=True)
 
     def smooth(self, x: torch.Tensor, beta: float, gamma: float) -> torch.Tensor:
-        """(n,) differentiable surrogate of the fraction of votes for the second class: :mod:`scd.smooth`."""
+        """(n,) differentiable surrogate of the fraction of votes for the second class: :mod:`scd.engine.smooth`."""
         check_is_fitted(self, "votes_")
         return smooth_share(self._forward, x, beta, gamma, self.voting)
 

@@ -17,9 +17,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from baselines.torch_ensemble.softmax import SoftmaxVotes, check_softmax, shares_of_logits
 from scd.devices import resolve_device
+from scd.engine.forward import StackedVotes
+from scd.engine.smooth import smooth_share
 from scd.ensemble import Progress, VoteEnsemble
-from scd.forward import StackedVotes
-from scd.smooth import smooth_share
 from scd.storage import Vote, check_network
 
 _ROUNDING = 2.0**-40  # of the sum of |x| |w|: far above what a float64 product of any length loses
@@ -146,7 +146,7 @@ class LogisticVotes(VoteEnsemble):
         return X.astype(np.float64) @ vote["hidden"][0].astype(np.float64) - float(vote["thresholds"][0])
 
     def smooth(self, x: torch.Tensor, beta: float, gamma: float) -> torch.Tensor:
-        """(n,) smoothed probability of the second class: see :func:`scd.smooth.smooth_share`; `beta` is ignored.
+        """(n,) smoothed probability of the second class: see :func:`scd.engine.smooth.smooth_share`; `beta` is ignored.
 
         Of K > 2 classes it is the softmax (n, K), and `gamma` is ignored, too.
         """

@@ -19,9 +19,9 @@ from baselines.torch_ensemble.softmax import SoftmaxVotes, check_softmax, shares
 from baselines.workers.mlp_vote import train_vote
 from baselines.workers.pool import train_in_parallel
 from scd.devices import resolve_device
+from scd.engine.forward import StackedVotes
+from scd.engine.smooth import smooth_share
 from scd.ensemble import Progress, VoteEnsemble
-from scd.forward import StackedVotes
-from scd.smooth import smooth_share
 from scd.storage import Vote, check_network
 
 
@@ -184,7 +184,7 @@ class MLPVotes(VoteEnsemble):
         return StackedVotes(**arrays, activation="sigmoid", device=resolve_device(self.device))
 
     def smooth(self, x: torch.Tensor, beta: float, gamma: float) -> torch.Tensor:
-        """(n,) smoothed fraction of votes for the second class: see :func:`scd.smooth.smooth_share`; of K > 2 (n, K).
+        """(n,) smoothed share of votes for the second class: :func:`scd.engine.smooth.smooth_share`; of K > 2 (n, K).
 
         Differentiable in the (n, d) float32 `x`. The hidden units are smooth already, so `beta` is ignored; `gamma` is
         the sharpness of the votes' labels.

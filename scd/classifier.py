@@ -16,18 +16,18 @@ from numpy.typing import NDArray
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from scd.basis import basis, coefficients, folded
-from scd.descent import RECORD, Descent, descent_for
 from scd.devices import cores, one_torch_thread, parse_bytes, resolve_device
+from scd.engine.basis import basis, coefficients, folded
+from scd.engine.descent import RECORD, Descent, descent_for
 from scd.engine.early_stopping import EarlyStopping, held_out_rows
 from scd.engine.feature_columns import as_columns
+from scd.engine.forward import StackedVotes
 from scd.engine.parameters import Settings
+from scd.engine.smooth import smooth_share
 from scd.ensemble import Progress, VoteEnsemble
-from scd.forward import StackedVotes
 from scd.progress import progress_bar
 from scd.search import backend, default_backend
 from scd.seeds import generator_for
-from scd.smooth import smooth_share
 from scd.storage import Vote, check_network
 
 _SECONDS = 0.2  # between two figures of the progress bar
@@ -91,7 +91,8 @@ class SCDClassifier(VoteEnsemble):
         Show a progress bar.
     basis : {"pixels", "blocks", "dct", "pca"}
         Coordinates of training: the features themselves (paper), or a few orthonormal directions of them: block means,
-        lowest frequencies, principal components. See :mod:`scd.basis`. The trained votes have weights of the features.
+        lowest frequencies, principal components. See :mod:`scd.engine.basis`. The trained votes have weights of the
+        features.
     basis_size : int or "auto"
         Blocks or frequencies along each axis, or components. "auto" is 8 for images, 32 for signals and 100 components,
         or fewer where there are no more.
@@ -449,7 +450,7 @@ class SCDClassifier(VoteEnsemble):
         return mean
 
     def smooth(self, x: torch.Tensor, beta: float, gamma: float) -> torch.Tensor:
-        """(n,) smoothed fraction of votes for the second class: see :func:`scd.smooth.smooth_share`.
+        """(n,) smoothed fraction of votes for the second class: see :func:`scd.engine.smooth.smooth_share`.
 
         Differentiable in (n, d) float32 `x`. `beta` is the sharpness of the hidden units, `gamma` that of the votes'
         labels.

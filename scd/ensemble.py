@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import check_is_fitted, check_random_state, check_X_y, validate_data
 
-from scd.forward import DeviceLabels, takes_tensors
+from scd.engine.forward import DeviceLabels, takes_tensors
 from scd.storage import Vote, load_votes, save_votes
 
 _MAY_CHANGE = frozenset(

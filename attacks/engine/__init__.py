@@ -1,1 +1,1 @@
-"""Parts shared by attacks: run state, initial points, bisection, gradient estimate, checkpoint, streams, kernels."""
+"""Parts shared by attacks: run state, initial points, bisection, gradient estimate, checkpoint, validation."""

@@ -7,9 +7,9 @@ from numpy.typing import NDArray
 
 from scd.devices import in_threads
 
-from . import numba_kernels
 from .checkpoint import Journal
 from .inputs import HostInputs, Inputs, inputs_for
+from .kernels import numba_kernels
 from .run_state import RunState, Selection
 from .validation import Task
 

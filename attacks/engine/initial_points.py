@@ -12,10 +12,10 @@ from scd.devices import in_threads
 from scd.seeds import stream_key
 
 from ..result import ALREADY_MISCLASSIFIED, BUDGET_SPENT, NO_START
-from . import numba_kernels
 from .bisection import BoundarySearch
 from .checkpoint import Journal, RecordedQueries
-from .rng import UNIT, fill_noise
+from .kernels import numba_kernels
+from .kernels.rng import UNIT, fill_noise
 from .run_state import RunState, Selection
 from .validation import Task
 

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from scd.devices import in_threads
 
 from ..oracle import Batch
-from . import numba_kernels
 from .checkpoint import Journal
-from .rng import NORMAL, UNIFORM, fill_noise
+from .kernels import numba_kernels
+from .kernels.rng import NORMAL, UNIFORM, fill_noise
 from .run_state import RunState, Selection
 from .validation import Task
 
@@ -35,7 +35,7 @@ class Inputs(Protocol):
     def lines(self, run_ids: Selection, far: NDArray[np.float32], linf: bool) -> PathQuery:
         """Return a query of the lines from the originals of the runs (k,) to far[run_ids].
 
-        A place is the fraction alpha of :func:`attacks.engine.numba_kernels.interpolate`.
+        A place is the fraction alpha of :func:`attacks.engine.kernels.numba_kernels.interpolate`.
         """
 
     def rays(self, run_ids: Selection, direction: NDArray[np.float32]) -> PathQuery:
@@ -251,6 +251,6 @@ def inputs_for(host: HostInputs) -> Inputs:
         return host
     if np.ndim(host.task.low) or not host.task.bounded:  # the kernels of the device know one pair of bounds
         return host
-    from .cuda import cuda_inputs  # loads torch and Triton
+    from .kernels.cuda import cuda_inputs  # loads torch and Triton
 
     return cuda_inputs(device, host) or host

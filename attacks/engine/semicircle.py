@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from scd.devices import in_threads
 from scd.numba_cache import njit
 
-from . import numba_kernels
 from .bisection import BoundarySearch
+from .kernels import numba_kernels
 from .run_state import Selection
 from .validation import Bounds
 

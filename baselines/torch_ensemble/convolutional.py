@@ -22,8 +22,8 @@ from baselines.torch_ensemble.layers import VoteNetwork
 from baselines.torch_ensemble.softmax import shares_of_logits
 from baselines.torch_ensemble.training import Training, train_votes
 from scd.devices import parse_bytes, resolve_device
+from scd.engine.smooth import share_of_logits
 from scd.ensemble import Progress, VoteEnsemble
-from scd.smooth import share_of_logits
 from scd.storage import Vote, check_array
 
 LOGIT_SIZE = 10.0  # magnitude of a trained network's logits; the sharpness of smoothed labels is relative to it

@@ -185,8 +185,8 @@ def fold(weights: list[np.ndarray], vote: int = 0) -> Vote:
     """Turn the weights of the Keras network into those of a sign network with 0/1 hidden units.
 
     Hidden unit k is on where ``x . sign(W_k) >= mean_k - b_k - beta_k sqrt(var_k + eps)``: batch normalisation is
-    a threshold. Larq's sign of 0 is +1, whereas :class:`scd.forward.StackedVotes` requires the product, a float32, to
-    be above the threshold. So the threshold is the largest float32 below the exact one.
+    a threshold. Larq's sign of 0 is +1, whereas :class:`scd.engine.forward.StackedVotes` requires the product, a
+    float32, to be above the threshold. So the threshold is the largest float32 below the exact one.
 
     The logits are sums of ``±sign(K)`` over the units; class 1 is predicted where their difference
     ``sum_k (2 u_k - 1) D_k`` with ``D = sign(K_1) - sign(K_0)`` is above 0, in integers.

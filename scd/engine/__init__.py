@@ -1,1 +1,1 @@
-"""What training is made of: parameters, feature columns, random choices, recorded CUDA graphs."""
+"""Parts of training and prediction: bases, feature columns, random choices, descent, objective, forward pass."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from scd.objective import cross_entropy_effects, zero_one_effects, zero_one_output_effects
+from scd.engine.objective import cross_entropy_effects, zero_one_effects, zero_one_output_effects
 from scd.search import Best, Window
 
 _CANDIDATE_BYTES = 64  # of working memory a (row, candidate) pair takes below

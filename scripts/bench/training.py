@@ -86,7 +86,7 @@ def _milliseconds(data: Any, kernel: str, cores: int, votes: int, iterations: in
     import torch
 
     from scd.classifier import SCDClassifier
-    from scd.descent import descent_for
+    from scd.engine.descent import descent_for
     from scd.search import backend
 
     columns, divisor, negatives, kind = data

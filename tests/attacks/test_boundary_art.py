@@ -8,7 +8,7 @@ import pytest
 import tests.attacks.attack_laws as laws
 from attacks.boundary import BoundaryAttack, Mover
 from attacks.boundary_art import BoundaryAttackART
-from attacks.engine.rng import NORMAL, fill_noise
+from attacks.engine.kernels.rng import NORMAL, fill_noise
 from tests.attacks.half_space import HalfSpace, best_of_each_run, same_result
 
 

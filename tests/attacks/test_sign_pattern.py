@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from attacks import SignPattern
-from attacks.engine.sign_search import SignNetworks, SignSearch, cheap_cover
+from attacks.engine.white_box.sign_search import SignNetworks, SignSearch, cheap_cover
 from attacks.whitebox import WhiteBox
 from pipeline.config.check import check_access
 from pipeline.errors import UserError

@@ -10,8 +10,8 @@ import tests.attacks.attack_laws as laws
 from attacks import HopSkipJump
 from attacks.oracle import GradientOracle
 from attacks.whitebox import WhiteBox, plan_iterations
-from scd.forward import StackedVotes
-from scd.smooth import smooth_share
+from scd.engine.forward import StackedVotes
+from scd.engine.smooth import smooth_share
 from tests.attacks.half_space import HalfSpace
 from tests.attacks.sign_network_2d import SignNetwork2D, points_in
 

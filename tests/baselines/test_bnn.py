@@ -17,7 +17,7 @@ from baselines.workers.pool import train_in_parallel
 from pipeline.config.build import build_model
 from pipeline.config.check import resolve
 from pipeline.config.resolvers import register_resolvers
-from scd.forward import StackedVotes
+from scd.engine.forward import StackedVotes
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = {"hidden_nodes": 4, "epochs": 8, "batch_size": 32, "learning_rate": 0.01}

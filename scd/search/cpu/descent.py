@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from scd.descent import RECORD, REFRESH, Descent, Stop, medians
+from scd.engine.descent import RECORD, REFRESH, Descent, Stop, medians
 from scd.engine.parameters import GRID, Networks, Settings
 from scd.engine.sampling import sizes_of, states_of
 from scd.search.cpu import activations, project_vote
@@ -27,7 +27,7 @@ _SECONDS = 0.1  # between two calls of `progress`
 
 
 class CpuDescent(Descent):
-    """:class:`scd.descent.Descent` on CPU, with the same networks whatever the number of threads."""
+    """:class:`scd.engine.descent.Descent` on CPU, with the same networks whatever the number of threads."""
 
     def _start(self) -> None:
         s, (d, n) = self.settings, self.columns.shape
@@ -63,7 +63,7 @@ class CpuDescent(Descent):
     def run(self, progress: Callable[[Descent], None] | None = None, stop: Stop | None = None) -> Networks:
         """Run all iterations and return the best networks seen; `progress` is called several times a second.
 
-        `stop` is called as by :meth:`scd.descent.Descent.run`, by the threads that train the votes.
+        `stop` is called as by :meth:`scd.engine.descent.Descent.run`, by the threads that train the votes.
         """
         self._all(lambda v: self._some(v, stop), progress)
         self.iteration = self.settings.n_iter

@@ -9,8 +9,8 @@ import math
 
 import numpy as np
 
+from scd.engine.objective import FIXED_POINT
 from scd.numba_cache import njit
-from scd.objective import FIXED_POINT
 from scd.search.cpu.llvm import LANES, bit_of
 
 BLOCK = 256
@@ -41,7 +41,7 @@ def output_sums_vote(words, output, out):
 
 @njit(nogil=True)
 def zero_one_vote(sums, word, bit, unit, threshold, batch, negatives, weights, out):
-    """See :func:`scd.objective.zero_one_effects`; returns the sum of the effects' magnitudes.
+    """See :func:`scd.engine.objective.zero_one_effects`; returns the sum of the effects' magnitudes.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ def zero_one_vote(sums, word, bit, unit, threshold, batch, negatives, weights, o
 
 @njit(nogil=True)
 def cross_entropy_vote(sums, word, bit, unit, threshold, batch, negatives, out):
-    """As :func:`zero_one_vote`, see :func:`scd.objective.cross_entropy_effects`.
+    """As :func:`zero_one_vote`, see :func:`scd.engine.objective.cross_entropy_effects`.
 
     The same as there, except where a rounding error of 1e-15 decides.
     """

@@ -3,8 +3,8 @@
 Votes are independent. So a thread advances one vote at a time and waits for no other: with another program on one of
 the cores, the threads on the others do the work. Nothing of an iteration is done in Python.
 
-The arithmetic is that of :class:`scd.descent.Descent`, operation by operation, so the bits of a network depend neither
-on the number of threads nor on how many iterations are done at a time.
+The arithmetic is that of :class:`scd.engine.descent.Descent`, operation by operation, so the bits of a network depend
+neither on the number of threads nor on how many iterations are done at a time.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ class Task(NamedTuple):
     balanced: Any
     """Weights of a correct row of each class before iteration `combined_from`..."""
     combined: Any
-    """...and from there on: see :class:`scd.objective.SelectionScore`."""
+    """...and from there on: see :class:`scd.engine.objective.SelectionScore`."""
     combined_from: Any
     step_hidden: Any
     """float32"""
@@ -239,7 +239,7 @@ def _step_output(state, task, effects, weights, zero_one, logistic, radius):
 
 @njit(nogil=True, inline="always")
 def _output_effects(batch, negatives, weights, effects):
-    """See :func:`scd.objective.zero_one_output_effects`; False if a sum of them may not fit their type."""
+    """See :func:`scd.engine.objective.zero_one_output_effects`; False if a sum of them may not fit their type."""
     inside_0, inside_1 = 0, 0
     for i in range(np.uint64(negatives)):
         effects[i] = -weights[0] if batch[i] else 0

@@ -9,7 +9,7 @@ import torch
 from attacks import HopSkipJump
 from pipeline.stages.timer import ResumableTimer
 from scd import SCDClassifier
-from scd.forward import DeviceLabels
+from scd.engine.forward import DeviceLabels
 from tests.triton_processes import assert_passes, needs_card, needs_triton
 
 SCRIPT = Path(__file__).parent / "cuda_checks.py"

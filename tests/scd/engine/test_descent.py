@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from scd.descent import REFRESH, descent_for
+from scd.engine.descent import REFRESH, descent_for
 from scd.engine.feature_columns import as_columns
 from scd.engine.parameters import Settings
 from scd.search import backend, reference

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from scd.objective import (
+from scd.engine.objective import (
     FIXED_POINT,
     SelectionScore,
     correct_rows,

@@ -6,8 +6,8 @@ import torch
 from sklearn.exceptions import NotFittedError
 
 from scd import SCDClassifier
-from scd.forward import StackedVotes
-from scd.smooth import share_of_logits, smooth_share
+from scd.engine.forward import StackedVotes
+from scd.engine.smooth import share_of_logits, smooth_share
 
 RNG = np.random.default_rng(0)
 SHAPE = (7, 5, 12)  # votes, hidden nodes, features

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..oracle import LabelOracle
-from ..result import ALREADY_MISCLASSIFIED, NO_START, AttackResult
-from .validation import Task
+from ...oracle import LabelOracle
+from ...result import ALREADY_MISCLASSIFIED, NO_START, AttackResult
+from ..validation import Task
 
 
 class Found(NamedTuple):

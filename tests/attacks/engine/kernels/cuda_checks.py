@@ -10,9 +10,9 @@ import numpy as np
 import torch
 
 from attacks import HopSkipJump
-from attacks.engine import cuda
 from attacks.engine.checkpoint import Journal
 from attacks.engine.inputs import HostInputs
+from attacks.engine.kernels import cuda
 from attacks.engine.run_state import RunState
 from attacks.engine.validation import Task
 from attacks.oracle import LabelOracle
@@ -83,7 +83,7 @@ def compile_for_a_gpu() -> None:
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
 
-    from attacks.engine import triton_kernels
+    from attacks.engine.kernels import triton_kernels
 
     types = dict.fromkeys(("keys", "run", "number", "begins"), "*i64") | dict.fromkeys(("radius", "sums"), "*fp64")
     types |= dict.fromkeys(("centres", "out", "probes"), "*fp32") | {"crossed": "*u8", "d": "i32"}

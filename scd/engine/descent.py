@@ -17,9 +17,9 @@ import numpy as np
 import torch
 
 from scd.engine.cuda_graphs import Recorded, in_place
+from scd.engine.objective import SelectionScore, correct_rows
 from scd.engine.parameters import GRID, Networks, Settings, initial_networks
 from scd.engine.sampling import Draws
-from scd.objective import SelectionScore, correct_rows
 from scd.search import Window
 from scd.seeds import generator_for
 from scd.storage import Vote

@@ -15,7 +15,7 @@ from weakref import WeakKeyDictionary
 
 import torch
 
-from scd.forward import StackedVotes
+from scd.engine.forward import StackedVotes
 
 _TENSORS: WeakKeyDictionary[StackedVotes, tuple[torch.Tensor, ...]] = WeakKeyDictionary()
 

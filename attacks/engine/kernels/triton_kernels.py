@@ -1,4 +1,4 @@
-"""The probes of a gradient estimate as Triton kernels: drawn from the streams of :mod:`attacks.engine.rng`, and summed.
+"""The probes of a gradient estimate as Triton kernels: drawn from the streams of `rng`, and summed.
 
 The arithmetic is that of the CPU, operation by operation, without fused multiply-adds. Only the order in which
 float64 numbers are summed differs, so an input equals that of the CPU except for a rare difference in rounding.
@@ -27,7 +27,7 @@ def _mix(z):
 
 @triton.jit
 def _to_normal(first, second):
-    """Return two standard normal numbers for two 31-bit integers, as `attacks.engine.rng._to_normal` does."""
+    """Return two standard normal numbers for two 31-bit integers, as `attacks.engine.kernels.rng._to_normal` does."""
     bits = ((first.to(tl.float32) + 0.5) * _TO_UNIT).to(tl.int32, bitcast=True)
     exponent = ((bits >> 23) & 0xFF) - 126
     mantissa = ((bits & 0x007FFFFF) | 0x3F000000).to(tl.float32, bitcast=True)

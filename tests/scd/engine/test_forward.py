@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from scd.forward import StackedVotes
+from scd.engine.forward import StackedVotes
 
 RNG = np.random.default_rng(0)
 SHAPE = (7, 5, 12)  # votes, hidden nodes, features
@@ -44,7 +44,7 @@ def test_few_rows_have_the_labels_they_have_among_many(activation):
 def test_labels_do_not_depend_on_the_rows_beside(monkeypatch):
     stacked = StackedVotes(*ARRAYS)
     whole = stacked.labels(X)
-    monkeypatch.setattr("scd.forward._CHUNK_BYTES", 4 * 35 * 11)  # eleven rows at a time
+    monkeypatch.setattr("scd.engine.forward._CHUNK_BYTES", 4 * 35 * 11)  # eleven rows at a time
     assert np.array_equal(stacked.labels(X), whole)
     assert np.array_equal(np.concatenate([stacked.labels(row[None]) for row in X]), whole)
 

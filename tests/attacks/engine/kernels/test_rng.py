@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from attacks.engine.rng import NORMAL, UNIFORM, UNIT, fill_noise
+from attacks.engine.kernels.rng import NORMAL, UNIFORM, UNIT, fill_noise
 from scd.seeds import stream_key
 
 

@@ -1,8 +1,8 @@
 """Attack inputs generated on the GPU of the model, so that only labels are copied back.
 
 Used if the `labels` of an attack have a `device` and accept tensors there. The random streams and the arithmetic are
-those of the CPU (:mod:`attacks.engine.triton_kernels`). This is verified before the first query; on a mismatch the
-attack generates its inputs on the CPU, with a warning.
+those of the CPU (:mod:`attacks.engine.kernels.triton_kernels`). This is verified before the first query; on a mismatch
+the attack generates its inputs on the CPU, with a warning.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 from scd.seeds import stream_key
 
+from ..inputs import HostInputs, PathQuery, probe_weights
+from ..run_state import Selection
 from . import numba_kernels
-from .inputs import HostInputs, PathQuery, probe_weights
 from .rng import NORMAL, TILE, UNIFORM, fill_noise
-from .run_state import Selection
 
 _MAX_ROWS = 16384  # of one query: longer ones are no faster
 _BLOCK_BYTES = 1 << 30  # for the inputs of a query and what a model computes from them, on the device
