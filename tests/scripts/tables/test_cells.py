@@ -96,7 +96,13 @@ def test_certified_rows_are_there_with_a_run_and_say_why_a_cell_is_empty(results
     radii = {"l2_mean": np.nan, "l2_lower_mean": 1.0, "l2_lower_mean_low": 0.0, "l2_lower_mean_high": 2.0}
     sure = first.assign(attack="certificate", folder="sure", norm=None, **radii)
     other, white = (first.assign(attack="whitebox", folder=f, norm=None) for f in ("other", "white"))
-    for white_box, ratio in (([other], "–<br>no white-box run at these points"), ([other, white], "2.00<br>3 points")):
+    write_attack_table(tmp_path, "pattern", pd.DataFrame({"index": [3, 5, 7], "l2": [1.0, 2.25, 1.0]}))
+    pattern = first.assign(attack="sign_pattern", folder="pattern", norm=None)
+    for white_box, ratio in (
+        ([other], "–<br>no white-box run at these points"),
+        ([other, white], "2.00<br>3 points"),
+        ([white, pattern], "1.25<br>3 points"),  # per point the closest of both
+    ):
         runs = pd.concat([results.attacks, sure, *white_box], ignore_index=True)
         _, cells, notes = table2(replace(results, attacks=runs))
         shown = cells.set_index(["row", "model"])["shown"]
