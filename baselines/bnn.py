@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
 from functools import partial
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import numpy as np
-import torch
 from joblib import effective_n_jobs
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted
 
 from baselines.workers.bnn_vote import Settings, prepare, require_packages, train_vote
 from baselines.workers.pool import train_in_parallel
 from scd.devices import resolve_device
-from scd.engine.forward import StackedVotes
-from scd.engine.smooth import smooth_share
-from scd.ensemble import Progress, VoteEnsemble
-from scd.storage import Vote, check_network
+from scd.engine.sign_networks import SignNetworks
+from scd.ensemble import Progress
+from scd.storage import Vote
 
 
-class BNNVotes(VoteEnsemble):
+class BNNVotes(SignNetworks):
     """Ensemble of networks with binary weights and sign units, trained with straight-through gradients.
 
     A vote is ``QuantDense(hidden_nodes)`` of the real input with a bias, batch normalisation (momentum 0.9, no scale),
@@ -67,9 +63,6 @@ class BNNVotes(VoteEnsemble):
     product and batch normalisation round to the other side.
     """
 
-    _forward: StackedVotes
-
-    differentiable: ClassVar[bool] = True
     keeps_inputs: ClassVar[bool] = True
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
@@ -142,16 +135,3 @@ class BNNVotes(VoteEnsemble):
         require_packages()
         train = partial(train_vote, self._settings(), X, y, root_seed)
         return train_in_parallel(train, votes, self.n_jobs, "processes", progress, bool(self.verbose), outside=True)
-
-    def smooth(self, x: torch.Tensor, beta: float, gamma: float) -> torch.Tensor:
-        """(n,) differentiable surrogate of the fraction of votes for the second class: :mod:`scd.engine.smooth`."""
-        check_is_fitted(self, "votes_")
-        return smooth_share(self._forward, x, beta, gamma, self.voting)
-
-    def _vote_check(self, first: Vote, features: int) -> Callable[[Vote], None]:
-        return partial(check_network, first=first, features=features)
-
-    def _stack(self, votes: list[Vote]) -> StackedVotes:
-        names = ("hidden", "thresholds", "output", "output_threshold")
-        arrays: dict[str, Any] = {name: np.stack([vote[name] for vote in votes]) for name in names}
-        return StackedVotes(**arrays, device=resolve_device(self.device))

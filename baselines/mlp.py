@@ -184,7 +184,7 @@ class MLPVotes(VoteEnsemble):
         return StackedVotes(**arrays, activation="sigmoid", device=resolve_device(self.device))
 
     def smooth(self, x: torch.Tensor, beta: float, gamma: float) -> torch.Tensor:
-        """(n,) smoothed share of votes for the second class: :func:`scd.engine.smooth.smooth_share`; of K > 2 (n, K).
+        """(n,) smoothed fraction of votes for class 1: see :func:`scd.engine.smooth.smooth_share`; of K > 2 (n, K).
 
         Differentiable in the (n, d) float32 `x`. The hidden units are smooth already, so `beta` is ignored; `gamma` is
         the sharpness of the votes' labels.

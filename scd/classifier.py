@@ -3,38 +3,35 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
 from numbers import Integral, Real
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted
 
 from scd.devices import cores, one_torch_thread, parse_bytes, resolve_device
 from scd.engine.basis import basis, coefficients, folded
 from scd.engine.descent import RECORD, Descent, descent_for
 from scd.engine.early_stopping import EarlyStopping, held_out_rows
 from scd.engine.feature_columns import as_columns
-from scd.engine.forward import StackedVotes
 from scd.engine.parameters import Settings
-from scd.engine.smooth import smooth_share
-from scd.ensemble import Progress, VoteEnsemble
+from scd.engine.sign_networks import SignNetworks
+from scd.ensemble import Progress
 from scd.progress import progress_bar
 from scd.search import backend, default_backend
 from scd.seeds import generator_for
-from scd.storage import Vote, check_network
+from scd.storage import Vote
 
 _SECONDS = 0.2  # between two figures of the progress bar
 _Labelled = tuple[NDArray[Any], NDArray[Any]]  # samples and labels
 
 
-class SCDClassifier(VoteEnsemble):
+class SCDClassifier(SignNetworks):
     """Ensemble of sign-activation networks trained by stochastic coordinate descent.
 
     scd01 is ``loss="01", weights="real"``; scdce ``"ce", "real"``; scdcebnn ``"ce", "binary"`` with 10,000 iterations;
@@ -141,12 +138,10 @@ class SCDClassifier(VoteEnsemble):
     (569, 10)
     """
 
-    _forward: StackedVotes
     _histories: Mapping[int, dict[str, NDArray[Any]]] = MappingProxyType({})  # by the number of the vote
 
     method_version: ClassVar[int] = 2  # 2: a threshold outside all samples keeps a margin
     shard_votes: ClassVar[int] = 25
-    differentiable: ClassVar[bool] = True
     keeps_inputs: ClassVar[bool] = True
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
@@ -426,61 +421,3 @@ class SCDClassifier(VoteEnsemble):
             rollback=bool(self.rollback),
             nodes_per_iter=int(self.nodes_per_iter),
         )
-
-    def _vote_check(self, first: Vote, features: int) -> Callable[[Vote], None]:
-        return partial(check_network, first=first, features=features)
-
-    def _stack(self, votes: list[Vote]) -> StackedVotes:
-        hidden, thresholds, output, output_threshold = (
-            np.stack([vote[name] for vote in votes]) for name in ("hidden", "thresholds", "output", "output_threshold")
-        )
-        return StackedVotes(hidden, thresholds, output, output_threshold, device=resolve_device(self.device))
-
-    def decision_function(self, X: Any) -> NDArray[np.float64]:
-        """(n,) float64 in [-1, 1]: the mean margin of the votes for (n, d) `X`; above 0 `predict` is the second class.
-
-        A vote's margin is +1 where it predicts the second class and -1 where it predicts the first or, with
-        ``voting="mean"``, twice its probability of the second class less 1.
-        """
-        if self.voting == "hard":
-            margin = 2 * self.votes(X).astype(np.int64) - 1
-            mean: NDArray[np.float64] = margin.mean(axis=1)
-            return mean
-        mean = 2 * self.vote_probabilities(X).mean(axis=1) - 1
-        return mean
-
-    def smooth(self, x: torch.Tensor, beta: float, gamma: float) -> torch.Tensor:
-        """(n,) smoothed fraction of votes for the second class: see :func:`scd.engine.smooth.smooth_share`.
-
-        Differentiable in (n, d) float32 `x`. `beta` is the sharpness of the hidden units, `gamma` that of the votes'
-        labels.
-        """
-        check_is_fitted(self, "votes_")
-        return smooth_share(self._forward, x, beta, gamma, self.voting)
-
-    def sign_votes(self) -> list[Vote]:
-        """Return the arrays of the votes, for attacks that see the weights: see `votes_`."""
-        check_is_fitted(self, "votes_")
-        return self.votes_
-
-    def certified_radius(
-        self, X: Any, y: Any, norm: Literal["l2", "linf"] = "l2", **search: Any
-    ) -> NDArray[np.float64]:
-        """(n,) radius around each row of (n, d) `X` within which no perturbation changes the majority away from `y`.
-
-        0 where the row is misclassified, inf where nothing changes the label. The other arguments and the method:
-        :func:`scd.certificates.certify`, which also returns what proves the radii.
-
-        Raises
-        ------
-        ValueError
-            If the votes' probabilities are averaged, or `y` holds another class.
-        """
-        from scd.certificates import certify
-
-        if self.voting != "hard":
-            raise ValueError(
-                f"The 'voting' parameter of SCDClassifier must be 'hard' for a certified radius. Got {self.voting!r} "
-                "instead; set_params(voting='hard') certifies the majority of the same votes."
-            )
-        return certify(self.votes_, *self._certified_inputs(X, y), norm, **search).radius

@@ -113,13 +113,13 @@ def check_access(attack: AnyAttack, model: Model, name: str) -> None:
         )
     if attack.requires == Access.VOTES and not (isinstance(model, SignModel) and model.voting == "hard"):
         raise UserError(
-            f"attack={name} needs sign networks (an scd model) with model.voting=hard. "
+            f"attack={name} needs sign networks (an scd model or bnn) with model.voting=hard. "
             f"Got {type(model).__name__} with {model.voting} voting."
         )
     if attack.requires == Access.WEIGHTS:
         if not isinstance(model, CertifiedModel):
             raise UserError(
-                f"attack={name}: certified radii need a sign network (an scd model), rf or logistic; "
+                f"attack={name}: certified radii need sign networks (an scd model or bnn), rf or logistic; "
                 f"{type(model).__name__} has none."
             )
         if model.voting != "hard" and not isinstance(model, TreeModel):

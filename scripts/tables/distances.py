@@ -44,7 +44,7 @@ WHITE_BOX = {"whitebox": "White-box (bound)", "sign_pattern": "Sign pattern (whi
 ATTACKS = {**IN_TABLE_2, **BLACK_BOX, **WHITE_BOX}
 _TREES = ("rf", "rf_authors")
 """Models without a gradient: their white-box attack is `leaf_tuple`."""
-_CERTIFIED = ("logistic", *_TREES)
+_CERTIFIED = ("logistic", "bnn", *_TREES)
 """Models besides sign networks that certify radii."""
 BOUNDS = (
     f"An attack gives an upper bound of the distance. †: the second half of its queries still gained more than "

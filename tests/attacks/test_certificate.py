@@ -82,7 +82,7 @@ def test_a_bad_parameter_is_refused(name, value, allowed):
 def test_a_model_without_certificates_is_refused_in_one_sentence_before_any_work(compose_config):
     from baselines.mlp import MLPVotes
 
-    sentence = "attack=certificate: certified radii need a sign network (an scd model), rf or logistic; "
+    sentence = "attack=certificate: certified radii need sign networks (an scd model or bnn), rf or logistic; "
     with pytest.raises(UserError, match=f"^{re.escape(sentence)}MLPVotes has none.$"):
         check_access(Certificate(), MLPVotes(), "certificate")
     check(compose_config("model=rf", "model.voting=mean", "attack=certificate"))

@@ -156,7 +156,7 @@ def test_votes_of_another_kind_are_refused(digits):
 def test_a_model_without_sign_votes_is_refused_in_one_sentence_before_any_work():
     from baselines.forest import ForestVotes
 
-    sentence = "attack=sign_pattern needs sign networks (an scd model) with model.voting=hard. Got "
+    sentence = "attack=sign_pattern needs sign networks (an scd model or bnn) with model.voting=hard. Got "
     for model, got in (
         (ForestVotes(), "ForestVotes with hard"),
         (SCDClassifier(voting="mean"), "SCDClassifier with mean"),

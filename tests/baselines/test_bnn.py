@@ -241,3 +241,24 @@ def test_its_config_is_the_papers_text():
     assert build_model(_config("dataset.training.bnn_votes=10")).n_votes == 10
     smoke = build_model(_config("scale=smoke"))
     assert (smoke.n_votes, smoke.epochs) == (3, 20)
+
+
+def test_its_votes_are_certified_and_attacked_as_sign_networks(digits):
+    """Folded votes need no Larq: a unit is a hyperplane of weights -1 and +1."""
+    from attacks import SignPattern
+
+    X, _, X_test, _ = digits
+    rng, votes = np.random.default_rng(0), []
+    for _ in range(5):
+        hidden = rng.choice(np.array([-1, 1], dtype=np.int8), (4, 64))
+        thresholds = np.median(X @ hidden.T, axis=0).astype(np.float32)
+        output = rng.choice(np.array([-2, 2], dtype=np.int8), 4)
+        votes.append({"hidden": hidden, "thresholds": thresholds, "output": output, "output_threshold": np.int64(0)})
+    model = BNNVotes(n_votes=5).use_votes(votes, (0, 1), 64)
+    labels = model.predict(X_test)
+    lower = model.certified_radius(X_test[:20], labels[:20])
+    found = SignPattern(rounds=1)(model.predict, X_test[:20], labels[:20], votes=model.sign_votes())
+    assert found.success.any()
+    assert (lower > 0).all()
+    assert (lower[found.success] <= found.l2[found.success]).all()
+    assert len(np.unique(labels)) == 2

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests.baselines.authors_votes import write_votes
 from tests.mini_texts import write_texts
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
@@ -72,6 +73,9 @@ def own_files(folder: Path, dataset: str) -> list[str]:
 
 def own_model(folder: Path, model: str) -> list[str]:
     """Words that name a class, or a trained model of the digits, which is written into `folder`."""
+    if model == "scd_file":
+        write_votes(folder, features=64, count=8)
+        return [f"model.path={folder}"]
     if model != "file":
         return ["model.estimator._target_=sklearn.svm.SVC"] if model == "estimator" else []
     import joblib

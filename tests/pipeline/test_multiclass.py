@@ -178,7 +178,9 @@ def test_the_models_that_are_named_are_those_for_more_classes(compose_config, tm
         "estimator": ["model.estimator._target_=sklearn.naive_bayes.GaussianNB", "model.trust_pickle=true"],
         "file": [f"model.path={tmp_path / 'm.pkl'}", "model.trust_pickle=true"],
         "endpoint": ["model.url=http://localhost/x"],
+        "scd_file": [f"model.path={tmp_path}", "model.n_votes=1"],
     }
+    (tmp_path / "vote_0.pt").write_bytes(b"")
     (tmp_path / "m.pkl").write_bytes(b"")
     able = [name for name in names if build_model(compose_config(f"model={name}", *words.get(name, []))).multiclass]
     assert sorted(able) == sorted(MULTICLASS)

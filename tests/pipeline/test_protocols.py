@@ -28,7 +28,7 @@ GIVEN = {
 """What a user must say of a model of his own."""
 
 
-@pytest.mark.parametrize("name", [name for name in options("model") if name != "file"])  # tests/baselines/test_file.py
+@pytest.mark.parametrize("name", sorted({*options("model")} - {"file", "scd_file"}))  # tests/baselines
 def test_every_model_is_a_model(compose_config, name):
     model = build_model(compose_config(f"model={name}", *GIVEN.get(name, [])))
     assert isinstance(model, Model)
