@@ -22,6 +22,7 @@ from .engine.validation import (
     Described,
     Task,
     as_array,
+    check_choice,
     check_int,
     check_number,
     check_numbers,
@@ -47,7 +48,7 @@ _SEARCH = 0.25  # fraction of the first leg after which a run without an adversa
 
 
 class WhiteBox(ArrayAttack):
-    """A white-box attack on an ensemble of votes that minimises the L2 distance. It is NOT black-box.
+    """A white-box attack on an ensemble of votes that minimises the L2 or L-infinity distance. It is NOT black-box.
 
     It uses the model's weights through `smooth`, an approximation in which every sign is a sigmoid, and follows its
     gradient. So its distances show the gap between a black-box attack, which sees labels only, and what can be found;
@@ -64,7 +65,8 @@ class WhiteBox(ArrayAttack):
     - Steps and changes of the distance are relative to the current distance.
     - A run without an adversarial increases its distance until it reaches the far end of the box.
     - Refinements start again from the run's best point with smaller steps and the next of `gammas`.
-    - A final bisection on the straight line to the original ends within 1e-4 of the distance.
+    - A final bisection on the way to the original ends within 1e-4 of the distance.
+    - In L-infinity the move is along the signs of the gradient, and what exceeds the distance is clipped.
 
     Every run (example, restart) draws from its own random stream, and gradients are evaluated in blocks of fixed
     size. So its result depends neither on `memory_budget` nor on being interrupted and resumed nor, as far as a matrix
@@ -89,6 +91,8 @@ class WhiteBox(ArrayAttack):
         Run r starts at number r, cyclically: the original (moved slightly by noise), uniform noise in the clip
         box, or the nearest sample of `pool` of another class (in the second cycle the second nearest, and so on). A
         start need not be adversarial.
+    norm : {"l2", "linf"}
+        Distance to minimise.
     seed : int
     memory_budget : int or str
         Bytes for the inputs of one label query and their copies, e.g. 268435456 or "256MiB". Gradients are
@@ -105,7 +109,6 @@ class WhiteBox(ArrayAttack):
     requires = GRADIENT
     call_options = frozenset({"mask", "target"})
     method_version = 1
-    norm = "l2"
 
     def __init__(
         self,
@@ -117,6 +120,7 @@ class WhiteBox(ArrayAttack):
         gammas: ArrayLike = (10.0, 30.0),
         step: float = 0.1,
         starts: Any = ("original", "noise"),
+        norm: str = "l2",
         seed: int = 0,
         memory_budget: int | str = "256MiB",
         verbose: bool = False,
@@ -130,6 +134,7 @@ class WhiteBox(ArrayAttack):
         self.gammas = check_numbers(class_name, "gammas", gammas, 1e-3)
         self.step = check_number(class_name, "step", step, above=0.0)
         self.starts = _check_starts(class_name, starts)
+        self.norm = check_choice(class_name, "norm", norm, ("l2", "linf"))
         self.seed = check_int(class_name, "seed", seed, None)
 
     def starts_from(self) -> frozenset[str]:
@@ -241,13 +246,14 @@ class WhiteBox(ArrayAttack):
         fixed: NDArray[np.bool_],
     ) -> AttackResult:
         """Attack validated examples; continue from `journal.snapshot` if it is not empty."""
+        linf = self.norm == "linf"
         if journal.snapshot:
             runs, radius = RunState.from_arrays(journal.snapshot), journal.snapshot["radius"].copy()
             gradient.gradients[:] = journal.snapshot["gradients"]
-            search = BoundarySearch(task, journal, runs, linf=False)
+            search = BoundarySearch(task, journal, runs, linf)
         else:
             runs = begin_runs(task, journal, self.restarts, 1, None)
-            search = BoundarySearch(task, journal, runs, linf=False)
+            search = BoundarySearch(task, journal, runs, linf)
             radius = place_starts(search, self.starts, near, self.seed, fixed)
         path = GradientSearch(search, gradient, self.gammas, self.max_iter, radius, fixed)
         plan = plan_iterations(self.max_iter, self.refinements, self.betas, self.step)
@@ -388,18 +394,18 @@ class GradientSearch:
     def iterate(self, iteration: PlannedIteration) -> None:
         """Move every run along its gradient, query its label, and adapt its distance."""
         runs = self.search.runs
-        all_runs = np.arange(len(runs))
+        all_runs, best = np.arange(len(runs)), runs.linf if self.search.linf else runs.l2
         if iteration.begins:
             started = np.flatnonzero(runs.started)
             runs.point[started] = runs.best[started]
-            self.radius[started] = runs.l2[started] * (1 - iteration.change)
+            self.radius[started] = best[started] * (1 - iteration.change)
         self._move(all_runs, iteration, self.gammas[iteration.leg % len(self.gammas)])
         adversarial = self.search.host.query(all_runs, self._copy)
         new = np.flatnonzero(adversarial)
         runs.started[new] = True
         self.search.keep_best(new, np.zeros(len(new)))
         larger = self.radius * (1 + np.where(runs.started, iteration.change, self.growth))
-        smaller = runs.l2 * (1 - iteration.change)
+        smaller = best * (1 - iteration.change)
         self.radius[:] = np.minimum(np.where(adversarial, smaller, larger), self.diagonal)
         runs.steps += 1
 
@@ -412,8 +418,11 @@ class GradientSearch:
             points, x = runs.point[block], task.x[example].astype(np.float64)
             slope = self.gradient(points, example, iteration.beta, gamma).astype(np.float64)
             slope[:, self.fixed] = 0.0
-            move = points - x + iteration.step * radius * _unit(slope)
-            runs.point[block] = np.clip(x + radius * _unit(move), task.low, task.high)
+            if self.search.linf:
+                change = np.clip(points - x + iteration.step * radius * np.sign(slope), -radius, radius)
+            else:
+                change = radius * _unit(points - x + iteration.step * radius * _unit(slope))
+            runs.point[block] = np.clip(x + change, task.low, task.high)
 
     def _copy(self, out: NDArray[np.float32], begin: int, end: int) -> None:
         out[:] = self.search.runs.point[begin:end]
@@ -434,7 +443,8 @@ def place_starts(
     for r, kind in enumerate(kinds):
         x = task.x[runs.example[r]].astype(np.float64)
         if kind == "original":
-            point = x + _JITTER * first * _unit(_noise(keys[r], NORMAL, len(x)))[0]
+            noise = _noise(keys[r], NORMAL, len(x))
+            point = x + _JITTER * first * (noise / np.abs(noise).max() if search.linf else _unit(noise))[0]
         elif kind == "noise":
             point = task.low + (task.high - task.low) * (1 + _noise(keys[r], UNIFORM, len(x))[0]) / 2
         else:
@@ -442,7 +452,7 @@ def place_starts(
             order = near.order[runs.example[r]]
             point = near.images[order[runs.restart[r] // len(starts) % len(order)]].astype(np.float64)
         runs.point[r] = np.where(fixed, x, np.clip(point, task.low, task.high))
-    distance, _ = search.measure(np.arange(len(runs)), runs.point)
+    distance = search.measure(np.arange(len(runs)), runs.point)[search.linf]
     return np.where(kinds == "original", first, distance)
 
 
@@ -459,4 +469,5 @@ def _unit(rows: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _diagonal(search: BoundarySearch) -> float:
-    return search.task.width * math.sqrt(search.task.x.shape[1])
+    """The largest distance in the box."""
+    return search.task.width * (1.0 if search.linf else math.sqrt(search.task.x.shape[1]))

@@ -10,6 +10,7 @@ import tests.attacks.attack_laws as laws
 from attacks import HopSkipJump
 from attacks.oracle import GradientOracle
 from attacks.whitebox import WhiteBox, plan_iterations
+from scd import SCDClassifier
 from scd.engine.forward import StackedVotes
 from scd.engine.smooth import smooth_share
 from tests.attacks.half_space import HalfSpace
@@ -67,6 +68,29 @@ def test_the_distance_of_a_half_space_is_found(kind, d, distance, label):
     assert np.abs(model.beyond(model.x))[0] <= result.l2[0]
 
 
+@pytest.mark.parametrize("kind", ["sign network", "logistic"])
+@pytest.mark.parametrize(("d", "distance"), [(2, 0.2), (30, 0.05), (500, 1.5)])
+def test_the_linf_distance_of_a_half_space_is_found(kind, d, distance):
+    model = HalfSpace(d, distance, seed=d)
+    result = WhiteBox(**QUICK, norm="linf")(model, model.x, [0], smooth=half_space_smooth(model, kind))
+    true = np.abs(model.beyond(model.x))[0] / np.abs(model.normal).sum()
+    assert (1 - 1e-6) * true <= result.linf[0] <= 1.02 * true
+    assert model(result.adversarials) != 0
+
+
+def test_the_linf_distance_is_between_the_certified_one_and_that_of_other_attacks():
+    rng = np.random.default_rng(0)
+    X = rng.random((300, 8), dtype=np.float32)
+    model = SCDClassifier(n_votes=5, n_iter=100, hidden_nodes=4, random_state=0).fit(X, X[:, 0] + X[:, 1] > 1)
+    x, y = X[:10], model.predict(X[:10])
+    attack = WhiteBox(**QUICK, norm="linf", starts=("original", "noise"))
+    found = attack(model.predict, x, y, smooth=model.smooth)
+    assert found.success.all()
+    assert (model.certified_radius(x, y, "linf") <= found.linf).all()
+    in_l2 = WhiteBox(**QUICK)(model.predict, x, y, smooth=model.smooth)
+    assert found.linf.mean() < 0.95 * in_l2.linf.mean()
+
+
 def test_the_distance_inside_the_box_is_found_where_the_nearest_point_lies_outside():
     model = HalfSpace(40, 1.5, seed=3, spread=0.5)  # the original lies anywhere in the box
     x, low, high = model.x[0].astype(np.float64), 0.0, 50.0
@@ -101,8 +125,9 @@ def test_distances_of_a_sign_network_in_the_plane():
 
 
 @pytest.mark.parametrize("clip", [(0.0, 1.0), (0.1, 0.7), (-1.0 / 3.0, 0.9)])
-def test_nothing_outside_the_box_is_queried_or_returned(clip):
-    laws.stays_in_the_box(With(WhiteBox(**QUICK, starts=("original", "noise"))), clip)
+@pytest.mark.parametrize("norm", ["l2", "linf"])
+def test_nothing_outside_the_box_is_queried_or_returned(clip, norm):
+    laws.stays_in_the_box(With(WhiteBox(**QUICK, starts=("original", "noise"), norm=norm)), clip)
 
 
 def test_a_constant_model_fails_every_example_and_has_no_distance():
@@ -128,10 +153,10 @@ def test_a_run_does_not_depend_on_company_or_memory():
     laws.does_not_depend_on_company(With(WhiteBox(**QUICK)), With(WhiteBox(**QUICK, memory_budget=16 * 12 * 3)))
 
 
-@pytest.mark.parametrize("after", [0, 1, 20, 55])
-def test_resumed_after_an_interrupt_equals_uninterrupted(tmp_path, after):
+@pytest.mark.parametrize(("after", "norm"), [(0, "l2"), (1, "l2"), (20, "linf"), (55, "l2")])
+def test_resumed_after_an_interrupt_equals_uninterrupted(tmp_path, after, norm):
     smooth = half_space_smooth(HalfSpace(40, 0.2, seed=1), "sign network")
-    laws.resumes(With(WhiteBox(**QUICK), smooth), tmp_path / "state.npz", after)
+    laws.resumes(With(WhiteBox(**QUICK, norm=norm), smooth), tmp_path / "state.npz", after)
 
 
 def test_more_restarts_begin_with_the_same_runs():
