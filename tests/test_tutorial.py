@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests.baselines.authors_votes import write_votes
 from tests.label_service import label_service
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -65,6 +66,7 @@ def test_the_page_has_a_command_for_a_file_a_class_and_a_service():
     assert [next(word for word in words if word.startswith("model=")) for words in COMMANDS] == [
         "model=file",
         "model=estimator",
+        "model=scd_file",
         "model=endpoint",
     ]
 
@@ -89,10 +91,20 @@ def test_train_and_attack_a_class(run):
     assert "success rate                 100 % (2 of 2)" in run([*COMMANDS[1], *TRUST])
 
 
+def test_attack_the_authors_votes(run, tmp_path):
+    """On digits, which need no files."""
+    (tmp_path / "checkpoints" / "pt").mkdir(parents=True)
+    write_votes(tmp_path / "checkpoints" / "pt", features=64, count=8)
+    words = ["dataset=digits" if word == "dataset=cifar10" else word for word in COMMANDS[2]]
+    printed = run([*words, "points.rule=random"])
+    assert "scd_file on digits, 8 votes" in printed
+    assert "sign_pattern on 2 points" in printed
+
+
 def test_attack_a_service(run, monkeypatch):
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     with label_service(lambda row: "spam" if row[2] > 900 else "ham") as service:
-        words = [f"model.url={service.url}" if word.startswith("model.url=") else word for word in COMMANDS[2]]
+        words = [f"model.url={service.url}" if word.startswith("model.url=") else word for word in COMMANDS[3]]
         assert "success rate                 100 % (2 of 2)" in run(words)
 
 
@@ -170,7 +182,7 @@ def test_a_service_of_three_classes(run, tmp_path, monkeypatch):
     three_classes()
     names, unit = ["eggs", "ham", "spam"], np.array([1, 10, 1000])
     with label_service(lambda row: names[int(np.argmax(np.array(row) / unit))]) as service:
-        words = [word if not word.startswith("model.url=") else f"model.url={service.url}" for word in COMMANDS[2]]
+        words = [word if not word.startswith("model.url=") else f"model.url={service.url}" for word in COMMANDS[3]]
         assert "success rate                 100 % (2 of 2)" in run(words)
     found = found_labels(tmp_path)
     assert (found["label_name"] != found["adversarial_label_name"]).all()
