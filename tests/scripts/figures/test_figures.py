@@ -6,9 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from scripts.figures.intervals import intervals
 from scripts.records.traces import mean_best
 from scripts.tables.write import main
-from tests.scripts.miniature_results import results_of
+from tests.scripts.miniature_results import results_of, write_attack_table
 
 
 @pytest.fixture(scope="module")
@@ -112,3 +113,29 @@ def test_the_best_of_all_runs_falls_to_the_least_of_each_point():
     assert curve.iloc[-1] == (1.0 + 6.0) / 2
     assert curve[curve.index < 100].iloc[-1] == (3.0 + 8.0) / 2
     assert (np.diff(curve) <= 0).all()
+
+
+def test_intervals_are_the_steps_of_the_certified_and_of_the_closest_attacked_distance(tmp_path):
+    """Points 3, 5 and 7: one is misclassified, one is certified up to its adversarial, one was never found."""
+    tables = {
+        "sure": {"index": [3, 5, 7], "l2": [np.nan] * 3, "l2_lower": [0.0, 1.0, 2.0]},
+        "far": {"index": [7, 5, 3], "l2": [np.nan, 4.0, np.nan]},
+        "near": {"index": [3, 5, 7], "l2": [np.nan, 1.5, np.nan]},
+        "other": {"index": [3, 5, 8], "l2": [0.1, 0.1, 0.1]},
+        "fewer": {"index": [3, 5, 7], "l2": [0.2, 0.2, 0.2]},
+    }
+    attacks = ["certificate", "hsj", "whitebox", "rays", "boundary"]
+    for name, table in tables.items():
+        write_attack_table(tmp_path, name, pd.DataFrame(table))
+    common = {"dataset": "cifar10", "model": "scd01", "voting": "hard", "norm": "l2", "start": "noise", "points": 3,
+              "points_rule": "random", "max_iter": 1.0, "restarts": 1.0, "right_for": 1}  # fmt: skip
+    rows = [
+        {**common, "attack": a, "folder": f, "n_votes": 3 if f == "fewer" else 5}
+        for a, f in zip(attacks, tables, strict=True)
+    ]
+    drawn = intervals(results_of(pd.DataFrame(rows), tmp_path))
+    found = drawn.data.set_index("radius")
+    assert found["attacks"].unique() == 2
+    assert found["certified_percent"].round(1).to_dict() == {0.0: 66.7, 1.0: 33.3, 1.5: 33.3, 2.0: 0.0}
+    assert found["attacked_percent"].round(1).to_dict() == {0.0: 66.7, 1.0: 66.7, 1.5: 33.3, 2.0: 33.3}
+    assert intervals(results_of(pd.DataFrame(rows[1:]), tmp_path)).figure is None
