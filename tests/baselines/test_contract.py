@@ -13,7 +13,7 @@ from baselines.mlp import MLPVotes
 
 BASELINES = {"mlp": (MLPVotes, {"max_iter": 10, "hidden_nodes": 4}), "forest": (ForestVotes, {"max_depth": 4}),
           "lenet": (LeNetVotes, {"epochs": 1, "feature_shape": (1, 8, 8), "votes_at_once": 1})}  # fmt: skip
-CHECKED = {"mlp": MLPVotes(n_votes=3, max_iter=100, n_jobs=1), "forest": ForestVotes(n_votes=5, n_jobs=1)}
+CHECKED = {"mlp": MLPVotes(n_votes=1, max_iter=100, n_jobs=1), "forest": ForestVotes(n_votes=5, n_jobs=1)}
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 

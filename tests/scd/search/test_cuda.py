@@ -39,7 +39,7 @@ def test_a_fit_on_a_gpu_equals_the_reference_there(digits):
 @pytest.mark.parametrize("loss", ["01", "ce"])
 def test_recorded_iterations_are_the_iterations(digits, loss, weights):
     """Before and after the change of the score, and over a refresh of the projections."""
-    from tests.scd.test_descent import descent_of
+    from tests.scd.engine.test_descent import descent_of
 
     small = {"loss": loss, "weights": weights, "n_iter": REFRESH + 9, "nodes_per_iter": 2, "votes": range(3)}
     recorded, eager = (descent_of(digits, kernel="cuda", device="cuda", **small) for _ in range(2))

@@ -18,7 +18,7 @@ def equal_to_the_reference() -> None:
     """Candidate, threshold and gain on every kind of input; several blocks of rows, pairs and votes."""
     cuda._PAIRS, cuda._ROWS, cuda._REFINED = 128, 128, {"ROWS": 128}
     for kind in KINDS:
-        for n in (1, 3, 300):
+        for n in (1, 3, 150):
             case = make_case(kind, 5, n=n, votes=2, d=2)
             assert same(cuda.search(**case), reference.search(**case)), (kind, n)
     for bins in (4, 64):  # many rows in a bin; effects of which 32 bits hold no sum
@@ -80,12 +80,12 @@ def counted() -> None:
 
 def training() -> None:
     """Training with these kernels gives the networks of the reference."""
-    from tests.scd.test_descent import descent_of
+    from tests.scd.engine.test_descent import descent_of
 
     rng = np.random.default_rng(0)
-    rows = (rng.integers(0, 17, (60, 6)) / 16).astype(np.float32), np.arange(60) % 2
+    rows = (rng.integers(0, 17, (40, 6)) / 16).astype(np.float32), np.arange(40) % 2
     for loss, weights in (("01", "real"), ("01", "binary"), ("ce", "real"), ("ce", "binary")):
-        small = {"loss": loss, "weights": weights, "n_iter": 3}
+        small = {"loss": loss, "weights": weights, "n_iter": 2}
         small |= {"hidden_nodes": 2, "features_per_step": 3, "votes": range(2)}
         first, second = (descent_of(rows, kernel, **small).run() for kernel in ("cuda", "reference"))
         for name in ("hidden", "thresholds", "output", "output_threshold"):

@@ -65,7 +65,7 @@ def attacks_have_the_same_result_as_on_the_cpu() -> None:
     for norm in ("l2", "linf"):
         model = Model(d)
         y = model(x)
-        attack = HopSkipJump(norm=norm, max_iter=3, restarts=2, init_eval=12)
+        attack = HopSkipJump(norm=norm, max_iter=2, restarts=2, init_eval=12)
         on_cpu = attack(model.__call__, x, y)  # a bound method, without the attribute `device`
         for block in (cuda._MAX_ROWS, 7):
             before, cuda._MAX_ROWS = cuda._MAX_ROWS, block
