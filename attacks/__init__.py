@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # the types of `_MODULES` for mypy and editors
     from .result import AttackResult as AttackResult
     from .sign_pattern import SignPattern as SignPattern
     from .smoothed_boundary import SmoothedBoundary as SmoothedBoundary
+    from .smoothing import RandomizedSmoothing as RandomizedSmoothing
     from .substitute import Substitute as Substitute
     from .surfree import SurFree as SurFree
     from .text.result import TextResult as TextResult
@@ -41,6 +42,7 @@ _MODULES = {
     "LeafTuple": ".leaf_tuple",
     "NoiseSearch": ".noise_search",
     "QueryBudgetExceeded": ".oracle",
+    "RandomizedSmoothing": ".smoothing",
     "RayS": ".rays",
     "SignPattern": ".sign_pattern",
     "SmoothedBoundary": ".smoothed_boundary",

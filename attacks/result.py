@@ -14,6 +14,7 @@ BUDGET_SPENT = "query budget spent"
 NOT_FOOLED = "still classified correctly"
 TRAINED_ON = "used to train the substitute"
 CERTIFIED = "certified, not attacked"
+UNDECIDED = "undecided under noise"
 NOT_CONFIRMED = "not confirmed by a fresh prediction"
 NOT_WHOLE = "no adversarial of whole numbers"
 
