@@ -6,10 +6,11 @@ import warnings
 from collections.abc import Callable
 from functools import partial
 from numbers import Integral, Real
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier
 from sklearn.utils._param_validation import Interval, StrOptions
@@ -194,3 +195,26 @@ class MLPVotes(VoteEnsemble):
             logits = self._forward.logits(x.to(self._forward.device))
             return shares_of_logits(logits, gamma, self.voting, self._forward.length)
         return smooth_share(self._forward, x, beta, gamma, self.voting)
+
+    def certified_radius(
+        self, X: Any, y: Any, norm: Literal["l2", "linf"] = "l2", **search: Any
+    ) -> NDArray[np.float64]:
+        """(n,) radius around each row of (n, d) `X` within which no perturbation changes the majority away from `y`.
+
+        0 where the row is misclassified. See :func:`scd.certificates.certify_sigmoid`. Nothing is searched: `search`
+        has no effect.
+
+        Raises
+        ------
+        ValueError
+            If the votes' probabilities are averaged, or there are more than two classes.
+        """
+        from scd.certificates import certify_sigmoid
+
+        check_is_fitted(self, "votes_")
+        if self.voting != "hard" or len(self.classes_) > 2:
+            raise ValueError(
+                "Certified radii of MLPVotes need the 'voting' parameter 'hard' and two classes. "
+                f"Got {self.voting!r} and {len(self.classes_)} classes."
+            )
+        return certify_sigmoid(self.votes_, *self._certified_inputs(X, y), norm)

@@ -3,6 +3,7 @@
 Sign networks with hard voting: :func:`certify` finds radii and their proofs, :func:`verify_certificate` checks them
 against the model, :func:`lower_bounds` gives a table's two numbers, and :func:`exact_distance` closes the interval of a
 small ensemble. Sums of trees: :func:`certify_trees`, :func:`verify_tree_certificates` and :func:`exact_tree_distance`.
+Votes of logistic units: :func:`certify_sigmoid`.
 The method is described in ``docs/certificates.md``.
 """
 
@@ -16,6 +17,7 @@ from scd.certificates.forest import (
     verify_tree_certificates,
 )
 from scd.certificates.proof import Proof
+from scd.certificates.sigmoid import certify_sigmoid
 
 __all__ = [
     "Certificates",
@@ -24,6 +26,7 @@ __all__ = [
     "TreeCertificates",
     "TreeProof",
     "certify",
+    "certify_sigmoid",
     "certify_trees",
     "exact_distance",
     "exact_tree_distance",

@@ -109,7 +109,7 @@ def test_certified_rows_are_there_with_a_run_and_say_why_a_cell_is_empty(results
         assert shown["Certified at least", "scd01"] == "1.00 (0.00–2.00)<br>3 points, 100 votes"
         assert shown["White-box / certified", "scd01"] == ratio
         assert shown["Certified at least", "scdce"] == "–<br>not run"
-        assert shown["Certified at least", "mlp"] == "–<br>no certificate"
+        assert shown["Certified at least", "lenet"] == "–<br>no certificate"
         assert any("no adversarial of any attack is nearer" in note for note in notes)
 
 
