@@ -17,6 +17,7 @@ _SINGLE, _FORESTS = (
     ("DecisionTreeClassifier", "ExtraTreeClassifier"),
     ("RandomForestClassifier", "ExtraTreesClassifier"),
 )
+_HISTOGRAM, _BOOSTED = "HistGradientBoostingClassifier", ("xgboost", "lightgbm")
 _KNOWN = (
     "a decision tree, random forest, extra trees or histogram gradient boosting of scikit-learn, or an XGBoost or "
     "LightGBM classifier"
@@ -47,16 +48,16 @@ def as_trees(model: Any) -> Trees:
     classes = getattr(model, "classes_", None)
     if classes is not None and len(classes) != 2:
         raise ValueError(f"A tree ensemble must have two classes. Got {len(classes)} instead.")
-    package, name = type(model).__module__.split(".")[0], type(model).__name__
+    package, name = _kind(model)
     if package == "xgboost":
         return _xgboost(model)
     if package == "lightgbm":
         return _lightgbm(model)
-    if name == "HistGradientBoostingClassifier":
+    if name == _HISTOGRAM:
         return _histogram(model)
     if name in _SINGLE + _FORESTS:
         return _forest(_fractions(model))
-    raise ValueError(f"The trees must be those of {_KNOWN}. Got {name} instead.")
+    raise _unknown(name)
 
 
 def forest_trees(votes: Sequence[Mapping[str, NDArray[Any]]], voting: str) -> Trees:
@@ -72,19 +73,38 @@ def joined_trees(members: Sequence[Any], voting: str) -> Trees:
     ValueError
         If it is no sum of trees: the majority of ensembles of several trees, or a mean of boosted trees.
     """
+    check_tree_kinds(members, voting)
     if len(members) == 1:
         return as_trees(members[0])
     for member in members:
-        as_trees(member)  # refuses what has no trees
-    kinds = {type(member).__name__ for member in members}
-    parts = [_fractions(member) for member in members] if kinds <= {*_SINGLE, *_FORESTS} else []
-    if not parts or (voting == "hard" and any(len(part) > 1 for part in parts)):
-        raise ValueError(
-            f"Several classifiers with voting={voting!r} are a sum of trees only if each is one tree, or if the "
-            f"probabilities of forests are averaged. Got {len(members)} of {type(members[0]).__name__}."
-        )
+        as_trees(member)  # refuses more than two classes
+    parts = [_fractions(member) for member in members]
     tables = [{**table, "value": table["value"] / len(part)} for part in parts for table in part]
     return _forest(tables, voting == "hard")
+
+
+def check_tree_kinds(members: Sequence[Any], voting: str) -> None:
+    """Raise ValueError for classifiers, fitted or not, whose kinds tell that together they are no sum of trees."""
+    for member in members:
+        package, name = _kind(member)
+        if package not in _BOOSTED and name not in (*_SINGLE, *_FORESTS, _HISTOGRAM):
+            raise _unknown(name)
+    names = [type(member).__name__ for member in members]
+    single = all(name in _SINGLE or getattr(m, "n_estimators", 0) == 1 for name, m in zip(names, members, strict=True))
+    if len(members) > 1 and (not set(names) <= {*_SINGLE, *_FORESTS} or (voting == "hard" and not single)):
+        raise ValueError(
+            f"Several classifiers with voting={voting!r} are a sum of trees only if each is one tree, or if the "
+            f"probabilities of forests are averaged. Got {len(members)} of {names[0]}."
+        )
+
+
+def _kind(model: Any) -> tuple[str, str]:
+    """Package and name of a classifier's class."""
+    return type(model).__module__.split(".")[0], type(model).__name__
+
+
+def _unknown(name: str) -> ValueError:
+    return ValueError(f"The trees must be those of {_KNOWN}. Got {name} instead.")
 
 
 def _forest(tables: Sequence[Mapping[str, NDArray[Any]]], hard: bool = False) -> Trees:

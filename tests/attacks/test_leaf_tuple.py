@@ -169,12 +169,9 @@ def test_a_model_without_trees_is_refused_in_one_sentence_before_any_work():
         check_access(LeafTuple(), MLPVotes(), "leaf_tuple")
 
 
-def test_a_run_attacks_the_forest_and_another_estimator_is_refused(compose_config):
+def test_a_run_attacks_the_forest(compose_config):
     words = ["points.rule=correct", "points.count=3", "attack.rounds=2", "attack=leaf_tuple"]
     config = compose_config("model=rf", "model.n_votes=5", "model.max_depth=4", "model.n_jobs=1", *words)
     examples = pd.read_csv(attack_folder(config, go(config)) / "examples.csv")
     assert (examples["success"] == 1).all()
     assert set(examples["exact"]) <= {0, 1}
-    svc = ["model=estimator", "model.estimator._target_=sklearn.svm.SVC", "model.trust_pickle=true", *words]
-    with pytest.raises(UserError, match=r"attack=leaf_tuple cannot run: The trees must be those of .* Got SVC instead"):
-        go(compose_config(*svc))
