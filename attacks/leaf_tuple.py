@@ -207,9 +207,13 @@ class LeafTuple(ArrayAttack):
         search = LeafSearch(task.x[e], trees.nodes, leaves, sign, trees.needed(1 - label), power)
         closest = np.inf
         for run in range(self.restarts):
+            best, best_point = np.inf, task.x[e]
             for number, point in enumerate(self._run(search, task, e, run, given)):
-                yield Found(run, number, point, number == self.rounds)
-                closest = min(closest, distances(point, task.x[e])[int(linf)])
+                distance = distances(point, task.x[e])[int(linf)]
+                if not linf or distance < best:  # a lower sum of powers may have a larger maximum
+                    best, best_point = distance, point
+                yield Found(run, number, best_point, number == self.rounds)
+            closest = min(closest, best)
         if self.nodes:
             for surely in (True, False)[: 1 + (trees.rounding > 0)]:  # then those of which rounding decides the label
                 found = closest_point(trees, leaves, task.x[e], label, linf, closest, self.nodes, surely=surely)
