@@ -71,11 +71,10 @@ def attack(options: Namespace) -> None:
         reached[result.success] = model(result.adversarials[result.success])
     accuracy = None if samples.classes is None else float((classes == predicted).mean())
     done = Attacked(result, reached.astype(np.str_), samples.x[index], accuracy, seconds, method.norm)
+    print("\n".join(report(done, options)))  # first, for the disk may be full
     if folder is not None:
         write_records(folder, done, options)
         (folder / _STATE).unlink(missing_ok=True)
-    print("\n".join(report(done, options)))
-    if folder is not None:
         print(f"\n  written to {folder}")
 
 

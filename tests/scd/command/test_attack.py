@@ -207,6 +207,19 @@ def test_an_interrupted_attack_continues(folder, monkeypatch, capsys):
     pd.testing.assert_frame_equal(whole, parts)
 
 
+def test_a_full_disk_does_not_cost_the_numbers(folder, monkeypatch, capsys):
+    def full(*_):
+        raise OSError(28, "No space left on device", "out/summary.csv")
+
+    monkeypatch.setattr("scd.command.records.write_text", full)
+    assert attack(*MODEL, *TABLE, *SHORT, "--out", "out") == 2
+    printed = capsys.readouterr()
+    assert "mean minimum L2" in printed.out
+    assert "written to" not in printed.out
+    assert "No space left on device" in printed.err
+    assert Path("out/state.npz").exists()  # the same command writes the rest
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
