@@ -152,8 +152,8 @@ class LeafTuple(ArrayAttack):
         -------
         result : AttackResult
             `queries` counts the labels of the originals and of the points found. The trace has a row a round. The
-            column `exact` of `extra` is 1 where the complete search ended: no point of the clip box is closer. Its
-            row of the trace, where it found a closer point, is that of the restart after the last.
+            column `exact` of `extra` is 1 where the complete search ended: no adversarial of the clip box is closer.
+            Its row of the trace, where it found a closer point, is that of the restart after the last.
 
         Raises
         ------
@@ -175,37 +175,54 @@ class LeafTuple(ArrayAttack):
             given["nearest"] = [samples[order] for order in near.order]
         correct = oracle(task.x, np.arange(len(task.x))) == task.y
         _check_same(class_name, ensemble, task, correct)
-        leaves, exact = ensemble.leaves(task.low, task.high), np.zeros(len(task.x), dtype=np.int64)
+        leaves, nothing_below = ensemble.leaves(task.low, task.high), np.zeros(len(task.x))
         found = closest_of_runs(
             task,
             oracle,
             correct,
             self.norm == "linf",
-            lambda e: self._points(ensemble, leaves, task, e, given, exact),
+            lambda e: self._points(ensemble, leaves, task, e, given, nothing_below),
             self._bar(len(task.x), 0, "example"),
         )
+        distance = np.where(found.success, found.linf if self.norm == "linf" else found.l2, np.inf)
+        exact = (correct & (distance <= nothing_below)).astype(np.int64)
         return confirmed(class_name, replace(found, extra={"exact": exact}), task, oracle, labels)
 
     def _points(
-        self, trees: Trees, leaves: Leaves, task: Task, e: int, given: dict[str, Any], exact: NDArray[np.int64]
+        self,
+        trees: Trees,
+        leaves: Leaves,
+        task: Task,
+        e: int,
+        given: dict[str, Any],
+        nothing_below: NDArray[np.float64],
     ) -> Iterator[Found]:
         """Yield, for each run and round of one example, the run's closest point; the last of a run is queried.
 
-        The complete search is the run after the last; it yields a point only if it is closer. `exact` is written.
+        The complete search is the run after the last; it yields a point only if it is closer. Where it ended, the
+        distance below which no point can be adversarial is written to `nothing_below`.
         """
         label, linf = int(task.y[e]), self.norm == "linf"
         sign, power = (1.0 if label == 0 else -1.0), (float(_LINF_POWER) if linf else 2.0)
         search = LeafSearch(task.x[e], trees.nodes, leaves, sign, trees.needed(1 - label), power)
         closest = np.inf
         for run in range(self.restarts):
+            best, best_point = np.inf, task.x[e]
             for number, point in enumerate(self._run(search, task, e, run, given)):
-                yield Found(run, number, point, number == self.rounds)
-                closest = min(closest, distances(point, task.x[e])[int(linf)])
+                distance = distances(point, task.x[e])[int(linf)]
+                if not linf or distance < best:  # a lower sum of powers may have a larger maximum
+                    best, best_point = distance, point
+                yield Found(run, number, best_point, number == self.rounds)
+            closest = min(closest, best)
         if self.nodes:
-            found = closest_point(trees, leaves, task.x[e], label, linf, closest, self.nodes)
-            exact[e] = found.ended
-            if found.point is not None:
-                yield Found(self.restarts, 0, found.point, True)
+            for surely in (True, False)[: 1 + (trees.rounding > 0)]:  # then those of which rounding decides the label
+                found = closest_point(trees, leaves, task.x[e], label, linf, closest, self.nodes, surely=surely)
+                if found.point is not None:
+                    closest = distances(found.point, task.x[e])[int(linf)]
+                    yield Found(self.restarts, 0, found.point, True)
+                if not found.ended:
+                    return
+            nothing_below[e] = closest
 
     def _run(
         self, search: LeafSearch, task: Task, e: int, run: int, given: dict[str, Any]

@@ -22,7 +22,7 @@ from baselines.workers.pool import train_in_parallel
 from scd.ensemble import Progress, VoteEnsemble, label_type
 from scd.seeds import generator_for, vote_seed
 from scd.storage import Vote
-from scd.trees import Trees, joined_trees
+from scd.trees import Trees, check_tree_kinds, joined_trees
 
 _SKOPS, _PICKLE = "skops", "pickle"  # names of a vote's array: how it is stored
 _COMPARED = 256  # training samples on which votes are compared
@@ -177,6 +177,10 @@ class EstimatorVotes(VoteEnsemble):
         made = self._unfitted()
         objects = [made, *(value for value in made.get_params(deep=True).values() if hasattr(value, "get_params"))]
         return {f"{type(each).__module__.split('.')[0]}." for each in objects} | {"sklearn."}
+
+    def check_trees(self, n_votes: int) -> None:
+        """Raise ValueError if so many votes of the classifier will be no sum of trees; nothing need be fitted."""
+        check_tree_kinds([self._unfitted()] * n_votes, self.voting)
 
     def trees(self) -> Trees:
         """Return the fitted votes as one sum of trees, for attacks and certificates that see them.

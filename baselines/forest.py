@@ -134,6 +134,9 @@ class ForestVotes(VoteEnsemble):
         # scikit-learn grows trees without the interpreter lock, so threads share the samples
         return train_in_parallel(train, votes, self.n_jobs, "threads", progress, bool(self.verbose))
 
+    def check_trees(self, n_votes: int) -> None:
+        """Any number of trees is a sum of trees."""
+
     def trees(self) -> Trees:
         """Return the fitted trees as a sum, for attacks and certificates that see them."""
         check_is_fitted(self, "votes_")

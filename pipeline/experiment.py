@@ -17,9 +17,11 @@ from pipeline.errors import UserError, sentence_for
 from pipeline.protocols import Config, Job
 from pipeline.run_log import RunRecord, in_sweep, note_outcome
 from pipeline.stages.attack import attack
+from pipeline.stages.call import check_call
 from pipeline.stages.data import load_dataset
 from pipeline.stages.evaluate import evaluate
 from pipeline.stages.fit import fit
+from pipeline.stages.points import check_indices
 from pipeline.store import outputs_folder
 from pipeline.sweep_table import result_of
 
@@ -93,6 +95,9 @@ def run(config: Config, judge_configs: list[Config] | None = None) -> dict[str, 
     dataset = load_dataset(config)
     for node, one in zip([config, *judge_configs], [checked, *judges_checked], strict=True):
         check_dataset(dataset, one, node)
+    if checked.attack is not None:
+        check_call(config["attack"], dataset)
+        check_indices(config["points"], dataset)
     job = Job(config, dataset, checked.model, checked.attack, outputs, changed_settings(config))
     judges = [
         Job(each, dataset, made.model, None, outputs) for each, made in zip(judge_configs, judges_checked, strict=True)

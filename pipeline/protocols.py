@@ -224,7 +224,11 @@ class CertifiedModel(Model, Protocol):
 
 @runtime_checkable
 class TreeModel(Model, Protocol):
-    """A model that is a sum of trees."""
+    """A model that is a sum of trees, for two classes."""
+
+    def check_trees(self, n_votes: int) -> None:
+        """Raise ValueError if so many votes of the unfitted model will be no sum of trees."""
+        ...
 
     def trees(self) -> Any:
         """The trees, a :class:`scd.trees.Trees`."""

@@ -48,9 +48,11 @@ def label_function(model: Any) -> Any:
 
 def _scores_of(torch: Any, module: Any, inputs: Any) -> NDArray[Any]:
     parameter = next(module.parameters(), torch.empty(0))
+    kind = parameter.dtype if parameter.is_floating_point() else torch.float32
     with torch.no_grad():
-        scores: NDArray[Any] = module(torch.as_tensor(inputs).to(parameter.device)).float().cpu().numpy()
-    return scores
+        scores = module(torch.as_tensor(inputs).to(parameter.device, kind)).cpu()
+    found: NDArray[Any] = (scores if scores.dtype == torch.float64 else scores.float()).numpy()
+    return found
 
 
 def _largest(outputs: NDArray[Any]) -> NDArray[Any]:
@@ -62,6 +64,8 @@ def _largest(outputs: NDArray[Any]) -> NDArray[Any]:
             f"The model queried by an attack must return labels, or a row of two or more scores an input. "
             f"Got shape {outputs.shape} instead."
         )
+    if outputs.dtype.kind == "f" and np.isnan(outputs).any():
+        raise ValueError("The model queried by an attack must return scores that are numbers. Got NaN instead.")
     return outputs.argmax(axis=1)
 
 

@@ -81,12 +81,26 @@ def needed(package: str, install: str, what: str) -> Any:
 def predictor_of(model: Any) -> Predictor:
     """Return a scikit-learn-compatible classifier as a `Predictor`: its labels or, of more than two classes, scores."""
     classes = getattr(model, "classes_", None)  # a model of another library need not have any
-    names = None if classes is None else tuple(str(each) for each in np.asarray(classes).tolist())
-    if names is not None and len(names) > 2 and hasattr(model, "predict_proba"):
-        return Predictor(lambda x: np.asarray(model.predict_proba(x), dtype=np.float64), names)
+    names = None if classes is None else tuple(str(each) for each in _as_labels(classes).tolist())
     if not hasattr(model, "predict"):
         raise ValueError(f"it holds a {type(model).__name__}, which has no method predict.")
-    return Predictor(lambda x: _as_labels(model.predict(x)), names)
+    features = _given_names(getattr(model, "feature_names_in_", None))
+
+    def labels(x: NDArray[np.float32]) -> NDArray[Any]:
+        return _as_labels(model.predict(x))
+
+    def scores(x: NDArray[np.float32]) -> NDArray[Any]:
+        return np.asarray(model.predict_proba(x), dtype=np.float64)
+
+    if names is not None and len(names) > 2 and hasattr(model, "predict_proba"):
+        return Predictor(scores, names, labels=labels, features=features)
+    return Predictor(labels, names, features=features)
+
+
+def _given_names(names: Any) -> tuple[str, ...] | None:
+    """Names of features; None for those that LightGBM gives to the columns of an array."""
+    known = () if names is None else tuple(map(str, names))
+    return None if all(name == f"Column_{i}" for i, name in enumerate(known)) else known
 
 
 def _as_labels(values: Any) -> NDArray[Any]:
@@ -144,6 +158,8 @@ def _xgboost(request: Request) -> Predictor:
     import xgboost
 
     booster = xgboost.Booster(model_file=str(request.path))
+    if booster.attr("scikit_learn") and booster.attr("best_iteration"):  # by which a classifier of its own predicts
+        booster = booster[: int(booster.attr("best_iteration")) + 1]
     objective = json.loads(booster.save_config())["learner"]["objective"]["name"]
     if not objective.startswith(("binary:", "multi:")):
         raise ValueError(f"its objective is {objective!r}; it must be a classifier, binary: or multi:.")
@@ -152,7 +168,7 @@ def _xgboost(request: Request) -> Predictor:
         found = booster.predict(xgboost.DMatrix(x), output_margin=True, validate_features=False)
         return np.asarray(found, dtype=np.float64)
 
-    return Predictor(margins, threshold=0.0)
+    return Predictor(margins, threshold=0.0, features=_given_names(booster.feature_names))
 
 
 def _lightgbm(request: Request) -> Predictor:
@@ -162,7 +178,11 @@ def _lightgbm(request: Request) -> Predictor:
     objective = str(booster.dump_model(num_iteration=1).get("objective", "none"))
     if not objective.startswith(("binary", "multiclass", "cross_entropy")):
         raise ValueError(f"its objective is {objective!r}; it must be a classifier, binary or multiclass.")
-    return Predictor(lambda x: np.asarray(booster.predict(x, raw_score=True), dtype=np.float64), threshold=0.0)
+
+    def margins(x: NDArray[np.float32]) -> NDArray[Any]:
+        return np.asarray(booster.predict(x, raw_score=True), dtype=np.float64)
+
+    return Predictor(margins, threshold=0.0, features=_given_names(booster.feature_name()))
 
 
 def _onnx(request: Request) -> Predictor:

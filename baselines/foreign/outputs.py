@@ -28,11 +28,18 @@ class Predictor:
         Names of the K classes; None where the model has none.
     threshold : float
         A single score above it means the second class.
+    labels : callable, optional
+        Maps inputs to labels (n,), where another rule than the largest score decides, as that of a support vector
+        machine does.
+    features : tuple of str, optional
+        Names of the features, where the model has some.
     """
 
     outputs: Callable[[NDArray[np.float32]], NDArray[Any]]
     classes: tuple[str, ...] | None = None
     threshold: float = 0.5
+    labels: Callable[[NDArray[np.float32]], NDArray[Any]] | None = None
+    features: tuple[str, ...] | None = None
 
 
 class ClassForward:
@@ -52,7 +59,7 @@ class ClassForward:
 
     def labels(self, X: NDArray[np.float32]) -> NDArray[np.unsignedinteger[Any]]:
         """(n, 1) labels; of equal scores the first is the largest."""
-        outputs = self._outputs(X)
+        outputs = self._outputs(X, self.predictor.labels or self.predictor.outputs)
         if outputs.dtype.kind != "f":
             labels = self._of_labels(outputs)
         elif outputs.shape[1] == 1:
@@ -66,7 +73,7 @@ class ClassForward:
 
         Scores that are no probabilities pass a logistic function or softmax; labels are certain.
         """
-        of_all = self._probabilities(self._outputs(X))
+        of_all = self._probabilities(self._outputs(X, self.predictor.outputs))
         return of_all[:, None] if len(self.class_names) > 2 else of_all[:, 1:]
 
     def _probabilities(self, outputs: NDArray[Any]) -> NDArray[np.float64]:
@@ -84,9 +91,9 @@ class ClassForward:
             return np.where(total > 0, chosen / np.where(total > 0, total, 1), 1 / chosen.shape[1])
         return np.asarray(softmax(chosen, axis=1))
 
-    def _outputs(self, X: NDArray[np.float32]) -> NDArray[Any]:
+    def _outputs(self, X: NDArray[np.float32], of_model: Callable[[NDArray[np.float32]], NDArray[Any]]) -> NDArray[Any]:
         """The outputs of the model for (n, d) inputs: n labels, or floats of shape (n, K)."""
-        outputs = np.asarray(self.predictor.outputs(X))
+        outputs = np.asarray(of_model(X))
         if outputs.dtype.kind == "f" and outputs.ndim == 1:
             outputs = outputs[:, None]
         expected = 2 if outputs.dtype.kind == "f" else 1

@@ -80,7 +80,7 @@ def check(config: Config) -> Checked:
     model, attack = build_model(config), build_attack(config)
     _check_kinds(config, model, attack)
     if attack is not None:
-        check_access(attack, model, config["attack"]["name"])
+        check_access(attack, model, config["attack"]["name"], config["model"]["use_votes"])
         _check_call(attack, config["attack"])
     return Checked(model, attack)
 
@@ -100,8 +100,9 @@ def check_ready(attack: AnyAttack, name: str) -> list[str]:
         raise UserError(f"attack={name}: {error}") from error
 
 
-def check_access(attack: AnyAttack, model: Model, name: str) -> None:
-    """Refuse an attack that needs access which the model cannot give."""
+def check_access(attack: AnyAttack, model: Model, name: str, use_votes: int | None = None) -> None:
+    """Refuse an attack that needs access which the model, with all its votes or the first ones, cannot give."""
+    votes = use_votes or model.n_votes
     if attack.requires not in list(Access):
         raise UserError(f"attack={name}: `requires` must be {_either(Access)}. Got {attack.requires!r} instead.")
     if attack.requires == Access.GRADIENT and not model.differentiable:
@@ -111,6 +112,13 @@ def check_access(attack: AnyAttack, model: Model, name: str) -> None:
             f"attack={name} needs a model of decision trees (rf, or model=estimator with a tree ensemble); "
             f"{type(model).__name__} has none."
         )
+    if attack.requires == Access.MEMBERS and votes < 2:
+        raise UserError(f"attack={name} needs an ensemble of two votes or more: set model.n_votes. Got {votes}.")
+    if attack.requires in (Access.TREES, Access.WEIGHTS) and isinstance(model, TreeModel):
+        try:
+            model.check_trees(votes)
+        except ValueError as error:
+            raise UserError(f"attack={name}: {error}") from error
     if attack.requires == Access.VOTES and not (isinstance(model, SignModel) and model.voting == "hard"):
         raise UserError(
             f"attack={name} needs sign networks (an scd model or bnn) with model.voting=hard. "
@@ -136,12 +144,18 @@ def _check_call(attack: AnyAttack, node: Config) -> None:
 
 
 def check_dataset(dataset: Dataset, checked: Checked, config: Config) -> None:
-    """Refuse a model for two classes where the data set has more, and an attack that needs bounds where it has none."""
+    """Refuse a model or attack for two classes where the data set has more, and an attack that needs missing bounds."""
     k, name = len(dataset.class_names), config["model"]["name"]
     if k > 2 and not checked.model.multiclass:
         raise UserError(
             f"model={name} is for two classes, and dataset={dataset.name} has {k}: choose two with "
             f"dataset.classes=[first,second], or a model for more: {', '.join(MULTICLASS)}."
+        )
+    requires = None if checked.attack is None else checked.attack.requires
+    if k > 2 and isinstance(checked.model, TreeModel) and requires in (Access.TREES, Access.WEIGHTS):
+        raise UserError(
+            f"attack={config['attack']['name']} on model={name} is for two classes, and dataset={dataset.name} has "
+            f"{k}: choose two with dataset.classes=[first,second], or another attack, such as hsj."
         )
     low, high = np.ravel(dataset.clip[0]), np.ravel(dataset.clip[1])
     if checked.attack is None or (np.isfinite(low).all() and np.isfinite(high).all()):

@@ -14,6 +14,7 @@ from pipeline.protocols import Config, Dataset
 from pipeline.store import key_of
 
 _SHOWN = 20  # names in a message
+_BLOCK = 4096  # samples read at a time
 
 
 def call_options(node: Config, dataset: Dataset) -> dict[str, Any]:
@@ -45,6 +46,28 @@ def call_options(node: Config, dataset: Dataset) -> dict[str, Any]:
     if node.get("integer") not in (None, False):
         found["integer"] = _features("integer", node["integer"], dataset)
     return found
+
+
+def check_call(node: Config, dataset: Dataset) -> None:
+    """Refuse, before any work, options of the call that do not fit the data set.
+
+    Raises
+    ------
+    UserError
+        As of `call_options`, and for features that should be whole numbers and are not.
+    """
+    whole = call_options(node, dataset).get("integer")
+    if whole is None:
+        return
+    for begin in range(0, len(dataset.y_test), _BLOCK):
+        values = dataset.rows("test", np.arange(begin, min(begin + _BLOCK, len(dataset.y_test))))[:, whole]
+        broken = np.argwhere(values != np.rint(values))
+        if len(broken):
+            row, column = broken[0]
+            raise UserError(
+                f"attack.integer must name features of {dataset.name} that are whole numbers. Got "
+                f"{values[row, column]:g} in feature {np.flatnonzero(whole)[column]} of test row {begin + row}."
+            )
 
 
 def key_of_options(options: dict[str, Any]) -> dict[str, Any]:

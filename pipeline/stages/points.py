@@ -27,9 +27,7 @@ def choose(points: Config, dataset: Dataset, fitted: Fitted, judges: list[Fitted
     """
     rule, count, n = points["rule"], points["count"], len(dataset.y_test)
     if rule == "indices":
-        outside = [i for i in points["indices"] if i >= n]
-        if outside:
-            raise UserError(f"points.indices must be in 0..{n - 1}, the test rows of {dataset.name}. Got {outside[0]}.")
+        check_indices(points, dataset)
         return np.array(points["indices"], dtype=np.int64)
     if rule == "first":
         return np.flatnonzero(dataset.y_test != target)[:count]
@@ -54,6 +52,14 @@ def choose(points: Config, dataset: Dataset, fitted: Fitted, judges: list[Fitted
             f"Only {len(chosen)} test rows are classified correctly by {names}; points.count is {count}.", stacklevel=2
         )
     return chosen
+
+
+def check_indices(points: Config, dataset: Dataset) -> None:
+    """Refuse indices outside the test set."""
+    n = len(dataset.y_test)
+    outside = [i for i in points["indices"] or [] if i >= n]
+    if outside:
+        raise UserError(f"points.indices must be in 0..{n - 1}, the test rows of {dataset.name}. Got {outside[0]}.")
 
 
 def given_starts(dataset: Dataset, judges: list[Fitted], target: int | None = None) -> dict[int, Floats]:

@@ -128,7 +128,7 @@ def exact_tree_distance(
     below: float = np.inf,
     nodes: int = 1_000_000,
 ) -> Interval:
-    """Find the distance from `x`, (d,), to the closest float32 point of a box whose label is surely not `y` (0 or 1).
+    """Find the distance from `x`, (d,), to the closest float32 point of a box whose label is not `y` (0 or 1).
 
     Parameters
     ----------
@@ -139,21 +139,31 @@ def exact_tree_distance(
     below : float
         A known upper bound, for example of an attack: only closer points are searched.
     nodes : int
-        Maximum number of nodes. If they do not suffice, `lower` is the certified radius.
+        Maximum number of nodes of a search. If they do not suffice, `lower` is the certified radius.
 
     Returns
     -------
     Interval
         `upper` is inf if no point closer than `below` was found. If the search ended, `lower` is the distance, or
-        `below` where nothing was found.
+        `below` where nothing was found. It is less where a closer point has a sum of which rounding decides the label.
     """
-    found = closest_point(trees, trees.leaves(*clip), x, y, norm == "linf", below, nodes)
+    leaves, linf = trees.leaves(*clip), norm == "linf"
+    found = closest_point(trees, leaves, x, y, linf, below, nodes)
     move = None if found.point is None else found.point.astype(np.float64) - x
-    upper = np.inf if move is None else float(np.linalg.norm(move) if norm == "l2" else np.abs(move).max())
-    if found.ended:
-        return Interval(min(upper, below), upper, move, found.nodes)
-    lower = float(certify_trees(trees, x[None], np.array([y]), norm).radius[0])
-    return Interval(lower, upper, move, found.nodes)
+    upper = np.inf if move is None else _length(move, linf)
+    lower, visited, ended = min(upper, below), found.nodes, found.ended
+    if ended and trees.rounding > 0:
+        unsure = closest_point(trees, leaves, x, y, linf, lower, nodes, surely=False)
+        visited, ended = visited + unsure.nodes, unsure.ended
+        if unsure.point is not None:
+            lower = _length(unsure.point.astype(np.float64) - x, linf)
+    if not ended:
+        lower = float(certify_trees(trees, x[None], np.array([y]), norm).radius[0])
+    return Interval(lower, upper, move, visited)
+
+
+def _length(move: Floats, linf: bool) -> float:
+    return float(np.abs(move).max() if linf else np.linalg.norm(move))
 
 
 @dataclass(frozen=True)

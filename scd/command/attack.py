@@ -33,6 +33,7 @@ ATTACKS: dict[str, tuple[str, dict[str, Any]]] = {
 has the whole query budget."""
 _BLOCK = 4096  # inputs of one call for the labels of the data
 _STATE = "state.npz"
+_OPTIONS = {"query_budget": "--budget", "seed": "--seed", "norm": "--norm"}
 
 
 def attack(options: Namespace) -> None:
@@ -52,7 +53,11 @@ def attack(options: Namespace) -> None:
         tuple(options.classes), options.threshold, options.channels_last, tuple(options.trusted), options.trust_pickle
     )
     model = load_model(options.model, samples.feature_shape, given)
+    if samples.columns is not None:
+        model.check_features(samples.columns, options.data)
     predicted = _predicted(model, samples.x, options.model)
+    if samples.classes is not None:
+        model.check_classes(samples.classes)
     classes = predicted if samples.classes is None else samples.classes
     index = choose(classes, predicted, options.points, options.seed)
     clip = bounds(samples, options.clip)
@@ -66,11 +71,10 @@ def attack(options: Namespace) -> None:
         reached[result.success] = model(result.adversarials[result.success])
     accuracy = None if samples.classes is None else float((classes == predicted).mean())
     done = Attacked(result, reached.astype(np.str_), samples.x[index], accuracy, seconds, method.norm)
+    print("\n".join(report(done, options)))  # first, for the disk may be full
     if folder is not None:
         write_records(folder, done, options)
         (folder / _STATE).unlink(missing_ok=True)
-    print("\n".join(report(done, options)))
-    if folder is not None:
         print(f"\n  written to {folder}")
 
 
@@ -88,6 +92,9 @@ def make_attack(options: Namespace) -> Any:
     settings = {"query_budget": options.budget, "verbose": sys.stderr.isatty()}
     settings |= {"seed": options.seed} if "seed" in known else {}
     settings |= {"norm": options.norm} if options.norm is not None and "norm" in known else {}
+    for name, option in _OPTIONS.items():
+        if name in dict(options.set):
+            raise ValueError(f"--set must not name {name}, which {option} gives.")
     settings |= {**differing, **dict(options.set)}
     unknown = [each for each in settings if each not in known]
     if unknown:
@@ -130,7 +137,7 @@ def bounds(samples: Samples, given: str | None) -> tuple[Any, Any]:
     ValueError
         If it is something else.
     """
-    if given == "features" or (given is None and samples.table):
+    if given == "features" or (given is None and samples.columns is not None):
         return samples.x.min(axis=0), samples.x.max(axis=0)
     if given in ("data", None):
         return float(samples.x.min()), float(samples.x.max())

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from scd.command.samples import names_of
 from scd.storage import load_votes
 
 _VOTES = re.compile(r"votes_(\d+)-(\d+)\.npz")
@@ -50,15 +51,18 @@ class NamedClassifier:
 
     def __init__(self, predictor: Any, names: Sequence[str]) -> None:
         own = predictor.classes
-        if own is not None and names and set(own) != set(names):
+        renamed = bool(names) and own is not None and set(own) != set(names)
+        if renamed and own != tuple(map(str, range(len(names)))):
             raise ValueError(f"--classes must not differ from the model's classes {', '.join(own)}.")
-        self.predictor, self.names = predictor, tuple(own or names)
+        self.predictor, self.names = predictor, tuple(names if renamed else own or names)
+        self._given = bool(names) and (own is None or renamed)
 
     def __call__(self, inputs: NDArray[np.float32]) -> NDArray[np.str_]:
         """Return the name of the class of each input."""
-        outputs = np.asarray(self.predictor.outputs(inputs))
+        outputs = np.asarray((self.predictor.labels or self.predictor.outputs)(inputs))
         if outputs.dtype.kind in "iubUO" and outputs.shape == (len(inputs),):
-            return outputs.astype(np.str_) if self._names_itself(outputs) else self._named(outputs)
+            numbers = self._given and outputs.dtype.kind not in "UO"
+            return self._named(outputs) if numbers else outputs.astype(np.str_)
         if outputs.dtype.kind != "f" or outputs.ndim > 2 or len(outputs) != len(inputs):
             raise ValueError(
                 f"The model must return a label or a row of scores for each of {len(inputs)} inputs. "
@@ -71,16 +75,49 @@ class NamedClassifier:
             return self._named((scores[:, 0] > self.predictor.threshold).astype(np.int64), 2)
         return self._named(scores.argmax(axis=1), scores.shape[1])
 
-    def _names_itself(self, labels: NDArray[Any]) -> bool:
-        return not self.names or self.predictor.classes is not None or labels.dtype.kind in "UO"
-
     def _named(self, positions: NDArray[Any], count: int | None = None) -> NDArray[np.str_]:
         names = self.names or tuple(map(str, range(count or 0)))
         if count not in (None, len(names)) or positions.max(initial=0) >= len(names):
             found = count or int(positions.max()) + 1
             raise ValueError(f"The model has {found} classes, and {len(names)} are named: {', '.join(names)}.")
+        self.names = names
         named: NDArray[np.str_] = np.array(names)[positions]
         return named
+
+    def check_classes(self, classes: NDArray[np.str_]) -> None:
+        """Refuse classes of samples that a model which numbers its classes from 0 does not have.
+
+        Raises
+        ------
+        ValueError
+            They would be taken for other classes of the model.
+        """
+        numbers = tuple(map(str, range(len(self.names))))
+        others = np.setdiff1d(classes, numbers).tolist()
+        if self.names == numbers and others:
+            raise ValueError(
+                f"The classes of --data must be {', '.join(numbers)}, as the model numbers them, or be named in its "
+                f"order with --classes. Got {', '.join(others[:10])}."
+            )
+
+    def check_features(self, names: Sequence[str], path: str) -> None:
+        """Refuse a table whose columns are not the features of the model, in its order.
+
+        Raises
+        ------
+        ValueError
+            The columns that differ.
+        """
+        known = self.predictor.features
+        if known is None or len(known) != len(names):  # another number is refused by the model
+            return
+        # LightGBM replaces blanks
+        wrong = [(a, b) for a, b in zip(names, known, strict=True) if a.replace(" ", "_") != b.replace(" ", "_")]
+        if wrong:
+            raise ValueError(
+                f"The columns of {path} must be the features of the model, in its order: {', '.join(known[:20])}. "
+                f"Got {wrong[0][0]} for {wrong[0][1]}."
+            )
 
 
 def load_model(path: str, feature_shape: tuple[int, ...], options: ModelOptions) -> NamedClassifier:
@@ -143,10 +180,16 @@ def _sign_network(path: Path, features: int) -> Any:
         model = SCDClassifier.load(path)
         if model.n_features_in_ != features:
             raise ValueError(f"The model {path} takes {model.n_features_in_} features. A sample has {features}.")
-        return outputs.Predictor(model.predict, tuple(str(each) for each in model.classes_.tolist()))
+        classes, columns = names_of(model.classes_), getattr(model, "feature_names_in_", None)
+        known = None if columns is None else tuple(map(str, columns))
+
+        def named(x: NDArray[np.float32]) -> NDArray[np.str_]:
+            return np.asarray(classes[np.searchsorted(model.classes_, model.predict(x))])
+
+        return outputs.Predictor(named, tuple(classes.tolist()), features=known)
     votes = _votes_of(path)
     model = SCDClassifier(n_votes=len(votes)).use_votes(votes, n_features=features)
-    return outputs.Predictor(model.predict)
+    return outputs.Predictor(model.predict, ("0", "1"))
 
 
 def _votes_of(folder: Path) -> list[Any]:

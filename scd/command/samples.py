@@ -27,14 +27,14 @@ class Samples:
         Names of the true classes, where they are known.
     feature_shape : tuple of int
         Shape of a sample in the file; an image is (channels, height, width).
-    table : bool
-        Whether each feature is a column of its own, with bounds of its own.
+    columns : tuple of str, or None
+        Names of the features of a table, each of which has bounds of its own.
     """
 
     x: NDArray[np.float32]
     classes: NDArray[np.str_] | None
     feature_shape: tuple[int, ...]
-    table: bool
+    columns: tuple[str, ...] | None
 
 
 def read_samples(path: str, target: str | None, labels: str | None) -> Samples:
@@ -60,14 +60,14 @@ def read_samples(path: str, target: str | None, labels: str | None) -> Samples:
     if ending in TABLES:
         if labels is not None:
             raise ValueError(f"--labels is for arrays; the classes of the table {path} are named by --target=column.")
-        x, y = _read_parquet(file, target) if ending in TABLES[2:] else _read_csv(file, target)
+        x, y, columns = _read_parquet(file, target) if ending in TABLES[2:] else _read_csv(file, target)
     elif ending in ARRAYS:
         if target is not None:
             raise ValueError(f"--target is for tables; the classes of the array {path} are given by --labels y.npy.")
-        x, y = _read_arrays(file, labels)
+        x, y, columns = *_read_arrays(file, labels), None
     else:
         raise ValueError(f"--data must end in {', '.join(TABLES + ARRAYS)}. Got {path}.")
-    return _checked(x, y, path, ending in TABLES)
+    return _checked(x, y, path, columns)
 
 
 def _existing(path: str, option: str) -> Path:
@@ -77,7 +77,7 @@ def _existing(path: str, option: str) -> Path:
     return file
 
 
-def _checked(x: NDArray[Any], y: NDArray[Any] | None, path: str, table: bool) -> Samples:
+def _checked(x: NDArray[Any], y: NDArray[Any] | None, path: str, columns: Sequence[str] | None) -> Samples:
     if x.ndim not in (2, 3, 4) or 0 in x.shape or x.dtype.kind not in "fiub":
         raise ValueError(
             f"The samples of {path} must be numbers of shape (n, d), (n, height, width) or (n, channels, height, "
@@ -94,7 +94,12 @@ def _checked(x: NDArray[Any], y: NDArray[Any] | None, path: str, table: bool) ->
         )
     if y is not None and y.shape != (len(x),):
         raise ValueError(f"The classes of {path} must be one for each of {len(x)} samples. Got shape {y.shape}.")
-    return Samples(rows, None if y is None else names_of(y), x.shape[1:], table)
+    classes = None if y is None else names_of(y)
+    if classes is not None and (classes == "").any():
+        raise ValueError(
+            f"The classes of {path} must not be empty. Got none in sample {int(np.argmax(classes == ''))}."
+        )
+    return Samples(rows, classes, x.shape[1:], None if columns is None else tuple(columns))
 
 
 def names_of(y: NDArray[Any]) -> NDArray[np.str_]:
@@ -131,7 +136,10 @@ def _features(columns: Sequence[str], target: str | None, path: Path) -> list[st
     return [name for name in columns if name != target]
 
 
-def _read_csv(path: Path, target: str | None) -> tuple[NDArray[np.float64], NDArray[Any] | None]:
+_Table = tuple[NDArray[np.float64], NDArray[Any] | None, list[str]]  # samples, their classes, names of the features
+
+
+def _read_csv(path: Path, target: str | None) -> _Table:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             lines = csv.reader(file, delimiter="\t" if path.suffix.lower() == ".tsv" else ",", strict=True)
@@ -149,7 +157,7 @@ def _read_csv(path: Path, target: str | None) -> tuple[NDArray[np.float64], NDAr
         raise ValueError(f"The table {path} must have a line of names and samples. Got no samples.")
     names, by_name = _features(columns, target, path), dict(zip(columns, zip(*cells, strict=True), strict=True))
     x = _stacked([_numbers(by_name[name], name, path) for name in names], len(cells))
-    return x, None if target is None else np.array(by_name[target])
+    return x, None if target is None else np.array(by_name[target]), names
 
 
 def _stacked(columns: Sequence[NDArray[Any]], rows: int) -> NDArray[np.float64]:
@@ -175,7 +183,7 @@ def _is_number(cell: str) -> bool:
     return True
 
 
-def _read_parquet(path: Path, target: str | None) -> tuple[NDArray[np.float64], NDArray[Any] | None]:
+def _read_parquet(path: Path, target: str | None) -> _Table:
     try:
         import pyarrow.parquet
     except ImportError as error:
@@ -192,8 +200,14 @@ def _read_parquet(path: Path, target: str | None) -> tuple[NDArray[np.float64], 
             f"The column {texts[0]!r} of {path} must be numbers. Got {table.schema.field(texts[0]).type}; name the "
             "column of the classes with --target."
         )
-    y = None if target is None else np.array(table.column(target).to_pylist())
-    return _stacked(list(columns.values()), len(table)), y
+    y = None if target is None else _classes(table.column(target).to_pylist())
+    return _stacked(list(columns.values()), len(table)), y, names
+
+
+def _classes(cells: Sequence[Any]) -> NDArray[Any]:
+    """Classes of a column; a missing one is empty."""
+    missing = any(cell is None for cell in cells)
+    return np.array(["" if cell is None else str(cell) for cell in cells] if missing else cells)
 
 
 def _read_arrays(path: Path, labels: str | None) -> tuple[NDArray[Any], NDArray[Any] | None]:

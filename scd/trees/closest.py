@@ -36,19 +36,28 @@ class Closest(NamedTuple):
 
 
 def closest_point(
-    trees: Trees, leaves: Leaves, x: NDArray[np.float32], label: int, linf: bool, below: float, nodes: int
+    trees: Trees,
+    leaves: Leaves,
+    x: NDArray[np.float32],
+    label: int,
+    linf: bool,
+    below: float,
+    nodes: int,
+    *,
+    surely: bool = True,
 ) -> Closest:
     """Find the float32 point closest to `x`, (d,), in L2 or `linf`, that surely has another label than `label`.
 
-    Only points at a distance below `below` are searched, and at most so many `nodes` are visited. `leaves` are those
-    of the box in which to search.
+    Without `surely`, one that may have another label: the rounding of the model's sum decides. Only points at a
+    distance below `below` are searched, and at most so many `nodes` are visited. `leaves` are those of the box in
+    which to search.
     """
     sign, power = (1.0 if label == 0 else -1.0), (np.inf if linf else 2.0)
     own = leaves.distances(leaves.gaps(x), power)
     order = np.lexsort((own, leaves.tree))  # of a tree, the near leaves first
     first = np.searchsorted(leaves.tree, np.arange(len(trees) + 1))
     start, point = (below if linf else below**2), np.empty(len(x), dtype=np.float32)
-    needed = trees.needed(1 - label)
+    needed = trees.needed(1 - label, surely)
     cost, count, ended = _closest(
         x, trees.nodes, leaves, order, first, own, sign, needed, not linf, start, nodes, point
     )

@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 from scd.trees.boxes import Nodes, Trees, float32_at_most
 
 _FLOAT64, _FLOAT32 = 2.0**-52, 2.0**-23  # twice the unit roundoff
+_SURE = 1e-9  # difference of a fraction from a half that no formula for it rounds away
 _SINGLE, _FORESTS = (
     ("DecisionTreeClassifier", "ExtraTreeClassifier"),
     ("RandomForestClassifier", "ExtraTreesClassifier"),
 )
+_HISTOGRAM, _BOOSTED = "HistGradientBoostingClassifier", ("xgboost", "lightgbm")
 _KNOWN = (
     "a decision tree, random forest, extra trees or histogram gradient boosting of scikit-learn, or an XGBoost or "
     "LightGBM classifier"
@@ -46,23 +48,21 @@ def as_trees(model: Any) -> Trees:
     classes = getattr(model, "classes_", None)
     if classes is not None and len(classes) != 2:
         raise ValueError(f"A tree ensemble must have two classes. Got {len(classes)} instead.")
-    package, name = type(model).__module__.split(".")[0], type(model).__name__
+    package, name = _kind(model)
     if package == "xgboost":
         return _xgboost(model)
     if package == "lightgbm":
         return _lightgbm(model)
-    if name == "HistGradientBoostingClassifier":
+    if name == _HISTOGRAM:
         return _histogram(model)
-    if name in _SINGLE:
-        return _sum([_scikit_learn(model.tree_)], _FLOAT64)
-    if name in _FORESTS:
-        return _sum([_scikit_learn(each.tree_) for each in model.estimators_], _FLOAT64)
-    raise ValueError(f"The trees must be those of {_KNOWN}. Got {name} instead.")
+    if name in _SINGLE + _FORESTS:
+        return _forest(_fractions(model))
+    raise _unknown(name)
 
 
 def forest_trees(votes: Sequence[Mapping[str, NDArray[Any]]], voting: str) -> Trees:
     """Return trees as :class:`baselines.forest.ForestVotes` stores them, voting "hard" or "mean"."""
-    return _sum([{**vote, "value": np.asarray(vote["share"]) - 0.5} for vote in votes], _FLOAT64, voting == "hard")
+    return _forest([{**vote, "value": np.asarray(vote["share"]) - 0.5} for vote in votes], voting == "hard")
 
 
 def joined_trees(members: Sequence[Any], voting: str) -> Trees:
@@ -73,22 +73,59 @@ def joined_trees(members: Sequence[Any], voting: str) -> Trees:
     ValueError
         If it is no sum of trees: the majority of ensembles of several trees, or a mean of boosted trees.
     """
-    parts = [as_trees(member) for member in members]
-    if len(parts) == 1:
-        return parts[0]
-    single = all(len(part) == 1 for part in parts)
-    means = all(type(member).__name__ in _SINGLE + _FORESTS for member in members)
-    if not means or (voting == "hard" and not single):
+    check_tree_kinds(members, voting)
+    if len(members) == 1:
+        return as_trees(members[0])
+    for member in members:
+        as_trees(member)  # refuses more than two classes
+    parts = [_fractions(member) for member in members]
+    tables = [{**table, "value": table["value"] / len(part)} for part in parts for table in part]
+    return _forest(tables, voting == "hard")
+
+
+def check_tree_kinds(members: Sequence[Any], voting: str) -> None:
+    """Raise ValueError for classifiers, fitted or not, whose kinds tell that together they are no sum of trees."""
+    for member in members:
+        package, name = _kind(member)
+        if package not in _BOOSTED and name not in (*_SINGLE, *_FORESTS, _HISTOGRAM):
+            raise _unknown(name)
+    names = [type(member).__name__ for member in members]
+    single = all(name in _SINGLE or getattr(m, "n_estimators", 0) == 1 for name, m in zip(names, members, strict=True))
+    if len(members) > 1 and (not set(names) <= {*_SINGLE, *_FORESTS} or (voting == "hard" and not single)):
         raise ValueError(
             f"Several classifiers with voting={voting!r} are a sum of trees only if each is one tree, or if the "
-            f"probabilities of forests are averaged. Got {len(parts)} of {type(members[0]).__name__}."
+            f"probabilities of forests are averaged. Got {len(members)} of {names[0]}."
         )
-    tables = [table for part in parts for table in _tables(part, 1 / len(part))]
-    return _sum(tables, _FLOAT64, voting == "hard")
 
 
-def _sum(tables: Sequence[Mapping[str, NDArray[Any]]], roundoff: float, hard: bool = False) -> Trees:
-    """Return trees with values around 0, or with `hard` their signs; 0 counts as label 0."""
+def _kind(model: Any) -> tuple[str, str]:
+    """Package and name of a classifier's class."""
+    return type(model).__module__.split(".")[0], type(model).__name__
+
+
+def _unknown(name: str) -> ValueError:
+    return ValueError(f"The trees must be those of {_KNOWN}. Got {name} instead.")
+
+
+def _forest(tables: Sequence[Mapping[str, NDArray[Any]]], hard: bool = False) -> Trees:
+    """Return trees whose values are fractions of the second class less a half; the model averages them, or is `hard`.
+
+    A mean of labels is their majority, and of one tree a mean is its label: these have no rounding.
+    """
+    of_leaves = np.concatenate([np.asarray(table["value"])[np.asarray(table["left"]) < 0] for table in tables])
+    sizes = np.abs(of_leaves)
+    pure = bool((sizes == 0.5).all())
+    one = len(tables) == 1 and bool(((sizes == 0) | (sizes > _SURE)).all())
+    return _sum(tables, _FLOAT64, hard or pure or one, len(tables) / 2)
+
+
+def _sum(
+    tables: Sequence[Mapping[str, NDArray[Any]]], roundoff: float, hard: bool = False, summed: float = 1.0
+) -> Trees:
+    """Return trees with values around 0, or with `hard` their signs; 0 counts as label 0.
+
+    `summed` is the size of the sum that the model computes, where it is more than that of the values.
+    """
     sizes = [len(table["left"]) for table in tables]
     root = np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64)
 
@@ -106,21 +143,14 @@ def _sum(tables: Sequence[Mapping[str, NDArray[Any]]], roundoff: float, hard: bo
     if not (np.isfinite(value).all() and not np.isnan(threshold).any()):
         raise ValueError("The thresholds and values of trees must be numbers. Got NaN or infinity instead.")
     largest = sum(float(np.abs(part).max()) for part in np.split(value, root[1:]))
-    rounding = 0.0 if hard else (len(tables) + 2) * roundoff * max(largest, 1.0)
+    rounding = 0.0 if hard else (len(tables) + 2) * roundoff * max(largest, summed, 1.0)
     return Trees(Nodes(root, left, right, feature, threshold, value), rounding)
 
 
-def _tables(trees: Trees, weight: float) -> list[Table]:
-    """Return the trees one by one, their values times `weight`."""
-    nodes, ends = trees.nodes, [*trees.nodes.root[1:], len(trees.nodes.left)]
-    tables = []
-    for begin, end in zip(nodes.root, ends, strict=True):
-        table = {name: getattr(nodes, name)[begin:end] for name in ("left", "right", "feature", "threshold", "value")}
-        table["value"] = table["value"] * weight
-        for side in ("left", "right"):
-            table[side] = np.where(table[side] >= 0, table[side] - begin, -1)
-        tables.append(table)
-    return tables
+def _fractions(model: Any) -> list[Table]:
+    """Return the trees of a tree or forest of scikit-learn, with fractions of the second class less a half."""
+    trees = [model] if type(model).__name__ in _SINGLE else model.estimators_
+    return [_scikit_learn(each.tree_) for each in trees]
 
 
 def _scikit_learn(tree: Any) -> Table:
@@ -145,7 +175,11 @@ def _histogram(model: Any) -> Trees:
 
 
 def _xgboost(model: Any) -> Trees:
-    booster = model.get_booster() if hasattr(model, "get_booster") else model
+    booster, best = model, None
+    if hasattr(model, "get_booster"):
+        booster, best = model.get_booster(), getattr(model, "best_iteration", None)
+    if best is not None:  # after early stopping the classifier predicts by the iterations up to the best one
+        booster = booster[: best + 1]
     learner = json.loads(booster.save_raw("json"))["learner"]
     objective, kind = learner["objective"]["name"], learner["gradient_booster"]["name"]
     if objective != "binary:logistic" or kind != "gbtree":

@@ -163,3 +163,35 @@ def test_a_result_is_readable_and_a_table():
     frame = result.to_frame()
     assert frame["success"].tolist() == [True, True, False]
     assert list(frame)[:4] == ["index", "label", "success", "l2"]
+
+
+class Scores:
+    """A model whose rows of scores are NaN where its first feature is above `limit`."""
+
+    def __init__(self, limit):
+        self.limit = limit
+
+    def predict(self, rows):
+        """(n, 2) scores."""
+        scores = np.stack([np.full(len(rows), 0.5), rows[:, 1]], axis=1)
+        return np.where(rows[:, :1] > self.limit, np.nan, scores)
+
+
+def test_a_torch_module_gets_inputs_of_its_own_precision():
+    import torch
+
+    layer = torch.nn.Linear(2, 2).double().eval()
+    with torch.no_grad():
+        layer.weight.copy_(torch.tensor([[0.0, 0.0], [1.0, 0.0]]))
+        layer.bias.copy_(torch.tensor([0.0, -0.5 + 1e-12], dtype=torch.float64))  # which float32 rounds away
+    x = np.array([[0.5, 0.5], [0.25, 0.5]], dtype=np.float32)
+    result = HopSkipJump(max_iter=2, restarts=1)(layer, x)
+    assert result.label.tolist() == [1, 0]
+    assert result.success.all()
+
+
+def test_scores_that_are_no_numbers_have_no_label():
+    x = np.full((1, 2), 0.25, dtype=np.float32)
+    assert HopSkipJump(max_iter=2, restarts=1)(Scores(2.0), x).success.all()
+    with pytest.raises(ValueError, match="must return scores that are numbers"):
+        HopSkipJump(max_iter=2, restarts=1)(Scores(0.25), x)

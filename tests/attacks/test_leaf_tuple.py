@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 
@@ -27,6 +27,7 @@ from tests.scd.trees.small_forests import exact_by_cells, random_forest, random_
     norm=st.sampled_from(["l2", "linf"]),
     nodes=st.sampled_from([0, 10_000]),
 )
+@example(seed=240, trees=5, features=2, voting="hard", norm="linf", nodes=10_000)  # a round has a larger maximum
 def test_its_distance_is_at_least_the_exact_one_and_equal_where_it_says_so(seed, trees, features, voting, norm, nodes):
     model = random_forest(seed, trees, features, 4, voting)
     X = random_points(seed, features)
@@ -39,10 +40,30 @@ def test_its_distance_is_at_least_the_exact_one_and_equal_where_it_says_so(seed,
     assert (found >= lower)[result.success].all()
     fooled = model.predict(np.where(result.success[:, None], result.adversarials, X)) != y
     np.testing.assert_array_equal(fooled, result.success)
+    done = result.extra["exact"] == 1
     if voting == "hard":
-        done = result.extra["exact"] == 1
         assert (done == (nodes > 0)).all()
-        np.testing.assert_allclose(np.where(result.success, found, np.inf)[done], exact[done], rtol=1e-12)
+    np.testing.assert_allclose(np.where(result.success, found, np.inf)[done], exact[done], rtol=1e-12)
+
+
+@pytest.mark.parametrize(("trees", "leaf"), [(2, 1), (4, 1), (1, 4), (2, 4)])
+def test_ties_of_a_forest_that_averages_are_of_label_0_and_counted_as_such(trees, leaf):
+    """Trees of pure leaves tie exactly. For others a rounding decides: `exact` only where the model confirms."""
+    rng = np.random.default_rng(5)
+    X = rng.random((24, 2)).astype(np.float32)
+    y = (X.sum(axis=1) + rng.normal(0, 0.3, 24) > 1).astype(int)
+    model = RandomForestClassifier(trees, min_samples_leaf=leaf, random_state=0).fit(X, y)
+    nodes = as_trees(model).nodes
+    cells = [np.unique(np.concatenate([X[:, f], np.nextafter(t, np.float32(9)), t, [0, 1]])).astype(np.float32)
+             for f in (0, 1) for t in [nodes.threshold[(nodes.left >= 0) & (nodes.feature == f)]]]  # fmt: skip
+    everywhere = np.array([(a, b) for a in cells[0] for b in cells[1]], dtype=np.float32)
+    labels, predicted = model.predict(everywhere), model.predict(X)
+    result = LeafTuple(rounds=1)(model.predict, X, predicted, trees=model)
+    exact = result.extra["exact"] == 1
+    assert exact.all() if leaf == 1 else exact.any()
+    for e, label in zip(np.flatnonzero(exact), predicted[exact], strict=True):
+        move = everywhere[labels != label].astype(np.float64) - X[e]
+        assert result.l2[e] == pytest.approx(np.linalg.norm(move, axis=1).min(), rel=1e-12)
 
 
 @pytest.fixture(scope="module")
@@ -149,12 +170,9 @@ def test_a_model_without_trees_is_refused_in_one_sentence_before_any_work():
         check_access(LeafTuple(), MLPVotes(), "leaf_tuple")
 
 
-def test_a_run_attacks_the_forest_and_another_estimator_is_refused(compose_config):
+def test_a_run_attacks_the_forest(compose_config):
     words = ["points.rule=correct", "points.count=3", "attack.rounds=2", "attack=leaf_tuple"]
     config = compose_config("model=rf", "model.n_votes=5", "model.max_depth=4", "model.n_jobs=1", *words)
     examples = pd.read_csv(attack_folder(config, go(config)) / "examples.csv")
     assert (examples["success"] == 1).all()
     assert set(examples["exact"]) <= {0, 1}
-    svc = ["model=estimator", "model.estimator._target_=sklearn.svm.SVC", "model.trust_pickle=true", *words]
-    with pytest.raises(UserError, match=r"attack=leaf_tuple cannot run: The trees must be those of .* Got SVC instead"):
-        go(compose_config(*svc))

@@ -244,5 +244,5 @@ def test_in_the_pipeline_members_are_queried_and_the_tables_are_stored(compose_c
     assert examples["l2"].tolist() == pytest.approx(pairs.groupby("index")["l2"].min().tolist())
     assert pd.read_csv(folder / "transfer.csv")["p_main"].between(0, 1).all()
     assert {"transfer.csv", "pairs.csv"} <= set(pd.read_json(folder / "done.json").index)
-    with pytest.raises(UserError, match=r"'n_members' .* an int >= 2\. Got 1"):
+    with pytest.raises(UserError, match=r"needs an ensemble of two votes or more: .* Got 1\."):
         run_experiment(compose_config("model.use_votes=1", *words))

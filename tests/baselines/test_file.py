@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import sys
 
+import joblib
 import numpy as np
 import pytest
+from sklearn.datasets import load_iris
+from sklearn.linear_model import LogisticRegression
 
 from baselines.file import FileModel
 from baselines.foreign.formats import in_batches
@@ -50,6 +53,17 @@ def test_an_xgboost_file(digits, tmp_path, ending):
     xgboost.XGBRegressor(n_estimators=2).fit(X, y).save_model(tmp_path / f"r.{ending}")
     with pytest.raises(ValueError, match="its objective is 'reg:squarederror'; it must be a classifier"):
         FileModel(str(tmp_path / f"r.{ending}")).fit(X, y)
+
+
+def test_an_xgboost_file_after_early_stopping_predicts_as_its_classifier_did(digits, tmp_path):
+    xgboost = pytest.importorskip("xgboost")
+    X, y, X_test, y_test = digits
+    made = xgboost.XGBClassifier(n_estimators=40, max_depth=1, learning_rate=3.0, early_stopping_rounds=5)
+    made.fit(X, y, eval_set=[(X_test, y_test)], verbose=False)
+    everything = made.get_booster().predict(xgboost.DMatrix(X_test)) > 0.5
+    assert (everything != made.predict(X_test)).any()
+    made.save_model(tmp_path / "m.ubj")
+    same(tmp_path / "m.ubj", digits, made.predict(X_test))
 
 
 def test_a_lightgbm_file(digits, tmp_path):
@@ -190,6 +204,24 @@ def test_a_missing_package_is_named(tmp_path, monkeypatch):
         (tmp_path / f"m.{ending}").touch()
         with pytest.raises(ValueError, match=f"the form .{ending} needs {package}; run: pip install {package}"):
             FileModel(str(tmp_path / f"m.{ending}")).check_params()
+
+
+class Cautious(LogisticRegression):
+    """Names a class that it finds possible, although another may be likelier."""
+
+    def predict(self, x):
+        """(n,) labels."""
+        return np.where(self.predict_proba(x)[:, 2] > 0.1, self.classes_[2], super().predict(x))
+
+
+def test_labels_are_those_that_the_model_predicts_not_the_largest_of_its_probabilities(tmp_path):
+    X, y = load_iris(return_X_y=True)
+    made = Cautious(max_iter=500).fit(X, y.astype(float))
+    joblib.dump(made, tmp_path / "m.joblib")
+    names = {"class_names": ("0", "1", "2"), "trust_pickle": True}
+    model = FileModel(str(tmp_path / "m.joblib"), **names).fit(X, y)
+    assert (made.predict(X) != made.predict_proba(X).argmax(axis=1)).any()
+    np.testing.assert_array_equal(model.predict(X), made.predict(X))
 
 
 def test_a_damaged_file_is_one_sentence(digits, tmp_path):

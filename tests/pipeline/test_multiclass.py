@@ -150,12 +150,36 @@ def test_no_bounds(iris):
         ),
         (("attack=hsj", "attack.mask=[0,1,2,3]"), "must leave at least one feature"),
         (("attack=hsj", "attack.integer=nowhere.npy"), r"attack\.integer=nowhere\.npy cannot be read"),
+        (
+            ("attack=hsj", "attack.integer=[pl]"),
+            r"features of table that are whole numbers\. Got .* feature 2",
+        ),
         (("attack=transfer", "+attack.mask=[0]"), r"attack\.mask is not for attack=transfer"),
+        (("attack=hsj", "points.rule=indices", "points.indices=[0,999]"), r"points\.indices must be in 0\.\.35"),
+        (("attack=leaf_tuple",), "attack=leaf_tuple on model=rf is for two classes, and dataset=table has 3"),
+        (("attack=certificate",), "attack=certificate on model=rf is for two classes, and dataset=table has 3"),
+        (("attack=transfer", "model.use_votes=1"), r"attack=transfer needs an ensemble of two votes or more.* Got 1\."),
     ],
 )
-def test_bad_settings_of_the_call_are_one_sentence(iris, words, sentence):
+def test_bad_settings_of_the_call_are_one_sentence_before_the_fit(iris, monkeypatch, words, sentence):
+    monkeypatch.setattr("pipeline.experiment.fit", None)
     with pytest.raises(UserError, match=sentence):
         run(iris(*FOREST, *words))
+
+
+@pytest.mark.parametrize("attack", ["leaf_tuple", "certificate"])
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["svm.SVC"], "The trees must be those of .* Got SVC instead"),
+        (["ensemble.RandomForestClassifier", "model.n_votes=2"], "Several classifiers with voting='hard' are a sum"),
+    ],
+)
+def test_an_estimator_that_is_no_sum_of_trees_is_refused_before_the_fit(iris, monkeypatch, attack, words, sentence):
+    monkeypatch.setattr("pipeline.experiment.fit", None)
+    model = ("model=estimator", f"model.estimator._target_=sklearn.{words[0]}", "model.trust_pickle=true", *words[1:])
+    with pytest.raises(UserError, match=f"attack={attack}: {sentence}"):
+        run(iris(*model, f"attack={attack}", "dataset.classes=[setosa,virginica]"))
 
 
 def test_a_scale_keeps_every_class(iris):

@@ -47,7 +47,8 @@ def closest_of_runs(
 ) -> AttackResult:
     """Return, for each correctly classified example e, the closest of `points(e)` that the model misclassifies.
 
-    The trace has a row for each point; `bar` is a progress bar of examples.
+    The trace has a row for each point but those that the model classifies correctly; `bar` is a progress bar of
+    examples.
     """
     n, by = len(task.x), int(linf)
     best, chosen, measured = np.full_like(task.x, np.nan), np.full(n, -1), np.full((n, 2), np.inf)
@@ -56,9 +57,12 @@ def closest_of_runs(
         for e in np.flatnonzero(correct):
             for run, number, point, query in points(e):
                 found = distances(point, task.x[e])
-                rows.append((task.index[e], run, number, oracle.queries[e], *found))
-                if query and found[by] < measured[e, by] and oracle(point[None], np.array([e]))[0] != task.y[e]:
+                row = (task.index[e], run, number, oracle.queries[e], *found)
+                if query and found[by] < measured[e, by]:
+                    if oracle(point[None], np.array([e]))[0] == task.y[e]:
+                        continue
                     best[e], chosen[e], measured[e] = point, run, found
+                rows.append(row)
             bar.update()
     columns = np.array(rows).reshape(-1, 6)
     names = ("index", "restart", "iteration", "queries", "l2", "linf")

@@ -21,7 +21,10 @@ from scd.command.line import main
 from scd.storage import save_votes
 
 ROOT = Path(__file__).resolve().parents[3]
-pytestmark = pytest.mark.filterwarnings("ignore:.*is loaded as a pickle")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*is loaded as a pickle"),
+    pytest.mark.filterwarnings("ignore:X does not have valid feature names"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -35,12 +38,22 @@ def folder(iris, tmp_path, monkeypatch):
     """A folder with a model of three named classes, and its data as a table and as arrays."""
     x, y, names = iris
     monkeypatch.chdir(tmp_path)
-    joblib.dump(LogisticRegression(max_iter=500).fit(x, y), "m.joblib")
+    model = LogisticRegression(max_iter=500).fit(x, y)
+    model.feature_names_in_ = np.array(names, dtype=object)  # as if it was fitted on the table
+    joblib.dump(model, "m.joblib")
     pd.DataFrame(x, columns=names).assign(species=y).to_csv("t.csv", index=False)
     np.save("X.npy", x)
     np.save("y.npy", y)
     np.savez("both.npz", x_test=x, y_test=y)
     return tmp_path
+
+
+class Cautious(LogisticRegression):
+    """Names a class that it finds possible, although another may be likelier."""
+
+    def predict(self, x):
+        """(n,) labels."""
+        return np.where(self.predict_proba(x)[:, 2] > 0.1, self.classes_[2], super().predict(x))
 
 
 TABLE = ("--data", "t.csv", "--target", "species")
@@ -139,6 +152,41 @@ def test_votes_of_sign_networks_from_a_file_and_from_the_store(iris, tmp_path, m
     assert "Number 0 is missing" in capsys.readouterr().err
 
 
+def test_the_labels_are_those_that_the_model_predicts_not_the_largest_of_its_probabilities(iris, tmp_path, monkeypatch):
+    """Those of a support vector machine are fitted apart from its labels, other models have thresholds of their own."""
+    x, y, names = iris
+    monkeypatch.chdir(tmp_path)
+    model = Cautious(max_iter=500).fit(x, y)
+    assert (model.predict(x) != model.classes_[model.predict_proba(x).argmax(axis=1)]).any()
+    joblib.dump(model, "m.joblib")
+    pd.DataFrame(x, columns=names).assign(species=y).to_csv("t.csv", index=False)
+    assert attack(*MODEL, *TABLE, "--budget", "50", "--points", "150", "--out", "out", "--attack", "noise") == 0
+    assert pd.read_csv("out/summary.csv")["accuracy_ensemble"].item() == (model.predict(x) == y).mean()
+    found = pd.read_csv("out/examples.csv")
+    done = found["success"].to_numpy() == 1
+    with np.load("out/adversarials.npz") as stored:
+        expected = model.predict(stored["adversarial"][done]).tolist()
+    assert found["adversarial_label"][done].tolist() == expected
+
+
+@pytest.mark.parametrize("kind", [int, float, bool])
+def test_numbered_classes_are_those_of_the_data_or_are_named(iris, tmp_path, monkeypatch, capsys, kind):
+    x, y, names = iris
+    x, number = x[50:], (y[50:] == "virginica").astype(kind)
+    monkeypatch.chdir(tmp_path)
+    joblib.dump(LogisticRegression(max_iter=500).fit(x, number), "m.joblib")
+    pd.DataFrame(x, columns=names).assign(species=number).to_csv("t.csv", index=False)
+    pd.DataFrame(x, columns=names).assign(species=1 + (y[50:] == "virginica")).to_csv("later.csv", index=False)
+    assert attack(*MODEL, *TABLE, *SHORT) == 0
+    if kind is bool:
+        return
+    later = (*MODEL, "--data", "later.csv", "--target", "species", *SHORT)
+    assert attack(*later) == 2
+    assert "must be 0, 1, as the model numbers them, or be named in its order" in capsys.readouterr().err
+    assert attack(*later, "--classes", "1,2") == 0
+    assert "accuracy on the data         9" in capsys.readouterr().out
+
+
 def test_an_interrupted_attack_continues(folder, monkeypatch, capsys):
     words = (*MODEL, *TABLE, "--budget", "2000", "--points", "3")
     assert attack(*words, "--out", "whole") == 0
@@ -150,15 +198,26 @@ def test_an_interrupted_attack_continues(folder, monkeypatch, capsys):
             raise KeyboardInterrupt
         return predict(self, inputs)
 
-    monkeypatch.setattr(LogisticRegression, "predict_proba", lambda self, x: np.eye(3)[
-        np.searchsorted(self.classes_, interrupted(self, x))
-    ])  # fmt: skip
+    monkeypatch.setattr(LogisticRegression, "predict", interrupted)
     assert attack(*words, "--out", "parts") == 130
     assert "the same command continues" in capsys.readouterr().err
     assert Path("parts/state.npz").exists()
     assert attack(*words, "--out", "parts") == 0
     whole, parts = (pd.read_csv(f"{name}/examples.csv").drop(columns="seconds") for name in ("whole", "parts"))
     pd.testing.assert_frame_equal(whole, parts)
+
+
+def test_a_full_disk_does_not_cost_the_numbers(folder, monkeypatch, capsys):
+    def full(*_):
+        raise OSError(28, "No space left on device", "out/summary.csv")
+
+    monkeypatch.setattr("scd.command.records.write_text", full)
+    assert attack(*MODEL, *TABLE, *SHORT, "--out", "out") == 2
+    printed = capsys.readouterr()
+    assert "mean minimum L2" in printed.out
+    assert "written to" not in printed.out
+    assert "No space left on device" in printed.err
+    assert Path("out/state.npz").exists()  # the same command writes the rest
 
 
 @pytest.mark.parametrize(
@@ -187,6 +246,9 @@ def test_an_interrupted_attack_continues(folder, monkeypatch, capsys):
         ((*MODEL, *TABLE, "--clip", "0,1"), "must be within the clip bounds [0, 1]"),
         ((*MODEL, *TABLE, "--classes", "a,b,c"), "--classes must not differ from the model's classes"),
         ((*MODEL, "--data", "X.npy", "--labels", "codes.npy"), "classifies no sample of --data correctly"),
+        ((*MODEL, *TABLE, "--set", "query_budget=9"), "--set must not name query_budget, which --budget gives"),
+        ((*MODEL, "--data", "turned.csv", "--target", "species"), "Got petal width (cm) for sepal length (cm)."),
+        ((*MODEL, "--data", "blank.csv", "--target", "species"), "must not be empty. Got none in sample 4."),
         ((*MODEL, *TABLE, "--out", "old"), "--out old has the results of another attack"),
     ],
 )
@@ -196,6 +258,9 @@ def test_bad_input_is_one_sentence(folder, capsys, words, sentence):
     np.save("nan.npy", np.array([[0.0], [1.0], [np.nan]]))
     np.save("two.npy", np.zeros((3, 2)))
     Path("ragged.csv").write_text("a,b\n1,2\n3\n")
+    table = pd.read_csv("t.csv")
+    pd.concat([table.iloc[:, 3::-1], table["species"]], axis=1).to_csv("turned.csv", index=False)
+    table.assign(species=np.where(np.arange(150) == 4, "", table["species"])).to_csv("blank.csv", index=False)
     Path("old").mkdir()
     Path("old/examples.csv").write_text("")
     assert attack(*words) == 2

@@ -49,6 +49,17 @@ def test_the_sum_of_trees_has_the_labels_of_xgboost(data):
         as_trees(xgboost.XGBClassifier(n_estimators=2, booster="dart").fit(X, y))
 
 
+def test_after_early_stopping_only_the_trees_count_by_which_xgboost_predicts(data):
+    xgboost = pytest.importorskip("xgboost")
+    X, y = data
+    noisy = np.where(np.arange(len(y)) % 3, y, 1 - y)
+    model = xgboost.XGBClassifier(n_estimators=40, max_depth=4, learning_rate=1.0, early_stopping_rounds=3)
+    model.fit(X[:150], noisy[:150], eval_set=[(X[150:], noisy[150:])], verbose=False)
+    assert model.get_booster().num_boosted_rounds() > model.best_iteration + 1
+    agree(as_trees(model), model, X)
+    assert len(as_trees(model.get_booster())) == model.get_booster().num_boosted_rounds()  # a Booster predicts by all
+
+
 def test_the_sum_of_trees_has_the_labels_of_lightgbm(data):
     lightgbm = pytest.importorskip("lightgbm")
     X, y = data
