@@ -30,6 +30,8 @@ _LANES = 16 if _WIDE else 8  # of a register
 _REGISTERS = 2  # width of a panel
 _TILE = 14 if _WIDE else 6  # inputs at a time: all their sums stay in registers
 _PANEL = _LANES * _REGISTERS
+_AHEAD = 640 * _PANEL  # weights from those in use to those that are fetched into the cache
+_LINE = 16  # float32 numbers of a cache line
 
 _TRANSPOSED = 48  # inputs below which BLAS is faster with the weights as its first matrix; its numbers are the same
 _FEW = 256  # inputs above which BLAS is as fast
@@ -100,7 +102,8 @@ class UnitProducts:
     def _write_packed(
         self, x: NDArray[np.float32], panels: NDArray[np.float32], ends: NDArray[np.int64], out: NDArray[np.float32]
     ) -> None:
-        n, columns = len(x), np.ascontiguousarray(x.T)
+        n, columns = len(x), np.empty(x.shape[::-1], dtype=np.float32)
+        _transpose(x, columns)
         tiles = -(-n // _TILE)
         cuts = np.arange(tiles + 1) * n // tiles
         sums = np.empty((n, len(panels) * _PANEL), dtype=np.float32)
@@ -145,7 +148,8 @@ def _add_tile(_context, panels, panel, columns, first, n_inputs, begin, end, sum
 
     # For two inputs a and b, and a panel of two registers u and v; one variant for each number of inputs:
     #
-    #   for k:   u, v = panels[panel, k]        two loads
+    #   for k:   fetch panels[panel, k + 640]   into the second cache; memory would be waited for without it
+    #            u, v = panels[panel, k]        two loads
     #            a = columns[k, first]          a load, then the number in all lanes
     #            b = columns[k, first + 1]
     #            au += a * u   av += a * v      fused multiply-adds, of sums that LLVM keeps in registers
@@ -194,6 +198,8 @@ def _emit(builder: Any, rows: int, w: Any, x: Any, stride: Any, s: Any, width: A
     k = builder.phi(integer)
     k.add_incoming(begin, entry)
     old = {place: builder.phi(vector) for place in sums}
+    for line in range(0, _PANEL, _LINE):
+        _fetch(builder, builder.gep(w, [builder.add(builder.mul(k, integer(_PANEL)), integer(_AHEAD + line))]))
     loaded = [builder.load(register(w, builder.mul(k, integer(_PANEL)), v), align=4) for v in range(_REGISTERS)]
     row, new = builder.mul(k, stride), {}
     for r in range(rows):
@@ -212,6 +218,24 @@ def _emit(builder: Any, rows: int, w: Any, x: Any, stride: Any, s: Any, width: A
     for r, v in sums:
         target = register(s, builder.mul(width, integer(r)), v)
         builder.store(builder.fadd(builder.load(target, align=4), new[r, v]), target, align=4)
+
+
+def _fetch(builder: Any, pointer: Any) -> None:
+    """Emit that a cache line will be read; nothing happens if it lies outside the array."""
+    byte, word = ir.IntType(8).as_pointer(), ir.IntType(32)
+    kind = ir.FunctionType(ir.VoidType(), [byte, word, word, word])
+    prefetch = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
+    builder.call(prefetch, [builder.bitcast(pointer, byte), word(0), word(2), word(1)])  # to read, second cache, data
+
+
+@njit(nogil=True)
+def _transpose(x, out):
+    """Write x (n, d) to `out` (d, n); NumPy reads a whole cache line for every number."""
+    n, d = x.shape
+    for start in range(0, d, _LINE):
+        for i in range(n):
+            for k in range(start, min(start + _LINE, d)):
+                out[k, i] = x[i, k]
 
 
 @njit(nogil=True)
