@@ -103,7 +103,7 @@ class UnitProducts:
         self, x: NDArray[np.float32], panels: NDArray[np.float32], ends: NDArray[np.int64], out: NDArray[np.float32]
     ) -> None:
         n, columns = len(x), np.empty(x.shape[::-1], dtype=np.float32)
-        _transpose(x, columns)
+        in_threads(lambda begin, end: _transpose(x, columns, begin, end), x.shape[1], x.size)
         tiles = -(-n // _TILE)
         cuts = np.arange(tiles + 1) * n // tiles
         sums = np.empty((n, len(panels) * _PANEL), dtype=np.float32)
@@ -229,12 +229,11 @@ def _fetch(builder: Any, pointer: Any) -> None:
 
 
 @njit(nogil=True)
-def _transpose(x, out):
-    """Write x (n, d) to `out` (d, n); NumPy reads a whole cache line for every number."""
-    n, d = x.shape
-    for start in range(0, d, _LINE):
-        for i in range(n):
-            for k in range(start, min(start + _LINE, d)):
+def _transpose(x, out, begin, end):
+    """Write columns begin..end-1 of x (n, d) to `out` (d, n); NumPy reads a whole cache line for every number."""
+    for start in range(begin, end, _LINE):
+        for i in range(len(x)):
+            for k in range(start, min(start + _LINE, end)):
                 out[k, i] = x[i, k]
 
 
