@@ -21,6 +21,9 @@ from .engine.run_state import Arrays, RunState, Selection
 from .engine.validation import Task, check_number
 from .result import AttackResult
 
+Flags = NDArray[np.bool_]
+Floats = NDArray[np.float64]
+
 _RESERVE = 16  # queries reserved from the search for the final projection
 _PREFIX = "ray."
 _DOUBLINGS = 10  # of the radius of a corner, without bounds
@@ -120,10 +123,11 @@ class RayS(DecisionAttack):
             run_ids = np.flatnonzero(~runs.stopped)
             reserve = np.where(runs.started[run_ids], _RESERVE, 0)
             spent = search.left(run_ids) <= reserve
-            ray_search.settle(run_ids[spent])
-            runs.stopped[run_ids[spent]] = True
-            runs.starved[run_ids[spent]] = ~runs.started[run_ids[spent]]
-            run_ids = run_ids[~spent]
+            if spent.any():
+                ray_search.settle(run_ids[spent])
+                runs.stopped[run_ids[spent]] = True
+                runs.starved[run_ids[spent]] = ~runs.started[run_ids[spent]]
+                run_ids = run_ids[~spent]
             if not len(run_ids):
                 break
             ray_search.step(run_ids)
@@ -145,33 +149,24 @@ class RaySearch:
     def __init__(self, search: BoundarySearch, rays: Rays, tolerance: float) -> None:
         self.search, self.rays, self.tolerance = search, rays, tolerance
         low, high = search.task.box
-        self.width = float(np.max(high - low))
+        self.width, self.bounded = float(np.max(high - low)), search.task.bounded
 
     def step(self, run_ids: Selection) -> None:
         """Do the next query of each of the runs, and update their state."""
-        rays = self.rays
-        bisecting = rays.bisecting[run_ids]
-        middle = (rays.lower[run_ids] + rays.upper[run_ids]) / 2.0
-        radius = np.where(bisecting, middle, np.minimum(rays.radius[run_ids], self._corner(run_ids)))
+        rays, bounded = self.rays, self.bounded
+        bracket, k = (rays.bisecting, rays.lower, rays.upper, rays.radius), len(run_ids)
+        radius, corner = np.empty(k), np.empty(k)
+        _next_radii(run_ids, *bracket, self.search.runs.steps, self.width, bounded, radius, corner)
         adversarial = self.search.host.query(
             run_ids,
             lambda out, begin, end: self._place(run_ids[begin:end], radius[begin:end], out, np.arange(end - begin)),
         )
-        nearer, farther = run_ids[bisecting & adversarial], run_ids[bisecting & ~adversarial]
-        rays.upper[nearer], rays.lower[farther] = middle[bisecting & adversarial], middle[bisecting & ~adversarial]
-        passed, refused = run_ids[~bisecting & adversarial], run_ids[~bisecting & ~adversarial]
-        rays.bisecting[passed], rays.lower[passed] = True, 0.0
-        farthest = self.width if self.search.task.bounded else self._corner(passed)
-        rays.upper[passed] = np.minimum(rays.radius[passed], farthest)
-        closed = run_ids[bisecting & (rays.upper[run_ids] - rays.lower[run_ids] <= self.tolerance)]
-        self._accept(closed)
-        self._advance(refused)
-
-    def _corner(self, run_ids: Selection) -> NDArray[np.float64]:
-        """Return the radius at which the candidates of the runs are at their corners."""
-        if self.search.task.bounded:
-            return np.full(len(run_ids), np.inf)
-        return self.width * 2.0 ** np.minimum(self.search.runs.steps[run_ids], _DOUBLINGS)
+        farthest = np.minimum(corner, self.width) if bounded else corner
+        closed, refused = np.empty(k, dtype=np.bool_), np.empty(k, dtype=np.bool_)
+        _update(run_ids, radius, adversarial, *bracket, farthest, self.tolerance, closed, refused)
+        if closed.any():
+            self._accept(run_ids[closed])
+        self._advance(run_ids[refused])
 
     def settle(self, run_ids: Selection) -> None:
         """End the bisections of the runs in their current state: their queries are spent."""
@@ -194,19 +189,10 @@ class RaySearch:
 
     def _advance(self, run_ids: Selection) -> None:
         """Continue with the next block; a run stops after a whole round of single features without improvement."""
-        rays, runs, d = self.rays, self.search.runs, self.rays.sign.shape[1]
-        first, last = self._columns(run_ids)
-        unflipped = first == d
-        rays.idle[run_ids] = np.where(last - first == 1, rays.idle[run_ids] + 1, 0)
-        over = rays.idle[run_ids] >= d
-        runs.stopped[run_ids] = np.where(runs.started[run_ids], over, unflipped)
-        runs.steps[run_ids] += 1
-        level_done = last == d
-        rays.block[run_ids] = np.where(level_done, 0, rays.block[run_ids] + 1)
-        # beyond the level of single features all levels are equal
-        rays.level[run_ids] = np.minimum(rays.level[run_ids] + level_done, int(d - 1).bit_length())
-        # no corner was adversarial: the block after the last, which is empty, leaves the direction of all +1 as it is
-        rays.block[run_ids[over & ~runs.started[run_ids] & ~unflipped]] = d
+        rays, runs = self.rays, self.search.runs
+        _next_blocks(
+            run_ids, rays.level, rays.block, rays.idle, runs.started, runs.stopped, runs.steps, rays.sign.shape[1]
+        )
 
     def _columns(self, run_ids: Selection) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """First and last (excluded) column of the runs' blocks."""
@@ -285,6 +271,83 @@ class Rays:
 
 
 @njit(nogil=True)
+def _next_radii(
+    run_ids: Selection,
+    bisecting: Flags,
+    lower: Floats,
+    upper: Floats,
+    best: Floats,
+    steps: Selection,
+    width: float,
+    bounded: bool,
+    radius: Floats,
+    corner: Floats,
+) -> None:
+    """Fill radius[k] with the next radius to query of run run_ids[k], corner[k] with that of its candidate's corner."""
+    for k, r in enumerate(run_ids):
+        corner[k] = math.inf if bounded else width * 2.0 ** min(steps[r], _DOUBLINGS)
+        radius[k] = (lower[r] + upper[r]) / 2.0 if bisecting[r] else min(best[r], corner[k])
+
+
+@njit(nogil=True)
+def _update(
+    run_ids: Selection,
+    radius: Floats,
+    adversarial: Flags,
+    bisecting: Flags,
+    lower: Floats,
+    upper: Floats,
+    best: Floats,
+    farthest: Floats,
+    tolerance: float,
+    closed: Flags,
+    refused: Flags,
+) -> None:
+    """Record the labels at the queried radii: closed[k] if a bisection ends, refused[k] if a fast check fails."""
+    for k, r in enumerate(run_ids):
+        closed[k], refused[k] = False, not (bisecting[r] or adversarial[k])
+        if bisecting[r]:
+            if adversarial[k]:
+                upper[r] = radius[k]
+            else:
+                lower[r] = radius[k]
+            closed[k] = upper[r] - lower[r] <= tolerance
+        elif adversarial[k]:
+            bisecting[r], lower[r], upper[r] = True, 0.0, min(best[r], farthest[k])
+
+
+@njit(nogil=True)
+def _next_blocks(
+    run_ids: Selection,
+    level: Selection,
+    block: Selection,
+    idle: Selection,
+    started: Flags,
+    stopped: Flags,
+    steps: Selection,
+    d: int,
+) -> None:
+    """Do `RaySearch._advance`."""
+    single = 0  # the level of single features; beyond it all levels are equal
+    while 1 << single < d:
+        single += 1
+    for r in run_ids:
+        size = -(-d // (1 << level[r]))
+        first = block[r] * size
+        last = min(first + size, d)
+        idle[r] = idle[r] + 1 if last - first == 1 else 0
+        unflipped, over = first == d, idle[r] >= d
+        stopped[r] = over if started[r] else unflipped
+        steps[r] += 1
+        level_done = last == d
+        block[r] = 0 if level_done else block[r] + 1
+        level[r] = min(level[r] + level_done, single)
+        if over and not started[r] and not unflipped:
+            # no corner was adversarial: the block after the last, which is empty, leaves the direction of all +1
+            block[r] = d
+
+
+@njit(nogil=True)
 def ray_rows(
     x: Any,
     example: Any,
@@ -319,6 +382,6 @@ def ray_rows(
     for k in range(begin, end):
         original, direction, target = x[example[runs[k]]], sign[runs[k]], out[out_rows[k]]
         for c in range(out.shape[1]):
-            by = -radius[k] if first[k] <= c < last[k] else radius[k]
-            moved = np.float64(original[c]) + (by if direction[c] > 0 else -by)
+            by, flipped = radius[k] * np.float64(direction[c]), (c >= first[k]) & (c < last[k])
+            moved = np.float64(original[c]) + (-by if flipped else by)
             target[c] = min(max(moved, numba_kernels.bound(low, c)), numba_kernels.bound(high, c))

@@ -19,11 +19,11 @@ import torch
 from numpy.typing import NDArray
 
 from scd.devices import one_torch_thread
+from scd.engine.few_inputs import UnitProducts
 from scd.numba_cache import njit
 
 _CHUNK_BYTES = 16 << 20  # of hidden values at a time: large enough for the product's full rate, small beside the data
 _DEVICE_CHUNK_BYTES = 256 << 20  # the same on a device
-_FEW = 48  # inputs below which the transposed product is faster; its numbers are the same
 _NEAR = 1e-3  # sigmoid outputs closer to 0 than this times the size of the output weights are recomputed in float64
 
 
@@ -59,6 +59,7 @@ class StackedVotes:
         self.output = np.ascontiguousarray(output.T, dtype=np.float64)  # (h, V)
         self.output_threshold = np.ascontiguousarray(output_threshold, dtype=np.float64)
         self.activation, self.device = activation, device
+        self._products = UnitProducts(self.weights)
         self._exact = (hidden, thresholds) if activation == "sigmoid" else None
         self._on_device: tuple[torch.Tensor, ...] | None = None
 
@@ -90,14 +91,14 @@ class StackedVotes:
             return self._device_sums(x)
         if self.activation == "sigmoid":
             return self._sigmoid_sums(x, z)
-        self._product(x, z)
+        self._products.write(x, z)
         sums = np.empty((len(x), self.n_votes))
         _output_sums((z > self.thresholds).astype(np.float32), self.output, sums)
         return sums - self.output_threshold
 
     def _label_rows(self, x: NDArray[Any], z: NDArray[Any], out: NDArray[Any]) -> None:
         if self.device == "cpu" and self.activation == "sign":
-            self._product(x, z)
+            self._products.write(x, z)
             _sign_labels(z, self.thresholds, self.output, self.output_threshold, out)
             return
         sums = self._sums(x, z)
@@ -105,14 +106,8 @@ class StackedVotes:
         if self.activation == "sigmoid":
             self._label_again_near_zero(x, sums, out)
 
-    def _product(self, x: NDArray[Any], z: NDArray[Any]) -> None:
-        if 1 < len(x) < _FEW:
-            z[:] = np.matmul(self.weights, x.T).T
-        else:
-            np.matmul(x, self.weights.T, out=z)
-
     def _sigmoid_sums(self, x: NDArray[Any], z: NDArray[Any]) -> NDArray[Any]:
-        self._product(x, z)
+        self._products.write(x, z)
         z -= self.thresholds
         with one_torch_thread():
             torch.sigmoid_(torch.from_numpy(z))

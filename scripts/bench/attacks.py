@@ -15,6 +15,8 @@ from scripts.bench.measure import Section, seconds_of
 
 _REPEATS = 3
 _BLOCK = 2048  # rows of the forward rate
+_POINTS, _MANY_POINTS = 10, 50
+_ONE_QUERY_A_RUN = ("rays", "surfree", "cgba")  # at a time, always or in turns: measured with more points, too
 NOT_MEASURED = {
     "none": "makes no queries",
     "substitute": "trains a network between its few questions",
@@ -44,21 +46,24 @@ def runs() -> dict[str, Callable[[], Any]]:
 
 def attack_rates(model: Any, x: np.ndarray, y: np.ndarray, only: list[str] | None = None) -> Section:
     """Labels a second of every attack and its share of the forward rate measured just before and after it."""
-    right = np.flatnonzero(model.predict(x[:200]) == y[:200])[:10]
+    right = np.flatnonzero(model.predict(x[:200]) == y[:200])[:_MANY_POINTS]
     points, labels, block = x[right], y[right], x[:_BLOCK].copy()
     section = Section("Queries of attacks on 100 votes, as a fraction of the forward rate (10 points; ART: 1)")
     for path in sorted(Path("conf/attack").glob("*.yaml")):
         if path.stem not in runs():
             section.notes.append(f"{path.stem}: not measured, it {NOT_MEASURED.get(path.stem, 'has no entry here')}.")
     for name, build in runs().items():
-        if only is None or name in only:
-            few = 1 if name.endswith("_art") else len(points)
+        if only is not None and name not in only:
+            continue
+        counts = {name: 1 if name.endswith("_art") else _POINTS}
+        counts |= {f"{name}, {_MANY_POINTS} points": _MANY_POINTS} if name in _ONE_QUERY_A_RUN else {}
+        for title, count in counts.items():
             try:
-                rate, share = _rate_of(build, model, points[:few], labels[:few], block)
+                rate, share = _rate_of(build, model, points[:count], labels[:count], block)
             except ImportError as missing:
                 section.notes.append(f"{name}: {missing}")
                 continue
-            section.figures[f"{name}, labels/s"], section.ratios[f"{name} / forward rate"] = rate, share
+            section.figures[f"{title}, labels/s"], section.ratios[f"{title} / forward rate"] = rate, share
     return section
 
 

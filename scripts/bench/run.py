@@ -22,7 +22,7 @@ import numpy as np
 from pipeline.config.resolvers import data_folder
 from pipeline.provenance import provenance
 from scd.files import write_json
-from scripts.bench.attacks import attack_rates
+from scripts.bench.attacks import attack_rates, runs
 from scripts.bench.cuda import on_card
 from scripts.bench.foolbox import foolbox_rates
 from scripts.bench.forward import forward, start_up
@@ -48,8 +48,10 @@ def images() -> tuple[np.ndarray, np.ndarray, str]:
     return x, y, "random images"
 
 
-def measured(names: list[str], iterations: int, report: Callable[[Section], None]) -> str:
-    """Run the named sections one after the other; returns where the data come from."""
+def measured(
+    names: list[str], iterations: int, report: Callable[[Section], None], only: list[str] | None = None
+) -> str:
+    """Run the named sections one after the other, of attacks those in `only`; returns where the data come from."""
     from scd import SCDClassifier
 
     x, y, source = images()
@@ -66,7 +68,8 @@ def measured(names: list[str], iterations: int, report: Callable[[Section], None
         report(scaling())
     if {"forward", "attacks", "foolbox"} & set(names):
         model = SCDClassifier(n_iter=30, random_state=0).fit(x, y)
-        for name, measure in (("forward", lambda: forward(model, x)), ("attacks", lambda: attack_rates(model, x, y)),
+        for name, measure in (("forward", lambda: forward(model, x)),
+                              ("attacks", lambda: attack_rates(model, x, y, only)),
                               ("foolbox", lambda: foolbox_rates(model, x, y))):  # fmt: skip
             if name in names:
                 report(measure())
@@ -102,6 +105,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--outputs", default="outputs")
     parser.add_argument("--iterations", type=int, default=60, help="timed iterations of each variant")
     parser.add_argument("--sections", nargs="+", choices=SECTIONS, default=SECTIONS)
+    parser.add_argument("--attacks", nargs="+", choices=runs(), help="of the section attacks, by default all")
     given = parser.parse_args(arguments)
     began, sections = time.perf_counter(), []
 
@@ -110,7 +114,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"\n{section.markdown()}", flush=True)
 
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")
-    source = measured(list(given.sections), given.iterations, report)
+    source = measured(list(given.sections), given.iterations, report, given.attacks)
     facts = {
         **provenance("cpu"),
         "processor": _processor(),

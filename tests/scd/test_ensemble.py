@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from sklearn.exceptions import NotFittedError
 
 from scd import SCDClassifier
 
@@ -121,3 +122,24 @@ def test_without_hidden_nodes_per_iteration_the_hidden_layer_stays_as_it_was_dra
     for before, after in zip(short.votes_, long.votes_, strict=True):
         np.testing.assert_array_equal(before["hidden"], after["hidden"])
     assert any((a["output"] != b["output"]).any() for a, b in zip(short.votes_, long.votes_, strict=True))
+
+
+def test_inputs_that_no_check_changes_are_recognised_and_all_others_checked(digits):
+    X, y = digits[:2]
+    model = SCDClassifier(n_votes=3, **SMALL)
+    plain = np.ascontiguousarray(X, dtype=np.float32)
+    with pytest.raises(NotFittedError):
+        model.predict(plain)
+    model.fit(X, y)
+    assert model._checked(plain) is plain
+    huge = np.full_like(plain[:2], 3e38)  # finite, but its sum is not
+    np.testing.assert_array_equal(model._checked(huge), huge)
+    for same in (plain.astype(np.float64), plain.tolist(), np.asfortranarray(plain), plain[::2]):
+        np.testing.assert_array_equal(model.predict(same), model.predict(np.array(same, dtype=np.float32)))
+    with_nan = np.where(plain == plain[0, 0], np.float32(np.nan), plain)
+    for bad, said in ((plain[:, 1:], "features"), (plain[0], "2D"), (plain[:0], "0 sample"), (with_nan, "NaN")):
+        with pytest.raises(ValueError, match=said):
+            model.predict(bad)
+    model.feature_names_in_ = np.array([f"column {k}" for k in range(X.shape[1])], dtype=object)
+    with pytest.warns(UserWarning, match="feature names"):
+        model.predict(plain)

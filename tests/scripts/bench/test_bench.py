@@ -27,7 +27,8 @@ def test_rates_of_attacks_are_shares_of_the_forward_rate(small, monkeypatch):
     names = ["hsj", "rays", "transfer"]
     assert set(names) <= set(runs())
     section = attack_rates(*small, only=names)
-    assert list(section.ratios) == [f"{name} / forward rate" for name in names]
+    titles = ["hsj", "rays", "rays, 50 points", "transfer"]
+    assert list(section.ratios) == [f"{title} / forward rate" for title in titles]
     assert all(value > 0 for value in [*section.ratios.values(), *section.figures.values()])
     assert any("substitute" in note for note in section.notes)
 
