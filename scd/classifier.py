@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
+from scd.adversarial import descend_against_moves, groups_of
 from scd.basis import basis, coefficients, folded
 from scd.descent import RECORD, Descent, descent_for
 from scd.devices import cores, one_torch_thread, parse_bytes, resolve_device
@@ -101,6 +102,10 @@ class SCDClassifier(VoteEnsemble):
     noise : sequence of float
         Training sees one copy of the samples for each entry, with Gaussian noise of this standard deviation added to
         each feature or coefficient. (0,) is the samples themselves (paper).
+    adversarial : float
+        L2 radius, in units of the features, within which samples are moved against the votes during training; 0 is none
+        (paper). See :mod:`scd.adversarial`. Votes are then trained in groups of 25, 0-24, 25-49 and so on, against
+        their group: a group is trained whole, also where fewer of its votes are needed.
     n_iter_no_change : int or None
         A vote ends when its balanced accuracy on held-out samples has not improved for this number of iterations
         (looked at after every 25), and becomes its network with the best one. None: all iterations, on all samples
@@ -177,6 +182,7 @@ class SCDClassifier(VoteEnsemble):
         "basis_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
         "feature_shape": [tuple, list, None],
         "noise": [tuple, list],
+        "adversarial": [Interval(Real, 0, None, closed="left")],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left"), None],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
     }
@@ -213,6 +219,7 @@ class SCDClassifier(VoteEnsemble):
         noise: Sequence[float] = (0.0,),
         n_iter_no_change: int | None = None,
         validation_fraction: float = 0.1,
+        adversarial: float = 0.0,
     ) -> None:
         self.loss = loss
         self.weights = weights
@@ -244,6 +251,7 @@ class SCDClassifier(VoteEnsemble):
         self.noise = noise
         self.n_iter_no_change = n_iter_no_change
         self.validation_fraction = validation_fraction
+        self.adversarial = adversarial
 
     def check_params(self) -> Self:
         super().check_params()
@@ -259,6 +267,11 @@ class SCDClassifier(VoteEnsemble):
                 "The 'noise' parameter of SCDClassifier must be a sequence of standard deviations of at least 0, one "
                 f"for each copy of the samples, such as (0, 0.4). Got {self.noise!r} instead."
             )
+        if self.adversarial and self.n_iter_no_change is not None:
+            raise ValueError(
+                "The 'adversarial' parameter of SCDClassifier must be 0 where n_iter_no_change is given: a vote that "
+                f"ends early would leave the votes it is trained against. Got {self.adversarial} instead."
+            )
         return self
 
     def fit(self, X: Any, y: Any) -> Self:
@@ -273,8 +286,10 @@ class SCDClassifier(VoteEnsemble):
         """Compile the kernels for data of this type, so that the time of a first fit does not include it."""
         rows = np.concatenate([np.flatnonzero(y == label)[:4] for label in (0, 1)])
         tiny = {"n_votes": 1, "n_iter": 2, "hidden_nodes": 2, "nodes_per_iter": 1, "features_per_step": 1}
-        as_trained = {"basis": "pixels", "noise": (0.0,) if self._sees_samples() else (1.0,)}  # bytes, or floats
-        self._like(**tiny, **as_trained, n_iter_no_change=None, verbose=False).fit(X[rows], y[rows]).predict(X[rows])
+        seen = self._sees_samples()
+        as_trained: dict[str, Any] = {"basis": "pixels", "noise": (0.0,) if seen else (1.0,)}  # bytes, or floats
+        as_trained |= {"n_iter_no_change": None, "adversarial": 0.0}
+        self._like(**tiny, **as_trained, verbose=False).fit(X[rows], y[rows]).predict(X[rows])
 
     def _like(self, **params: Any) -> Self:
         return type(self)(**{**self.get_params(deep=False), **params})
@@ -292,7 +307,7 @@ class SCDClassifier(VoteEnsemble):
 
     def _sees_samples(self) -> bool:
         """Whether training sees the samples as they are."""
-        return self.basis == "pixels" and list(self.noise) == [0]
+        return self.basis == "pixels" and list(self.noise) == [0] and not self.adversarial
 
     def _train(
         self, X: NDArray[Any], y: NDArray[Any], votes: range, root_seed: int, progress: Progress | None
@@ -343,12 +358,17 @@ class SCDClassifier(VoteEnsemble):
         if name in ("cpu", "cuda") and not device.startswith(name):
             raise ValueError(f"backend={name!r} needs device={name!r}. Got device={device!r}.")
         settings = self._settings(X.shape[1])
+        samples, radius = (X, y), float(self.adversarial)
+        if radius:
+            X, y = np.concatenate([X, X]), np.concatenate([y, y])  # the second of each is moved
         order = np.argsort(y, kind="stable")  # class 0 first
-        columns, divisor = as_columns(X, order, parse_bytes(self.memory_budget))
+        columns, divisor = as_columns(X, order, parse_bytes(self.memory_budget), bytes_if_exact=not radius)
         data = torch.from_numpy(columns).to(device)
         per_vote = len(X) * (5 * self.hidden_nodes + 64) + 8 * X.shape[1] * self.hidden_nodes
         size = max(1, min(len(votes), parse_bytes(self.memory_budget) // per_vote))
         chunks = [votes[i : i + size] for i in range(0, len(votes), size)]
+        if radius:
+            chunks = groups_of(votes, self.shard_votes)
         trained: list[Vote] = []
         total, shown = self.n_iter * len(chunks), [-_SECONDS]
         with progress_bar(total, verbose=bool(self.verbose), desc="iterations", leave=False) as bar:
@@ -369,8 +389,12 @@ class SCDClassifier(VoteEnsemble):
                         data, divisor, int((y == 0).sum()), settings, chunk, root_seed, kernel, cores(self.n_jobs)
                     )
                     stop = None if held_out is None else self._early_stopping(len(chunk), *held_out)
-                    descent.run(show, stop)
-                trained += [descent.network(v) for v in range(len(chunk))] if stop is None else stop.best
+                    if radius:
+                        descend_against_moves(descent, *samples, order, radius, show)
+                    else:
+                        descent.run(show, stop)
+                networks = [descent.network(v) for v in range(len(chunk))] if stop is None else stop.best
+                trained += [network for v, network in zip(chunk, networks, strict=True) if v in votes]
                 self._store_histories(chunk, descent, stop)
         return trained
 
