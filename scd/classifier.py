@@ -103,8 +103,8 @@ class SCDClassifier(VoteEnsemble):
         Training sees one copy of the samples for each entry, with Gaussian noise of this standard deviation added to
         each feature or coefficient. (0,) is the samples themselves (paper).
     adversarial : float
-        L2 radius, in units of the features, within which samples are moved against the votes during training; 0 is none
-        (paper). See :mod:`scd.adversarial`. Votes are then trained in groups of 25, 0-24, 25-49 and so on, against
+        Largest L2 distance, in units of the features, by which samples are moved against the votes during training; 0
+        is none (paper). See :mod:`scd.adversarial`. Votes are then trained in groups of 25, 0-24, 25-49 and so on, against
         their group: a group is trained whole, also where fewer of its votes are needed.
     n_iter_no_change : int or None
         A vote ends when its balanced accuracy on held-out samples has not improved for this number of iterations
@@ -390,7 +390,8 @@ class SCDClassifier(VoteEnsemble):
                     )
                     stop = None if held_out is None else self._early_stopping(len(chunk), *held_out)
                     if radius:
-                        descend_against_moves(descent, *samples, order, radius, show)
+                        generator = generator_for(root_seed, "moves", chunk.start)
+                        descend_against_moves(descent, *samples, order, radius, generator, show)
                     else:
                         descent.run(show, stop)
                 networks = [descent.network(v) for v in range(len(chunk))] if stop is None else stop.best
