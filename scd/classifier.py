@@ -104,8 +104,8 @@ class SCDClassifier(VoteEnsemble):
         each feature or coefficient. (0,) is the samples themselves (paper).
     adversarial : float
         Largest L2 distance, in units of the features, by which samples are moved against the votes during training; 0
-        is none (paper). See :mod:`scd.adversarial`. Votes are then trained in groups of 25, 0-24, 25-49 and so on, against
-        their group: a group is trained whole, also where fewer of its votes are needed.
+        is none (paper). See :mod:`scd.adversarial`. Votes are then trained in groups of 25 (0-24, 25-49 and so on), a
+        group always whole, also where fewer of its votes are needed.
     n_iter_no_change : int or None
         A vote ends when its balanced accuracy on held-out samples has not improved for this number of iterations
         (looked at after every 25), and becomes its network with the best one. None: all iterations, on all samples

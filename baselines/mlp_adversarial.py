@@ -1,0 +1,92 @@
+"""Multilayer perceptron trained adversarially: hard-voting ensemble, for two classes or more. Not in the paper."""
+
+from __future__ import annotations
+
+from numbers import Integral
+from typing import Any, ClassVar
+
+import torch
+from sklearn.utils._param_validation import Interval
+
+from baselines.torch_ensemble.convolutional import ConvolutionalVotes
+from baselines.torch_ensemble.layers import VoteLinear, VoteNetwork
+
+
+class AdversarialMLPVotes(ConvolutionalVotes):
+    """Ensemble of networks of one logistic hidden layer, trained by Adam on samples that are moved against them.
+
+    The network is that of :class:`baselines.mlp.MLPVotes`; the training is that of the convolutional baselines.
+
+    Parameters
+    ----------
+    hidden_nodes : int
+        Units of the hidden layer.
+    n_votes, epochs, batch_size, learning_rate, votes_at_once, precision, device, memory_budget, voting, warm_start, \
+random_state, verbose, adversarial : see :class:`baselines.torch_ensemble.convolutional.ConvolutionalVotes`
+
+    Attributes
+    ----------
+    classes_, n_features_in_, votes_, root_seed_ : see :class:`scd.ensemble.VoteEnsemble`
+    """
+
+    takes: ClassVar[str] = "rows"
+    keeps_inputs: ClassVar[bool] = True
+    multiclass: ClassVar[bool] = True
+    feature_shape: Any = None  # the order of the features does not matter
+    _output_bias: ClassVar[str] = "output.bias"
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **{k: v for k, v in ConvolutionalVotes._parameter_constraints.items() if k != "feature_shape"},
+        "hidden_nodes": [Interval(Integral, 1, None, closed="left")],
+    }
+
+    def __init__(
+        self,
+        n_votes: int = 10,
+        hidden_nodes: int = 20,
+        epochs: int = 100,
+        batch_size: int = 64,
+        learning_rate: float = 1e-3,
+        votes_at_once: int | str = "auto",
+        precision: str = "float32",
+        device: str = "auto",
+        memory_budget: int | str = "2GiB",
+        voting: str = "hard",
+        warm_start: bool = False,
+        random_state: Any = None,
+        verbose: bool = False,
+        adversarial: float = 0.5,
+    ) -> None:
+        self.n_votes = n_votes
+        self.hidden_nodes = hidden_nodes
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.votes_at_once = votes_at_once
+        self.precision = precision
+        self.device = device
+        self.memory_budget = memory_budget
+        self.voting = voting
+        self.warm_start = warm_start
+        self.random_state = random_state
+        self.verbose = verbose
+        self.adversarial = adversarial
+
+    def _network(self, votes: int, shape: tuple[int, ...], classes: int = 2) -> VoteNetwork:
+        return Perceptron(votes, shape[0], int(self.hidden_nodes), classes)
+
+
+class Perceptron(VoteNetwork):
+    """V networks of one hidden layer of logistic units."""
+
+    def __init__(self, votes: int, features: int, hidden_nodes: int, classes: int = 2) -> None:
+        super().__init__()
+        self.votes = votes
+        self.hidden = VoteLinear(votes, features, hidden_nodes)
+        self.output = VoteLinear(votes, hidden_nodes, classes)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(n, V, K) logits of (n, d) inputs shared by the votes, or of (n, V, d) inputs, one set per vote."""
+        each = x[:, None].expand(-1, self.votes, -1) if x.ndim == 2 else x
+        logits: torch.Tensor = self.output(torch.sigmoid(self.hidden(each.transpose(0, 1))))
+        return logits.transpose(0, 1)
