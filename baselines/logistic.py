@@ -63,6 +63,7 @@ class LogisticVotes(VoteEnsemble):
 
     differentiable: ClassVar[bool] = True
     multiclass: ClassVar[bool] = True
+    certifies_multiclass: ClassVar[bool] = True
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "n_votes": [Options(Integral, {1})],

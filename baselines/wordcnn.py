@@ -21,6 +21,8 @@ from scd.ensemble import Progress
 from scd.seeds import generator_for
 from scd.storage import Vote
 
+_NOT_OF_TEXTS = ("feature_shape", "adversarial")
+
 
 class WordCNNVotes(ConvolutionalVotes):
     """Ensemble of convolutional networks for texts (Kim 2014; the settings of TextFooler's authors).
@@ -60,10 +62,11 @@ random_state, verbose : see :class:`baselines.torch_ensemble.convolutional.Convo
     keeps_inputs: ClassVar[bool] = True
     differentiable: ClassVar[bool] = False
     feature_shape: Any = None  # a row of any length will do
+    adversarial: float = 0.0  # numbers of words cannot be moved
     smooth: ClassVar[None] = None  # type: ignore[assignment]  # numbers of words have no gradient
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        **{k: v for k, v in ConvolutionalVotes._parameter_constraints.items() if k != "feature_shape"},
+        **{k: v for k, v in ConvolutionalVotes._parameter_constraints.items() if k not in _NOT_OF_TEXTS},
         "vectors": [np.ndarray, None],
         "max_words": [Interval(Integral, 1, None, closed="left")],
         "filters": [Interval(Integral, 1, None, closed="left")],

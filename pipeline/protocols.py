@@ -215,7 +215,9 @@ class SmoothModel(Model, Protocol):
 
 @runtime_checkable
 class CertifiedModel(Model, Protocol):
-    """A model that certifies radii."""
+    """A model that certifies radii; of more than two classes if it says so."""
+
+    certifies_multiclass: bool
 
     def certified_radius(self, X: Floats, y: Labels, norm: Any = "l2", **search: Any) -> NDArray[np.float64]:
         """(n,) radius in "l2" or "linf" within which no perturbation changes the label."""

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from scd.devices import cores, one_torch_thread, parse_bytes, resolve_device
+from scd.engine.adversarial import descend_against_moves, groups_of
 from scd.engine.basis import basis, coefficients, folded
 from scd.engine.descent import RECORD, Descent, descent_for
 from scd.engine.early_stopping import EarlyStopping, held_out_rows
@@ -99,6 +100,10 @@ class SCDClassifier(SignNetworks):
     noise : sequence of float
         Training sees one copy of the samples for each entry, with Gaussian noise of this standard deviation added to
         each feature or coefficient. (0,) is the samples themselves (paper).
+    adversarial : float
+        Largest L2 distance, in units of the features, by which samples are moved against the votes during training; 0
+        is none (paper). See :mod:`scd.engine.adversarial`. Votes are then trained in groups of 25 (0-24, 25-49 and so
+        on), a group always whole, also where fewer of its votes are needed.
     n_iter_no_change : int or None
         A vote ends when its balanced accuracy on held-out samples has not improved for this number of iterations
         (looked at after every 25), and becomes its network with the best one. None: all iterations, on all samples
@@ -173,6 +178,7 @@ class SCDClassifier(SignNetworks):
         "basis_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
         "feature_shape": [tuple, list, None],
         "noise": [tuple, list],
+        "adversarial": [Interval(Real, 0, None, closed="left")],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left"), None],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
     }
@@ -209,6 +215,7 @@ class SCDClassifier(SignNetworks):
         noise: Sequence[float] = (0.0,),
         n_iter_no_change: int | None = None,
         validation_fraction: float = 0.1,
+        adversarial: float = 0.0,
     ) -> None:
         self.loss = loss
         self.weights = weights
@@ -240,6 +247,7 @@ class SCDClassifier(SignNetworks):
         self.noise = noise
         self.n_iter_no_change = n_iter_no_change
         self.validation_fraction = validation_fraction
+        self.adversarial = adversarial
 
     def check_params(self) -> Self:
         super().check_params()
@@ -255,6 +263,11 @@ class SCDClassifier(SignNetworks):
                 "The 'noise' parameter of SCDClassifier must be a sequence of standard deviations of at least 0, one "
                 f"for each copy of the samples, such as (0, 0.4). Got {self.noise!r} instead."
             )
+        if self.adversarial and self.n_iter_no_change is not None:
+            raise ValueError(
+                "The 'adversarial' parameter of SCDClassifier must be 0 where n_iter_no_change is given: a vote that "
+                f"ends early would leave the votes it is trained against. Got {self.adversarial} instead."
+            )
         return self
 
     def fit(self, X: Any, y: Any) -> Self:
@@ -269,8 +282,10 @@ class SCDClassifier(SignNetworks):
         """Compile the kernels for data of this type, so that the time of a first fit does not include it."""
         rows = np.concatenate([np.flatnonzero(y == label)[:4] for label in (0, 1)])
         tiny = {"n_votes": 1, "n_iter": 2, "hidden_nodes": 2, "nodes_per_iter": 1, "features_per_step": 1}
-        as_trained = {"basis": "pixels", "noise": (0.0,) if self._sees_samples() else (1.0,)}  # bytes, or floats
-        self._like(**tiny, **as_trained, n_iter_no_change=None, verbose=False).fit(X[rows], y[rows]).predict(X[rows])
+        seen = self._sees_samples()
+        as_trained: dict[str, Any] = {"basis": "pixels", "noise": (0.0,) if seen else (1.0,)}  # bytes, or floats
+        as_trained |= {"n_iter_no_change": None, "adversarial": 0.0}
+        self._like(**tiny, **as_trained, verbose=False).fit(X[rows], y[rows]).predict(X[rows])
 
     def _like(self, **params: Any) -> Self:
         return type(self)(**{**self.get_params(deep=False), **params})
@@ -288,7 +303,7 @@ class SCDClassifier(SignNetworks):
 
     def _sees_samples(self) -> bool:
         """Whether training sees the samples as they are."""
-        return self.basis == "pixels" and list(self.noise) == [0]
+        return self.basis == "pixels" and list(self.noise) == [0] and not self.adversarial
 
     def _train(
         self, X: NDArray[Any], y: NDArray[Any], votes: range, root_seed: int, progress: Progress | None
@@ -339,12 +354,17 @@ class SCDClassifier(SignNetworks):
         if name in ("cpu", "cuda") and not device.startswith(name):
             raise ValueError(f"backend={name!r} needs device={name!r}. Got device={device!r}.")
         settings = self._settings(X.shape[1])
+        samples, radius = (X, y), float(self.adversarial)
+        if radius:
+            X, y = np.concatenate([X, X]), np.concatenate([y, y])  # the second of each is moved
         order = np.argsort(y, kind="stable")  # class 0 first
-        columns, divisor = as_columns(X, order, parse_bytes(self.memory_budget))
+        columns, divisor = as_columns(X, order, parse_bytes(self.memory_budget), bytes_if_exact=not radius)
         data = torch.from_numpy(columns).to(device)
         per_vote = len(X) * (5 * self.hidden_nodes + 64) + 8 * X.shape[1] * self.hidden_nodes
         size = max(1, min(len(votes), parse_bytes(self.memory_budget) // per_vote))
         chunks = [votes[i : i + size] for i in range(0, len(votes), size)]
+        if radius:
+            chunks = groups_of(votes, self.shard_votes)
         trained: list[Vote] = []
         total, shown = self.n_iter * len(chunks), [-_SECONDS]
         with progress_bar(total, verbose=bool(self.verbose), desc="iterations", leave=False) as bar:
@@ -365,8 +385,13 @@ class SCDClassifier(SignNetworks):
                         data, divisor, int((y == 0).sum()), settings, chunk, root_seed, kernel, cores(self.n_jobs)
                     )
                     stop = None if held_out is None else self._early_stopping(len(chunk), *held_out)
-                    descent.run(show, stop)
-                trained += [descent.network(v) for v in range(len(chunk))] if stop is None else stop.best
+                    if radius:
+                        generator = generator_for(root_seed, "moves", chunk.start)
+                        descend_against_moves(descent, *samples, order, radius, generator, show)
+                    else:
+                        descent.run(show, stop)
+                networks = [descent.network(v) for v in range(len(chunk))] if stop is None else stop.best
+                trained += [network for v, network in zip(chunk, networks, strict=True) if v in votes]
                 self._store_histories(chunk, descent, stop)
         return trained
 

@@ -75,6 +75,9 @@ class VoteEnsemble(ClassifierMixin, BaseEstimator):
     multiclass: ClassVar[bool] = False
     """Whether there may be more than two classes."""
 
+    certifies_multiclass: ClassVar[bool] = False
+    """Whether its method `certified_radius`, if it has one, takes more than two classes."""
+
     keeps_inputs: ClassVar[bool] = False
     """Whether no prediction writes into its inputs, so that an attack need not copy them. Each class says it itself."""
 

@@ -60,6 +60,9 @@ class ConvolutionalVotes(VoteEnsemble):
     random_state : int, RandomState or None
     verbose : bool
         Show a progress bar.
+    adversarial : float
+        Each step is taken on samples moved by at most this L2 distance to where the vote's loss is larger (adversarial
+        training by PGD, Madry et al. 2018): five gradient steps, within the features' ranges. 0 is none (paper).
 
     Attributes
     ----------
@@ -94,6 +97,7 @@ class ConvolutionalVotes(VoteEnsemble):
         "warm_start": ["boolean"],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
+        "adversarial": [Interval(Real, 0, None, closed="left")],
     }
 
     def __init__(
@@ -111,6 +115,7 @@ class ConvolutionalVotes(VoteEnsemble):
         warm_start: bool = False,
         random_state: Any = None,
         verbose: bool = False,
+        adversarial: float = 0.0,
     ) -> None:
         self.n_votes = n_votes
         self.epochs = epochs
@@ -125,6 +130,7 @@ class ConvolutionalVotes(VoteEnsemble):
         self.warm_start = warm_start
         self.random_state = random_state
         self.verbose = verbose
+        self.adversarial = adversarial
 
     _output_bias: ClassVar[str] = ""
     """Name of the array with a number for each class, where there may be more than two."""
@@ -192,6 +198,7 @@ class ConvolutionalVotes(VoteEnsemble):
             device=resolve_device(self.device),
             memory=parse_bytes(self.memory_budget),
             verbose=bool(self.verbose),
+            adversarial=float(self.adversarial),
         )
         held = self._validation_samples(y, root_seed)
         validation = None

@@ -27,6 +27,7 @@ import torch.nn.functional as F
 from baselines.torch_ensemble.checkpoint import Checkpoint, Progressed
 from baselines.torch_ensemble.layers import VoteNetwork
 from scd.devices import one_torch_thread
+from scd.engine.adversarial import uphill
 from scd.engine.cuda_graphs import Recorded
 from scd.progress import progress_bar
 from scd.seeds import generator_for, seed_for
@@ -53,6 +54,7 @@ class Training:
     device: str
     memory: int
     verbose: bool
+    adversarial: float = 0.0
 
 
 def train_votes(
@@ -181,6 +183,8 @@ class _Learner:
         self.optimizer = torch.optim.Adam(
             self.network.parameters(), lr=training.learning_rate, fused=True, capturable=on_cuda
         )
+        self.adversarial = training.adversarial
+        self.box = (X.amin(0), X.amax(0)) if self.adversarial else None
         self._start_moments(now.epoch * len(self.batches))
         self.best = None if validation is None else BestEpochs(self.network, *validation)
         state = self._state()
@@ -220,11 +224,18 @@ class _Learner:
         """One Adam step on the samples of the first vote, the second, ..., the first, ..."""
         size = len(samples) // len(self.votes)
         x = self.X.index_select(0, samples).unflatten(0, (size, len(self.votes)))
-        logits = self.network(x).flatten(0, 1)
-        loss = F.cross_entropy(logits, self.y.index_select(0, samples), reduction="sum") / size
+        y = self.y.index_select(0, samples)
+        if self.box is not None:
+            self.network.eval()  # the moves change no statistics of batch normalisation
+            x = uphill(x, lambda moved: self._loss(moved, y), self.adversarial, self.box)
+            self.network.train()
+        loss = self._loss(x, y) / size
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
+
+    def _loss(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        return F.cross_entropy(self.network(x).flatten(0, 1), y, reduction="sum")
 
     def trained(self) -> dict[int, Vote]:
         """Each vote's arrays, by its number."""

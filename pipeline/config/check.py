@@ -152,7 +152,8 @@ def check_dataset(dataset: Dataset, checked: Checked, config: Config) -> None:
             f"dataset.classes=[first,second], or a model for more: {', '.join(MULTICLASS)}."
         )
     requires = None if checked.attack is None else checked.attack.requires
-    if k > 2 and isinstance(checked.model, TreeModel) and requires in (Access.TREES, Access.WEIGHTS):
+    certifies = isinstance(checked.model, CertifiedModel) and checked.model.certifies_multiclass
+    if k > 2 and (requires == Access.TREES or (requires == Access.WEIGHTS and not certifies)):
         raise UserError(
             f"attack={config['attack']['name']} on model={name} is for two classes, and dataset={dataset.name} has "
             f"{k}: choose two with dataset.classes=[first,second], or another attack, such as hsj."

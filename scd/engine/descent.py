@@ -94,6 +94,7 @@ class Descent:
         self.changed = torch.zeros_like(self.now.thresholds, dtype=torch.bool)  # nodes since the best network
         records = -(-settings.n_iter // RECORD)
         self.history = torch.zeros(records, len(votes), 2, dtype=torch.int64, device=self.device)
+        self.recorded: Recorded | None = None
         self._start()
 
     def _start(self) -> None:
@@ -117,13 +118,19 @@ class Descent:
         waits = settings.rollback or settings.threshold_window is not None or not kernel.__name__.endswith("cuda")
         self.recorded = None if waits or self.device.type != "cuda" else Recorded(self._recorded_iterate)
 
-    def run(self, progress: Callable[[Descent], None] | None = None, stop: Stop | None = None) -> Networks:
+    def run(
+        self,
+        progress: Callable[[Descent], None] | None = None,
+        stop: Stop | None = None,
+        until: int | None = None,
+    ) -> Networks:
         """Run all iterations and return the best networks seen; `progress` is called after each iteration.
 
-        `stop` is called for each vote, until it returns True, when its history is recorded.
+        `stop` is called for each vote, until it returns True, when its history is recorded. With `until`, a multiple of
+        `RECORD`, only the iterations before this number are run; the next call continues.
         """
         ended = [False] * len(self.generators)
-        for _ in self.steps():
+        for _ in self.steps(until):
             if progress is not None:
                 progress(self)
             if self.iteration % RECORD and self.iteration < self.settings.n_iter:
@@ -144,9 +151,27 @@ class Descent:
         """Mean best balanced accuracy so far; on CUDA this waits for the device."""
         return float(self.score.as_fraction(self.best_correct).mean())
 
-    def steps(self) -> Iterator[None]:
+    def replace(self, places: torch.Tensor, samples: torch.Tensor) -> None:
+        """Continue with other samples at some places; the present networks become the best so far.
+
+        Parameters
+        ----------
+        places : (m,) int64 tensor
+            Positions among the columns; the labels there stay.
+        samples : (m, d) tensor
+            Of the type of the columns.
+        """
+        self.columns[:, places.to(self.device)] = samples.T.to(self.device)
+        with in_place(self.rebound if self.recorded else ()):
+            self._refresh()
+        self.best_correct.copy_(self.correct())
+        everything = torch.ones_like(self.changed)
+        self.best.copy_from(self.now, everything[:, 0], everything)
+        self.changed.zero_()
+
+    def steps(self, until: int | None = None) -> Iterator[None]:
         """Iterate: one step on the output node and one on each chosen hidden node, then remember the best."""
-        while self.iteration < self.settings.n_iter:
+        while self.iteration < (self.settings.n_iter if until is None else until):
             if self.iteration and self.iteration % REFRESH == 0:
                 with in_place(self.rebound if self.recorded else ()):
                     self._refresh()

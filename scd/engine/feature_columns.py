@@ -14,7 +14,7 @@ _LARGEST = 1e30  # above it, float32 sums of products with weights and steps may
 
 
 def as_columns(
-    X: NDArray[Any], order: NDArray[Any] | None = None, memory: int | None = None
+    X: NDArray[Any], order: NDArray[Any] | None = None, memory: int | None = None, bytes_if_exact: bool = True
 ) -> tuple[NDArray[Any], float]:
     """Samples as contiguous columns: bytes and a divisor where that is the same to the last bit, else float32 and 1.
 
@@ -27,6 +27,8 @@ def as_columns(
     memory : int, optional
         Bytes; larger columns are stored in an unnamed file in the folder for temporary files, from which the system
         reads what is used.
+    bytes_if_exact : bool
+        With False, the columns are float32.
 
     Returns
     -------
@@ -43,7 +45,7 @@ def as_columns(
     """
     order = np.arange(len(X)) if order is None else order
     blocks = [slice(start, start + _ROWS) for start in range(0, len(X), _ROWS)]
-    for divisor in (255.0, 16.0, 1.0):  # pixels; scikit-learn's digits; small counts
+    for divisor in (255.0, 16.0, 1.0) if bytes_if_exact else ():  # pixels; scikit-learn's digits; small counts
         if not _are_bytes(X[:8], divisor):
             continue
         if all(_are_bytes(X[block], divisor) for block in blocks):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from scripts.figures.convergence import convergence
 from scripts.figures.examples import IMAGES, figure3, images
+from scripts.figures.frontier import figure_of_the_frontier
 from scripts.figures.intervals import intervals
 from scripts.figures.style import Drawn, write_figure
 from scripts.figures.substitute import figure2
@@ -18,6 +19,7 @@ FIGURES: dict[str, Callable[[Results], Drawn]] = {
     "figure1": figure1,
     "figure2": figure2,
     "figure3": figure3,
+    "frontier": figure_of_the_frontier,
     "intervals": intervals,
     "convergence": convergence,
     **{f"images_{dataset}": partial(images, dataset=dataset) for dataset in IMAGES},

@@ -19,6 +19,9 @@ from scripts.tables.cells import Cell, Made
 SAME_ACCURACY = 2.0
 """Accuracies, per cent, that differ from the paper's by no more are called the same."""
 
+FIRST = "frontier"
+"""The figure above the claims: what distances mean."""
+
 PAGE = Path(__file__).with_name("page")
 
 
@@ -47,12 +50,14 @@ def write_report(
     page = Environment(loader=FileSystemLoader(PAGE), autoescape=True, undefined=StrictUndefined)
     page.filters["inline"] = _inline
     lacking = [name for name, drawn in figures.items() if drawn.figure is None and name.startswith("figure")]
+    drawn_figures = [_figure(outputs, name, drawn) for name, drawn in figures.items() if drawn.figure is not None]
     html = page.get_template("report.html.j2").render(
         style=Markup((PAGE / "report.css").read_text("utf-8")),
         scale=scale,
         claims=claims.to_dict("records"),
         tables=[_table(results, table) for table in tables],
-        figures=[_figure(outputs, name, drawn) for name, drawn in figures.items() if drawn.figure is not None],
+        first=[each for each in drawn_figures if each["name"] == FIRST],
+        figures=[each for each in drawn_figures if each["name"] != FIRST],
         lacking=[_figure(outputs, name, figures[name]) for name in lacking],
     )
     write_bytes(outputs / "report.html", html.encode())
@@ -61,14 +66,15 @@ def write_report(
 
 def _table(results: Results, table: Made) -> dict[str, Any]:
     cells = table.cells.to_dict("records")
-    rows, models = list(dict.fromkeys(c["row"] for c in cells)), list(dict.fromkeys(c["model"] for c in cells))
-    at = {(cell["row"], cell["model"]): {"lines": _lines(cell)} for cell in cells}
+    named = "column" if "column" in table.cells else "model"
+    rows, columns = list(dict.fromkeys(c["row"] for c in cells)), list(dict.fromkeys(c[named] for c in cells))
+    at = {(cell["row"], cell[named]): {"lines": _lines(cell)} for cell in cells}
     folders = dict.fromkeys(str(c["folder"]) for c in cells if isinstance(c.get("folder"), str))
     return {
         "name": table.name,
         "title": table.title,
-        "models": models,
-        "rows": [(row, [at.get((row, model), {"lines": []}) for model in models]) for row in rows],
+        "columns": columns,
+        "rows": [(row, [at.get((row, column), {"lines": []}) for column in columns]) for row in rows],
         "notes": _notes(table.notes),
         "sources": [_source(results, folder) for folder in folders],
     }

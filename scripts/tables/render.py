@@ -16,15 +16,17 @@ def write_table(folder: Path, name: str, title: str, cells: pd.DataFrame, notes:
     Parameters
     ----------
     cells : DataFrame
-        Columns ``row``, ``model``, ``shown`` (what a reader sees) and any others, which go to the CSV only.
+        Columns ``row``, ``model``, ``shown`` (what a reader sees) and any others, which go to the CSV only. A column
+        ``column`` names the columns of the table in place of the models.
     """
     folder.mkdir(parents=True, exist_ok=True)
     write_bytes(folder / f"{name}.csv", csv_bytes(cells.drop(columns="shown")))
-    rows, models = list(dict.fromkeys(cells["row"])), list(dict.fromkeys(cells["model"]))
-    shown = {(r, m): s for r, m, s in zip(cells["row"], cells["model"], cells["shown"], strict=True)}
-    grid = [[shown.get((r, m), "") for m in models] for r in rows]
-    write_bytes(folder / f"{name}.md", _markdown(title, rows, models, grid, notes).encode())
-    write_bytes(folder / f"{name}.tex", _latex(title, rows, models, grid).encode())
+    column = cells["column"] if "column" in cells else cells["model"]
+    rows, columns = list(dict.fromkeys(cells["row"])), list(dict.fromkeys(column))
+    shown = {(r, c): s for r, c, s in zip(cells["row"], column, cells["shown"], strict=True)}
+    grid = [[shown.get((r, c), "") for c in columns] for r in rows]
+    write_bytes(folder / f"{name}.md", _markdown(title, rows, columns, grid, notes).encode())
+    write_bytes(folder / f"{name}.tex", _latex(title, rows, columns, grid).encode())
 
 
 def write_claims(folder: Path, claims: pd.DataFrame) -> None:
@@ -44,20 +46,20 @@ def write_claims(folder: Path, claims: pd.DataFrame) -> None:
     write_bytes(folder / "claims.md", "\n".join(lines).encode())
 
 
-def _markdown(title: str, rows: list[str], models: list[str], grid: list[list[str]], notes: list[str]) -> str:
-    lines = [f"# {title}", "", "| | " + " | ".join(models) + " |", "|---" * (len(models) + 1) + "|"]
+def _markdown(title: str, rows: list[str], columns: list[str], grid: list[list[str]], notes: list[str]) -> str:
+    lines = [f"# {title}", "", "| | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
     lines += [f"| {row} | " + " | ".join(cells) + " |" for row, cells in zip(rows, grid, strict=True)]
     return "\n".join([*lines, "", *notes, ""])
 
 
-def _latex(title: str, rows: list[str], models: list[str], grid: list[list[str]]) -> str:
+def _latex(title: str, rows: list[str], columns: list[str], grid: list[list[str]]) -> str:
     def line(cells: list[str]) -> str:
         return " & ".join(_escaped(c) for c in cells) + r" \\"
 
     body = [line([row, *cells]) for row, cells in zip(rows, grid, strict=True)]
     head = [
         r"\begin{table}", rf"\caption{{{_escaped(title)}}}",
-        rf"\begin{{tabular}}{{l{'r' * len(models)}}}", r"\toprule", line(["", *models]), r"\midrule",
+        rf"\begin{{tabular}}{{l{'r' * len(columns)}}}", r"\toprule", line(["", *columns]), r"\midrule",
     ]  # fmt: skip
     return "\n".join([*head, *body, r"\bottomrule", r"\end{tabular}", r"\end{table}", ""])
 

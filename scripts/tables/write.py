@@ -22,6 +22,7 @@ from scripts.results import Results, read_results, shown_at
 from scripts.tables.cells import Made
 from scripts.tables.distances import table2, table3, table4, table5, table8
 from scripts.tables.fits import table1
+from scripts.tables.frontier import table9
 from scripts.tables.other_runs import NAME, NOTES, TITLE, other_cells, other_runs
 from scripts.tables.render import write_claims, write_table
 from scripts.tables.text import table7
@@ -36,6 +37,7 @@ TABLES: dict[str, Callable[[Results], tuple[str, pd.DataFrame, list[str]]]] = {
     "table6": table6,
     "table7": table7,
     "table8": table8,
+    "table9": table9,
 }
 
 

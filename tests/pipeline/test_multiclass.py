@@ -167,6 +167,12 @@ def test_bad_settings_of_the_call_are_one_sentence_before_the_fit(iris, monkeypa
         run(iris(*FOREST, *words))
 
 
+def test_perceptrons_of_three_classes_are_not_certified(iris, monkeypatch):
+    monkeypatch.setattr("pipeline.experiment.fit", None)
+    with pytest.raises(UserError, match="attack=certificate on model=mlp is for two classes, and dataset=table has 3"):
+        run(iris("model=mlp", "attack=certificate"))
+
+
 @pytest.mark.parametrize("attack", ["leaf_tuple", "certificate"])
 @pytest.mark.parametrize(
     ("words", "sentence"),

@@ -60,18 +60,25 @@ class CpuDescent(Descent):
         ]  # fmt: skip
         self._all(lambda v: self._begin(v, orders[v]))
 
-    def run(self, progress: Callable[[Descent], None] | None = None, stop: Stop | None = None) -> Networks:
+    def run(
+        self,
+        progress: Callable[[Descent], None] | None = None,
+        stop: Stop | None = None,
+        until: int | None = None,
+    ) -> Networks:
         """Run all iterations and return the best networks seen; `progress` is called several times a second.
 
-        `stop` is called as by :meth:`scd.engine.descent.Descent.run`, by the threads that train the votes.
+        `stop` and `until` are those of :meth:`scd.engine.descent.Descent.run`; the threads that train the votes call
+        `stop`.
         """
-        self._all(lambda v: self._some(v, stop), progress)
-        self.iteration = self.settings.n_iter
+        last = self.settings.n_iter if until is None else until
+        self._all(lambda v: self._some(v, stop, last), progress)
+        self.iteration = last
         return self.best
 
-    def steps(self) -> Iterator[None]:
+    def steps(self, until: int | None = None) -> Iterator[None]:
         """Iterate, all votes by one iteration at a time, on one thread."""
-        while self.iteration < self.settings.n_iter:
+        while self.iteration < (self.settings.n_iter if until is None else until):
             for v in range(len(self.states)):
                 self._advance(v, self.iteration + 1)
             self.iteration += 1
@@ -89,21 +96,29 @@ class CpuDescent(Descent):
         self._compute(initial, 0)
         return True
 
-    def _some(self, v: int, stop: Stop | None) -> bool:
-        """Iterations up to the next record, about 20 ms at 10,000 samples; whether they were the last ones."""
-        done = min(int(self.states[v].at[0]) + RECORD, self.settings.n_iter)
+    def _some(self, v: int, stop: Stop | None, last: int) -> bool:
+        """Iterations up to the next record, about 20 ms at 10,000 samples; whether they were those up to `last`."""
+        done = min(int(self.states[v].at[0]) + RECORD, last)
         self._advance(v, done)
         self.history[(done - 1) // RECORD, v] = self.best_correct[v]
-        return (stop is not None and stop(v, done, self.network(v))) or done == self.settings.n_iter
+        return (stop is not None and stop(v, done, self.network(v))) or done == last
 
     def _advance(self, v: int, until: int) -> None:
         state = self.states[v]
         while state.at[0] < until:
             now = int(state.at[0])
             if now and now % REFRESH == 0:
-                project_vote(self.task.columns, state.now.hidden, self.task.divisor, state.projections)
-                self._update(v)
+                self._project(v)
             self._compute(state, min(until, now - now % REFRESH + REFRESH))
+
+    def _refresh(self) -> None:
+        self._all(self._project)
+
+    def _project(self, v: int) -> bool:
+        state = self.states[v]
+        project_vote(self.task.columns, state.now.hidden, self.task.divisor, state.projections)
+        self._update(v)
+        return True
 
     def _update(self, v: int) -> None:
         """Activations and sums from projections."""

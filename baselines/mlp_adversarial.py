@@ -1,0 +1,125 @@
+"""Multilayer perceptron trained adversarially: hard-voting ensemble, for two classes or more. Not in the paper."""
+
+from __future__ import annotations
+
+from numbers import Integral
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.utils._param_validation import Interval
+
+from baselines.torch_ensemble.convolutional import ConvolutionalVotes
+from baselines.torch_ensemble.layers import VoteLinear, VoteNetwork
+
+
+class AdversarialMLPVotes(ConvolutionalVotes):
+    """Ensemble of networks of one logistic hidden layer, trained by Adam on samples that are moved against them.
+
+    The network is that of :class:`baselines.mlp.MLPVotes`; the training is that of the convolutional baselines.
+
+    Parameters
+    ----------
+    hidden_nodes : int
+        Units of the hidden layer.
+    n_votes, epochs, batch_size, learning_rate, votes_at_once, precision, device, memory_budget, voting, warm_start, \
+random_state, verbose, adversarial : see :class:`baselines.torch_ensemble.convolutional.ConvolutionalVotes`
+
+    Attributes
+    ----------
+    classes_, n_features_in_, votes_, root_seed_ : see :class:`scd.ensemble.VoteEnsemble`
+    """
+
+    takes: ClassVar[str] = "rows"
+    keeps_inputs: ClassVar[bool] = True
+    multiclass: ClassVar[bool] = True
+    feature_shape: Any = None  # the order of the features does not matter
+    _output_bias: ClassVar[str] = "output.bias"
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **{k: v for k, v in ConvolutionalVotes._parameter_constraints.items() if k != "feature_shape"},
+        "hidden_nodes": [Interval(Integral, 1, None, closed="left")],
+    }
+
+    def __init__(
+        self,
+        n_votes: int = 10,
+        hidden_nodes: int = 20,
+        epochs: int = 100,
+        batch_size: int = 64,
+        learning_rate: float = 1e-3,
+        votes_at_once: int | str = "auto",
+        precision: str = "float32",
+        device: str = "auto",
+        memory_budget: int | str = "2GiB",
+        voting: str = "hard",
+        warm_start: bool = False,
+        random_state: Any = None,
+        verbose: bool = False,
+        adversarial: float = 0.5,
+    ) -> None:
+        self.n_votes = n_votes
+        self.hidden_nodes = hidden_nodes
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.votes_at_once = votes_at_once
+        self.precision = precision
+        self.device = device
+        self.memory_budget = memory_budget
+        self.voting = voting
+        self.warm_start = warm_start
+        self.random_state = random_state
+        self.verbose = verbose
+        self.adversarial = adversarial
+
+    def _network(self, votes: int, shape: tuple[int, ...], classes: int = 2) -> VoteNetwork:
+        return Perceptron(votes, shape[0], int(self.hidden_nodes), classes)
+
+    def certified_radius(
+        self, X: Any, y: Any, norm: Literal["l2", "linf"] = "l2", **search: Any
+    ) -> NDArray[np.float64]:
+        """(n,) radius within which no perturbation changes the majority: :func:`scd.certificates.certify_sigmoid`.
+
+        `X` is (n, d). 0 where the row is misclassified. Nothing is searched: `search` has no effect.
+
+        Raises
+        ------
+        ValueError
+            If the votes' probabilities are averaged, or there are more than two classes.
+        """
+        from scd.certificates import certify_sigmoid
+
+        X, y = self._certified_inputs(X, y)
+        if self.voting != "hard" or len(self.classes_) > 2:
+            raise ValueError(
+                "Certified radii of AdversarialMLPVotes need the 'voting' parameter 'hard' and two classes. "
+                f"Got {self.voting!r} and {len(self.classes_)} classes."
+            )
+        votes = [
+            {
+                "hidden": vote["hidden.weight"],
+                "thresholds": -vote["hidden.bias"],
+                "output": np.diff(vote["output.weight"].astype(np.float64), axis=0)[0],
+                "output_threshold": -np.diff(vote["output.bias"].astype(np.float64))[0],
+            }
+            for vote in self.votes_
+        ]
+        return certify_sigmoid(votes, X, y, norm)
+
+
+class Perceptron(VoteNetwork):
+    """V networks of one hidden layer of logistic units."""
+
+    def __init__(self, votes: int, features: int, hidden_nodes: int, classes: int = 2) -> None:
+        super().__init__()
+        self.votes = votes
+        self.hidden = VoteLinear(votes, features, hidden_nodes)
+        self.output = VoteLinear(votes, hidden_nodes, classes)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(n, V, K) logits of (n, d) inputs shared by the votes, or of (n, V, d) inputs, one set per vote."""
+        each = x[:, None].expand(-1, self.votes, -1) if x.ndim == 2 else x
+        logits: torch.Tensor = self.output(torch.sigmoid(self.hidden(each.transpose(0, 1))))
+        return logits.transpose(0, 1)

@@ -1,0 +1,146 @@
+"""Table 9, not the paper's: accuracy against the distance that an attack finds and the one that is proved."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pipeline.convergence import NOT_FLAT
+from scd.statistics import bootstrap
+from scripts.records.settings import differing_settings
+from scripts.results import Results
+from scripts.tables.cells import Cell, missing
+from scripts.tables.distances import BOUNDS
+
+MODELS = (
+    "scd01",
+    "scdce",
+    "scd01_robust",
+    "scdce_robust",
+    "scdce_adversarial",
+    "logistic",
+    "mlp",
+    "mlp_adversarial",
+    "lenet",
+)
+"""Those of ``conf/experiment/frontier.yaml``, in the order of the rows."""
+
+_UPPER, _LOWER = ("whitebox", "leaf_tuple"), ("certificate",)
+_COLUMNS = ("accuracy, %", "white-box", "certified", "white-box / certified", "white-box, common points")
+
+
+def table9(results: Results) -> tuple[str, pd.DataFrame, list[str]]:
+    """Accuracy, white-box and certified distance of every model and setting that was run at the frontier's points."""
+    found = frontier(results)
+    cells: list[Cell] = []
+    for row in found.to_dict("records"):
+        cells += _cells(row)
+    lacking = [model for model in MODELS if not len(found) or model not in set(found["model"])]
+    for model in lacking:
+        empty: Cell = {"row": model, "model": model, "attack": "", "paper": None, "shown": "–"}
+        cells.append({**empty, "column": _COLUMNS[0], "command": f"python run.py +experiment=frontier model={model}"})
+    notes = [
+        "Not in the paper. Mean L2 over the attacked points that the model classifies correctly, with its 95 % "
+        "bootstrap interval. White-box: an attack that uses the weights found an adversarial at this distance. "
+        f"Certified: there is none nearer (docs/certificates.md). {BOUNDS} Common points: those that every model of "
+        "the table classifies correctly; only this column compares models at the same points. Settings beside a name "
+        "are those that differ from conf/. docs/robust.md says how they were chosen.",
+        *missing(cells),
+    ]
+    return "Table 9: accuracy against white-box and certified distance", pd.DataFrame(cells), notes
+
+
+def frontier(results: Results) -> pd.DataFrame:
+    """A row for each model and settings that was attacked at the points of a run of ``+experiment=frontier``.
+
+    Of ensembles that differ in the number of votes alone it is the largest.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``row`` (data set, where it is not CIFAR-10, model and settings), ``dataset``, ``model``, ``n_votes``,
+        ``accuracy`` (per cent), ``late_gain``; ``upper``, ``lower`` and ``common``, the mean distance of the white-box
+        attack, of the certificate, and of the former at the points that all rows of the data set classify correctly,
+        each with ``_low``, ``_high`` and ``_points``, the first two with ``_folder``; and ``ratio``, of the means at
+        the points that have both. NaN where it was not run. The sign networks come first, then the others.
+    """
+    runs = results.all_attacks
+    if not len(runs):
+        return pd.DataFrame()
+    runs = runs[runs["attack"].isin([*_UPPER, *_LOWER]) & runs["voting"].eq("hard")]
+    points = {run: (dataset, results.points(run)) for run, dataset in zip(runs["folder"], runs["dataset"], strict=True)}
+    wanted = {points[run] for run in runs["folder"] if _of_the_experiment(results, run)}
+    runs = runs[np.array([points[run] in wanted for run in runs["folder"]], dtype=bool)]
+    rows: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for run in runs.sort_values("n_votes", kind="stable").to_dict("records"):
+        key = (points[run["folder"]], run["model"], _settings(results, run["folder"]))
+        kind = "upper" if run["attack"] in _UPPER else "lower"
+        smaller = any(other["n_votes"] < run["n_votes"] for other in rows.get(key, {}).values())
+        rows[key] = {kind: run} if smaller else {**rows.get(key, {}), kind: run}  # of the largest ensemble
+    order = {model: place for place, model in enumerate(MODELS)}
+    ordered = sorted(rows, key=lambda key: (key[0][0] != "cifar10", order.get(key[1], len(MODELS))))
+    upper = {key: results.distances(pd.Series(rows[key]["upper"])).dropna() for key in rows if "upper" in rows[key]}
+    made = []
+    for key in ordered:
+        same = [set(distances.index) for other, distances in upper.items() if other[0] == key[0]]
+        made.append(_row(results, key, rows[key], set.intersection(*same) if same else set()))
+    return pd.DataFrame(made)
+
+
+def _row(results: Results, key: tuple[Any, ...], runs: dict[str, Any], common: set[int]) -> dict[str, Any]:
+    (dataset, _), model, settings = key
+    name = f"{model} ({settings})" if settings else model
+    first = next(iter(runs.values()))
+    row = {
+        "row": name if dataset == "cifar10" else f"{dataset}: {name}",
+        "dataset": dataset,
+        "model": model,
+        "n_votes": first["n_votes"],
+        "accuracy": 100 * first["accuracy_ensemble"],
+        "late_gain": runs.get("upper", {}).get("late_gain", np.nan),
+    }
+    for kind, statistic in (("upper", "l2_mean"), ("lower", "l2_lower_mean")):
+        run = runs.get(kind, {})
+        row |= {f"{kind}{end}": run.get(f"{statistic}{end}", np.nan) for end in ("", "_low", "_high")}
+        row[f"{kind}_points"] = run["points"] - run["already_wrong"] if run else 0
+        row[f"{kind}_folder"] = run.get("folder")
+    distances = {kind: results.source.examples(run["folder"]) for kind, run in runs.items()}
+    upper = distances["upper"]["l2"].dropna() if "upper" in runs else pd.Series(dtype=np.float64)
+    at_common = upper[upper.index.isin(common)].to_numpy()
+    row |= dict(zip(("common", "common_low", "common_high"), bootstrap(at_common), strict=True))
+    row |= {"common_points": len(at_common), "ratio": np.nan}
+    if "lower" in runs:
+        both = pd.concat([upper, distances["lower"]["l2_lower"]], axis=1, join="inner").to_numpy()
+        row["ratio"] = both[:, 0].mean() / both[:, 1].mean() if len(both) else np.nan
+    return row
+
+
+def _cells(row: dict[str, Any]) -> list[Cell]:
+    """The cells of a row of :func:`frontier`, one for each column of the table."""
+    about: Cell = {"row": row["row"], "model": row["model"], "attack": "", "paper": None, "n_votes": row["n_votes"]}
+    votes = "1 vote" if row["n_votes"] == 1 else f"{row['n_votes']:.0f} votes"
+    cells = [{**about, "ours": row["accuracy"], "shown": f"{row['accuracy']:.1f}<br>{votes}"}]
+    for kind, attack in (("upper", "whitebox"), ("lower", "certificate"), ("ratio", ""), ("common", "whitebox")):
+        value, points = row[kind], row.get(f"{kind}_points", np.nan)
+        cell = {**about, "attack": attack, "ours": value, "points": points, "folder": row.get(f"{kind}_folder")}
+        low, high = row.get(f"{kind}_low", np.nan), row.get(f"{kind}_high", np.nan)
+        mark = " †" if kind == "upper" and row["late_gain"] > NOT_FLAT else ""
+        interval = f" ({low:.2f}–{high:.2f})" if pd.notna(low) else ""
+        of = f"<br>{points:.0f} points" if pd.notna(points) else ""
+        shown = f"{value:.2f}{mark}{interval}{of}" if pd.notna(value) else "–"
+        cells.append({**cell, "low": low, "high": high, "shown": shown})
+    return [{**cell, "column": column} for column, cell in zip(_COLUMNS, cells, strict=True)]
+
+
+def _of_the_experiment(results: Results, run: str) -> bool:
+    experiment = results.source.record(run)["config"].get("experiment") or {}
+    return bool(experiment.get("name") == "frontier")
+
+
+def _settings(results: Results, run: str) -> str:
+    """The settings of the data and the model, and the seed, that differ from conf/; votes have a place of their own."""
+    words = differing_settings(results.source.record(run)["config"]).split(" ")
+    kept = [word for word in words if word.startswith(("dataset.", "model.", "seed="))]
+    return " ".join(word.removeprefix("model.") for word in kept if not word.startswith("model.n_votes="))
