@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from baselines.foreign.formats import Format, Request, formats, needed
 from baselines.foreign.model import ForeignModel
-from baselines.foreign.outputs import Predictor
+from baselines.foreign.outputs import Predictor, check_features
 from scd.files import file_sha256
 
 
@@ -46,6 +46,8 @@ class FileModel(ForeignModel):
         Shape of one input. Default: (d,).
     class_names : list of names
         Of the data set's classes.
+    feature_names : list of str, optional
+        Of the data set's columns; those of a model that knows the names of its features must be the same.
     n_votes, voting, warm_start, random_state, verbose
         As other ensembles have them; there is one vote.
 
@@ -63,6 +65,7 @@ class FileModel(ForeignModel):
         "trusted": [list, tuple],
         "trust_pickle": ["boolean"],
         "feature_shape": [list, tuple, None],
+        "feature_names": [list, tuple, None],
     }
 
     def __init__(
@@ -76,6 +79,7 @@ class FileModel(ForeignModel):
         trust_pickle: bool = False,
         feature_shape: Any = None,
         class_names: Any = ("0", "1"),
+        feature_names: Any = None,
         n_votes: int = 1,
         voting: str = "hard",
         warm_start: bool = False,
@@ -90,6 +94,7 @@ class FileModel(ForeignModel):
         self.trust_pickle = trust_pickle
         self.feature_shape = feature_shape
         self.class_names = class_names
+        self.feature_names = feature_names
         self.n_votes = n_votes
         self.voting = voting
         self.warm_start = warm_start
@@ -145,7 +150,10 @@ class FileModel(ForeignModel):
         request = Request(self._file(), shape, float(self.threshold), self.channels_last, tuple(self.trusted))
         kind = self._format()
         try:
-            return kind.load(request)
+            made = kind.load(request)
+            if self.feature_names is not None:
+                check_features(made, self.feature_names, "the data set")
+            return made
         except ImportError:
             raise
         except Exception as error:  # loaders of damaged files raise almost anything

@@ -42,6 +42,33 @@ class Predictor:
     features: tuple[str, ...] | None = None
 
 
+def check_features(predictor: Predictor, names: Sequence[str], where: str) -> None:
+    """Refuse columns that are not the features of a model, in its order; a model may know no names.
+
+    Parameters
+    ----------
+    predictor : Predictor
+    names : sequence of str
+        Of the columns.
+    where : str
+        What has them, for the message.
+
+    Raises
+    ------
+    ValueError
+        Names the first column that differs.
+    """
+    known = predictor.features
+    if known is None or len(known) != len(names):  # another number is refused by the model
+        return
+    for name, expected in zip(names, known, strict=True):
+        if name.replace(" ", "_") != expected.replace(" ", "_"):  # LightGBM replaces blanks
+            raise ValueError(
+                f"The columns of {where} must be the features of the model, in its order: {_listed(known)}. "
+                f"Got {name} for {expected}."
+            )
+
+
 class ClassForward:
     """A trained classifier as one vote for the classes of a data set.
 

@@ -30,12 +30,14 @@ def word_inputs(model: Model, dataset: Dataset) -> WordInputs:
 
 
 def adapt(model: Model, dataset: Dataset) -> None:
-    """Set the parameters of an unfitted model that only the data decide: `feature_shape`, `class_names`, `vectors`."""
+    """Set the parameters of an unfitted model that only the data decide: its shape, classes, columns, word vectors."""
     parameters = model.get_params(deep=False)
     if "feature_shape" in parameters:
         model.set_params(feature_shape=dataset.feature_shape)
     if "class_names" in parameters:
         model.set_params(class_names=dataset.class_names)
+    if "feature_names" in parameters:
+        model.set_params(feature_names=dataset.provenance.get("features"))
     if model.takes == "words":
         model.set_params(vectors=cast(TextDataset, dataset).vectors.table)
 

@@ -101,23 +101,8 @@ class NamedClassifier:
             )
 
     def check_features(self, names: Sequence[str], path: str) -> None:
-        """Refuse a table whose columns are not the features of the model, in its order.
-
-        Raises
-        ------
-        ValueError
-            The columns that differ.
-        """
-        known = self.predictor.features
-        if known is None or len(known) != len(names):  # another number is refused by the model
-            return
-        # LightGBM replaces blanks
-        wrong = [(a, b) for a, b in zip(names, known, strict=True) if a.replace(" ", "_") != b.replace(" ", "_")]
-        if wrong:
-            raise ValueError(
-                f"The columns of {path} must be the features of the model, in its order: {', '.join(known[:20])}. "
-                f"Got {wrong[0][0]} for {wrong[0][1]}."
-            )
+        """Refuse a table whose columns are not the features of the model, in its order, by a ValueError."""
+        import_module("scd.foreign.outputs").check_features(self.predictor, names, path)
 
 
 def load_model(path: str, feature_shape: tuple[int, ...], options: ModelOptions) -> NamedClassifier:

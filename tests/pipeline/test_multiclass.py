@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 
+import joblib
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
 from sklearn.datasets import load_iris
+from sklearn.linear_model import LogisticRegression
 
 from pipeline.config.build import build_model
 from pipeline.config.check import MULTICLASS
@@ -222,3 +224,15 @@ def test_classes_of_the_embedded_digits(compose_config):
     made = run(config)
     (path,) = (outputs(config) / "fits" / made["fit"]).glob("evaluation_5.json")
     assert json.loads(path.read_text())["accuracy_ensemble"] > 0.8
+
+
+@pytest.mark.filterwarnings("ignore:X does not have valid feature names")
+@pytest.mark.filterwarnings("ignore:.*is loaded as a pickle")
+def test_a_model_that_knows_its_columns_refuses_a_table_of_others(iris, tmp_path):
+    table = pd.read_csv(tmp_path / "iris.csv")
+    joblib.dump(LogisticRegression(max_iter=500).fit(table.iloc[:, :4], table["kind"]), tmp_path / "m.joblib")
+    config = iris("model=file", f"model.path={tmp_path / 'm.joblib'}", "model.trust_pickle=true", "attack=none")
+    run(config)
+    table.iloc[:, [1, 0, 2, 3, 4]].to_csv(tmp_path / "iris.csv", index=False)
+    with pytest.raises(UserError, match=r"must be the features of the model, in its order: sl, .* Got sw for sl\."):
+        run(config)
