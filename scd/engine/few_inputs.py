@@ -36,6 +36,7 @@ _LINE = 16  # float32 numbers of a cache line
 _TRANSPOSED = 48  # inputs below which BLAS is faster with the weights as its first matrix; its numbers are the same
 _FEW = 256  # inputs above which BLAS is as fast
 _SMALL = 2**18  # numbers of a weight matrix that BLAS copies quickly
+_LARGE = 2**26  # beyond this a second copy takes too much memory
 _PATIENCE = 16  # products before the weights are copied, which takes as long as about this many
 _ATTEMPTS = 4  # numbers of inputs to try, if none has the numbers of BLAS
 _BLOCKS = (320, 384, 448, 256, 512, 640, 768)  # features of a block in versions of OpenBLAS
@@ -62,7 +63,7 @@ class UnitProducts:
 
     def write(self, x: NDArray[np.float32], out: NDArray[np.float32]) -> None:
         """Write the products of inputs (n, d) with the weights to `out` (n, U); both are C-contiguous float32."""
-        if 1 < len(x) <= _FEW and self.weights.size >= _SMALL and self._equal_to_blas(len(x)):
+        if 1 < len(x) <= _FEW and _SMALL <= self.weights.size <= _LARGE and self._equal_to_blas(len(x)):
             assert self._panels is not None
             assert self._ends is not None
             self._write_packed(x, self._panels, self._ends, out)
