@@ -67,11 +67,19 @@ def _as_recorded(config: dict[str, Any], changed: list[str]) -> tuple[bool, bool
 
 
 def differing_settings(config: dict[str, Any]) -> str:
-    """The settings of a run that are not those of conf/ for its names, as ``key=value`` with blanks between them."""
+    """The settings of a run that are not those of conf/ for its names, as ``key=value`` with blanks between them.
+
+    Settings of the model that conf/ does not name are among them: they were added on the command line.
+    """
     attack = config.get("attack", {}).get("name", "none")
     standard = _flat(_composed(config["dataset"]["name"], config["model"]["name"], config["scale"]["name"], attack))
     found = _flat(config)
-    return " ".join(f"{key}={_written(found[key])}" for key in found if key in standard and found[key] != standard[key])
+    other = [key for key in found if (key in standard or _added(key, standard)) and found[key] != standard.get(key)]
+    return " ".join(f"{key}={_written(found[key])}" for key in other)
+
+
+def _added(key: str, standard: dict[str, Any]) -> bool:
+    return key.startswith("model.") and "model.name" in standard
 
 
 def read_yaml(path: Path) -> dict[str, Any] | None:

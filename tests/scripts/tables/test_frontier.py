@@ -47,6 +47,7 @@ def found():
         ("scd01", "certificate", 100, [7, 5, 3], LOWER[::-1], (), "frontier"),
         ("logistic", "whitebox", 1, [3, 5, 7], [1.0, 1.0, 1.0], ("model.C=0.01",), "frontier"),
         ("logistic", "whitebox", 1, [3, 5, 7], [2.0, 2.0, 2.0], ("seed=4",), "frontier"),
+        ("mlp", "whitebox", 100, [3, 5, 7], [0.3, 0.3, 0.3], ("+model.extra=0.5",), None),
         ("lenet", "whitebox", 10, [3, 5, 8], L2, (), None),  # other points
         ("lenet", "hsj", 10, [3, 5, 7], L2, (), "frontier"),  # another attack
     )
@@ -54,10 +55,10 @@ def found():
 
 def test_a_row_is_a_model_with_settings_at_the_points_of_the_experiment(found):
     rows = frontier(found).set_index("row")
-    assert list(rows.index) == ["scd01", "logistic (C=0.01)", "logistic (seed=4)", "mlp"]
-    assert rows["n_votes"].tolist() == [100, 1, 1, 100]
+    assert list(rows.index) == ["scd01", "logistic (C=0.01)", "logistic (seed=4)", "mlp", "mlp (extra=0.5)"]
+    assert rows["n_votes"].tolist() == [100, 1, 1, 100, 100]
     assert rows.loc["mlp", "accuracy"] == pytest.approx(81)
-    assert (rows["upper_folder"].tolist(), rows["lower_folder"].tolist()[0]) == (["2", "4", "5", "1"], "3")
+    assert (rows["upper_folder"].tolist(), rows["lower_folder"].tolist()[0]) == (["2", "4", "5", "1", "6"], "3")
 
 
 def test_distances_from_both_sides_and_at_the_points_that_all_classify_correctly(found):
@@ -68,8 +69,8 @@ def test_distances_from_both_sides_and_at_the_points_that_all_classify_correctly
     assert scd01["ratio"] == pytest.approx(2.0 / 0.75)
     assert np.isnan(mlp["lower"])
     assert np.isnan(mlp["ratio"])
-    assert rows["common"].tolist() == [1.0, 1.0, 2.0, 0.1]  # at point 3 alone
-    assert rows["common_points"].tolist() == [1] * 4
+    assert rows["common"].tolist() == [1.0, 1.0, 2.0, 0.1, 0.3]  # at point 3 alone
+    assert rows["common_points"].tolist() == [1] * 5
 
 
 def test_the_table_has_a_cell_for_each_column_and_names_what_is_missing(found):
