@@ -86,7 +86,10 @@ class ClassForward:
 
     def labels(self, X: NDArray[np.float32]) -> NDArray[np.unsignedinteger[Any]]:
         """(n, 1) labels; of equal scores the first is the largest."""
-        outputs = self._outputs(X, self.predictor.labels or self.predictor.outputs)
+        of_model = self.predictor.labels
+        if of_model is None or len(self.predictor.classes or ()) != len(self.class_names):
+            of_model = self.predictor.outputs  # of a model with more classes the scores are compared
+        outputs = self._outputs(X, of_model)
         if outputs.dtype.kind != "f":
             labels = self._of_labels(outputs)
         elif outputs.shape[1] == 1:
