@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from tests.scd.test_basis import SHAPE, images
 
 from scd import SCDClassifier
 from scd.classifier import Descent
 from scd.engine.adversarial import groups_of, moved
 from scd.engine.feature_columns import as_columns
+from tests.scd.engine.test_basis import SHAPE, images
 
 SETTINGS = {"n_iter": 250, "hidden_nodes": 6, "device": "cpu", "random_state": 4}
 ADVERSARIAL = {**SETTINGS, "adversarial": 0.5}
