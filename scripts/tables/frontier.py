@@ -27,7 +27,7 @@ MODELS = (
 )
 """Those of ``conf/experiment/frontier.yaml``, in the order of the rows."""
 
-_UPPER, _LOWER = ("whitebox", "leaf_tuple"), ("certificate",)
+_UPPER, _LOWER = ("whitebox", "sign_pattern", "leaf_tuple"), ("certificate",)
 _COLUMNS = ("accuracy, %", "white-box", "certified", "white-box / certified", "white-box, common points")
 
 
@@ -43,7 +43,8 @@ def table9(results: Results) -> tuple[str, pd.DataFrame, list[str]]:
         cells.append({**empty, "column": _COLUMNS[0], "command": f"python run.py +experiment=frontier model={model}"})
     notes = [
         "Not in the paper. Mean L2 over the attacked points that the model classifies correctly, with its 95 % "
-        "bootstrap interval. White-box: an attack that uses the weights found an adversarial at this distance. "
+        "bootstrap interval. White-box: an attack that uses the weights found an adversarial at this distance; of "
+        "several the closest at each point. "
         f"Certified: there is none nearer (docs/certificates.md). {BOUNDS} Common points: those that every model of "
         "the table classifies correctly; only this column compares models at the same points. Settings beside a name "
         "are those that differ from conf/. docs/robust.md says how they were chosen.",
@@ -62,26 +63,28 @@ def frontier(results: Results) -> pd.DataFrame:
     DataFrame
         Columns ``row`` (data set, where it is not CIFAR-10, model and settings), ``dataset``, ``model``, ``n_votes``,
         ``accuracy`` (per cent), ``late_gain``; ``upper``, ``lower`` and ``common``, the mean distance of the white-box
-        attack, of the certificate, and of the former at the points that all rows of the data set classify correctly,
-        each with ``_low``, ``_high`` and ``_points``, the first two with ``_folder``; and ``ratio``, of the means at
-        the points that have both. NaN where it was not run. The sign networks come first, then the others.
+        attacks, of several the closest at each point, of the certificate, and of the former at the points that all rows
+        of the data set classify correctly, each with ``_low``, ``_high`` and ``_points``, the first two with
+        ``_folder``; and ``ratio``, of the means at the points that have both. NaN where it was not run. The sign
+        networks come first, then the others.
     """
     runs = results.all_attacks
     if not len(runs):
         return pd.DataFrame()
-    runs = runs[runs["attack"].isin([*_UPPER, *_LOWER]) & runs["voting"].eq("hard")]
+    runs = runs[runs["attack"].isin([*_UPPER, *_LOWER]) & runs["voting"].eq("hard") & ~runs["norm"].eq("linf")]
     points = {run: (dataset, results.points(run)) for run, dataset in zip(runs["folder"], runs["dataset"], strict=True)}
     wanted = {points[run] for run in runs["folder"] if _of_the_experiment(results, run)}
     runs = runs[np.array([points[run] in wanted for run in runs["folder"]], dtype=bool)]
-    rows: dict[tuple[Any, ...], dict[str, Any]] = {}
+    rows: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for run in runs.sort_values("n_votes", kind="stable").to_dict("records"):
         key = (points[run["folder"]], run["model"], _settings(results, run["folder"]))
-        kind = "upper" if run["attack"] in _UPPER else "lower"
-        smaller = any(other["n_votes"] < run["n_votes"] for other in rows.get(key, {}).values())
-        rows[key] = {kind: run} if smaller else {**rows.get(key, {}), kind: run}  # of the largest ensemble
+        # of the largest ensemble, the last of each attack
+        others = [each for each in rows.get(key, []) if each["n_votes"] == run["n_votes"]]
+        rows[key] = [*(each for each in others if each["attack"] != run["attack"]), run]
     order = {model: place for place, model in enumerate(MODELS)}
     ordered = sorted(rows, key=lambda key: (key[0][0] != "cifar10", order.get(key[1], len(MODELS))))
-    upper = {key: results.distances(pd.Series(rows[key]["upper"])).dropna() for key in rows if "upper" in rows[key]}
+    upper = {key: _closest(results, rows[key]).dropna() for key in rows}
+    upper = {key: distances for key, distances in upper.items() if len(distances)}
     made = []
     for key in ordered:
         same = [set(distances.index) for other, distances in upper.items() if other[0] == key[0]]
@@ -89,30 +92,39 @@ def frontier(results: Results) -> pd.DataFrame:
     return pd.DataFrame(made)
 
 
-def _row(results: Results, key: tuple[Any, ...], runs: dict[str, Any], common: set[int]) -> dict[str, Any]:
+def _closest(results: Results, runs: list[dict[str, Any]]) -> pd.Series:
+    """The minimum of the white-box distances at each point; empty without such an attack."""
+    found = [results.distances(pd.Series(run)) for run in runs if run["attack"] in _UPPER]
+    return pd.concat(found, axis=1).min(axis=1).rename("l2") if found else pd.Series(dtype=np.float64, name="l2")
+
+
+def _row(results: Results, key: tuple[Any, ...], runs: list[dict[str, Any]], common: set[int]) -> dict[str, Any]:
     (dataset, _), model, settings = key
     name = f"{model} ({settings})" if settings else model
-    first = next(iter(runs.values()))
+    attacks = sorted((run for run in runs if run["attack"] in _UPPER), key=lambda run: float(run["l2_mean"]))
+    certificate = next((run for run in runs if run["attack"] in _LOWER), None)
+    closest = attacks[0] if attacks else {}
     row = {
         "row": name if dataset == "cifar10" else f"{dataset}: {name}",
         "dataset": dataset,
         "model": model,
-        "n_votes": first["n_votes"],
-        "accuracy": 100 * first["accuracy_ensemble"],
-        "late_gain": runs.get("upper", {}).get("late_gain", np.nan),
+        "n_votes": runs[0]["n_votes"],
+        "accuracy": 100 * runs[0]["accuracy_ensemble"],
+        "late_gain": closest.get("late_gain", np.nan),
     }
-    for kind, statistic in (("upper", "l2_mean"), ("lower", "l2_lower_mean")):
-        run = runs.get(kind, {})
+    for kind, run, statistic in (("upper", closest, "l2_mean"), ("lower", certificate or {}, "l2_lower_mean")):
         row |= {f"{kind}{end}": run.get(f"{statistic}{end}", np.nan) for end in ("", "_low", "_high")}
         row[f"{kind}_points"] = run["points"] - run["already_wrong"] if run else 0
         row[f"{kind}_folder"] = run.get("folder")
-    distances = {kind: results.source.examples(run["folder"]) for kind, run in runs.items()}
-    upper = distances["upper"]["l2"].dropna() if "upper" in runs else pd.Series(dtype=np.float64)
+    upper = _closest(results, runs).dropna()
+    if len(attacks) > 1:
+        row |= dict(zip(("upper", "upper_low", "upper_high"), bootstrap(upper.to_numpy()), strict=True))
     at_common = upper[upper.index.isin(common)].to_numpy()
     row |= dict(zip(("common", "common_low", "common_high"), bootstrap(at_common), strict=True))
     row |= {"common_points": len(at_common), "ratio": np.nan}
-    if "lower" in runs:
-        both = pd.concat([upper, distances["lower"]["l2_lower"]], axis=1, join="inner").to_numpy()
+    if certificate is not None:
+        lower = results.source.examples(certificate["folder"])["l2_lower"]
+        both = pd.concat([upper, lower], axis=1, join="inner").to_numpy()
         row["ratio"] = both[:, 0].mean() / both[:, 1].mean() if len(both) else np.nan
     return row
 

@@ -110,3 +110,18 @@ def test_the_models_are_those_of_the_experiment():
 
     swept = {word.split("=")[1] for job in jobs("frontier", "paper") for word in job if word.startswith("model=")}
     assert swept == set(MODELS)
+
+
+def test_of_several_white_box_attacks_the_closest_counts_at_each_point():
+    both = results(
+        ("scd01", "whitebox", 100, [3, 5, 7], [1.0, np.nan, 3.0], (), "frontier"),
+        ("scd01", "sign_pattern", 100, [7, 5, 3], [2.0, np.nan, 1.5], (), None),
+        ("scd01", "sign_pattern", 50, [7, 5, 3], [0.1, 0.1, 0.1], (), None),  # of fewer votes
+        ("scd01", "certificate", 100, [7, 5, 3], LOWER[::-1], (), "frontier"),
+    )
+    (row,) = frontier(both).to_dict("records")
+    assert row["upper"] == pytest.approx(1.5)
+    assert row["upper_low"] >= 1.0
+    assert row["common"] == pytest.approx(1.5)
+    assert row["ratio"] == pytest.approx(1.5 / 0.75)
+    assert row["upper_folder"] == "1"
