@@ -71,7 +71,10 @@ def frontier(results: Results) -> pd.DataFrame:
     runs = results.all_attacks
     if not len(runs):
         return pd.DataFrame()
-    runs = runs[runs["attack"].isin([*_UPPER, *_LOWER]) & runs["voting"].eq("hard") & ~runs["norm"].eq("linf")]
+    runs = runs[runs["attack"].isin([*_UPPER, *_LOWER]) & runs["voting"].eq("hard")]
+    if not len(runs):
+        return pd.DataFrame()
+    runs = runs[~runs["norm"].eq("linf")]
     points = {run: (dataset, results.points(run)) for run, dataset in zip(runs["folder"], runs["dataset"], strict=True)}
     wanted = {points[run] for run in runs["folder"] if _of_the_experiment(results, run)}
     runs = runs[np.array([points[run] in wanted for run in runs["folder"]], dtype=bool)]
