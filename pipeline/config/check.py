@@ -29,7 +29,8 @@ from pipeline.store import is_plain_name
 from scd.devices import parse_bytes, resolve_device
 
 MULTICLASS = (
-    "rf", "rf_authors", "mlp", "mlp_adversarial", "logistic", "lenet", "resnet50", "cnn1d", "estimator", "file", "endpoint",
+    "rf", "rf_authors", "mlp", "mlp_adversarial", "logistic", "lenet", "resnet50", "cnn1d", "estimator", "file",
+    "endpoint",
 )  # fmt: skip
 """Names of the models in conf/ for more than two classes."""
 RULES = ("first", "random", "indices", "correct", "correct_for_all")
