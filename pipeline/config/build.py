@@ -122,11 +122,18 @@ def arguments(group: str, node: Config, **more: Any) -> dict[str, Any]:
     return given
 
 
+ADDED_LATER = {"attacks.hopskipjump.HopSkipJump": ("delta",), "attacks.whitebox.WhiteBox": ("norm",)}
+"""Settings in conf/ that joined after runs were published: with their default a key is what it was without them."""
+
+
 def that_change_the_result(group: str, node: Config) -> dict[str, Any]:
     """The arguments that are part of a key of the store; 1 and 1.0 are the same where the default is a float."""
     defaults = {k: p.default for k, p in parameters_of(locate(group, node)).items()}
     ignored = CANNOT_CHANGE_VOTES if group == "model" else CANNOT_CHANGE_RESULT
     given = {k: v for k, v in arguments(group, node).items() if k not in ignored}
+    for name in ADDED_LATER.get(node["_target_"], ()):
+        if given.get(name) == defaults[name]:
+            given.pop(name, None)
     return {k: float(v) if type(v) is int and isinstance(defaults[k], float) else v for k, v in given.items()}
 
 

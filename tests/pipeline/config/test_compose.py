@@ -50,7 +50,7 @@ def test_the_judges_of_an_experiment_are_those_of_its_data_set_and_scale(experim
         (["model.n_iter=30", "model.step_hidden=0.1"], ["model.n_iter=30", "model.step_hidden=0.1"]),
         (["dataset.classes=[1,7]"], ["dataset.classes=[1,7]"]),
         (["dataset.training.step_hidden=0.3"], ["model.step_hidden=0.3"]),
-        (["attack.max_iter=3", "+attack.delta=0.1"], ["attack.max_iter=3", "attack.delta=0.1"]),
+        (["attack.max_iter=3", "attack.delta=0.1"], ["attack.max_iter=3", "attack.delta=0.1"]),
         (["points.rule=first", "points.seed=4"], ["points.rule=first", "points.seed=4"]),
         (["model.voting=mean"], ["model.voting=mean"]),
         (["~attack.norm"], ["~attack.norm"]),

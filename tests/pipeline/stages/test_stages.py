@@ -163,3 +163,14 @@ def test_a_convolution_is_told_the_shape_of_the_data(small, monkeypatch):
     record = go(config)
     assert seen["shape"] == (1, 8, 8)
     assert seen["checkpoint"].parent == fit_folder(config, record)
+
+
+def test_a_setting_that_joined_later_is_in_the_key_only_where_it_is_not_the_default(compose_config):
+    from pipeline.config.build import that_change_the_result
+
+    for attack, word, default in (("hsj", "delta", 0.01), ("whitebox", "norm", "l2")):
+        node = compose_config("model=mlp", f"attack={attack}")["attack"]
+        assert node[word] == default
+        assert word not in that_change_the_result("attack", node)
+    node = compose_config("model=mlp", "attack=whitebox", "attack.norm=linf")["attack"]
+    assert that_change_the_result("attack", node)["norm"] == "linf"
