@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from .base import ArrayAttack, own_labels, refuse_options
 from .engine.validation import check_int, check_number, read_task
 from .oracle import WEIGHTS, LabelFunction
-from .result import ALREADY_MISCLASSIFIED, CERTIFIED, AttackResult
+from .result import ALREADY_MISCLASSIFIED, CERTIFIED, AttackResult, without_adversarials
 
 RadiusFunction = Callable[..., NDArray[np.float64]]
 """``certified_radius(x, y, norm=..., steps=..., budget_seconds=...)``, as :class:`scd.SCDClassifier` has it."""
@@ -120,16 +120,6 @@ class Certificate(ArrayAttack):
         l2, linf = (certified_radius(task.x, task.y, norm=norm, **search) for norm in ("l2", "linf"))
         # a point within L-infinity r is within L2 r sqrt(d)
         linf = np.maximum(linf, l2 / np.sqrt(d) * _ROUNDED_DOWN)
-        return AttackResult(
-            index=task.index,
-            label=task.y,
-            success=np.zeros(n, dtype=bool),
-            adversarials=np.full((n, d), np.nan, dtype=np.float32),
-            l2=np.full(n, np.nan),
-            linf=np.full(n, np.nan),
-            queries=oracle.queries.copy(),
-            restart=np.full(n, -1),
-            reason=np.where(correct, CERTIFIED, ALREADY_MISCLASSIFIED),
-            trace={name: np.zeros(0) for name in ("index", "restart", "iteration", "queries", "l2", "linf")},
-            extra={"l2_lower": l2, "linf_lower": linf},
-        )
+        reason = np.where(correct, CERTIFIED, ALREADY_MISCLASSIFIED)
+        extra = {"l2_lower": l2, "linf_lower": linf}
+        return without_adversarials(task.index, task.y, d, oracle.queries.copy(), reason, extra)

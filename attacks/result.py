@@ -142,3 +142,28 @@ class AttackResult:
 
 
 AttackResult.__module__ = "scd.attacks.result"  # its name in a wheel, too: each reads a pickle of the other
+
+
+def without_adversarials(
+    index: NDArray[np.int64],
+    label: NDArray[np.int64],
+    d: int,
+    queries: NDArray[np.int64],
+    reason: NDArray[np.str_],
+    extra: dict[str, NDArray[Any]],
+) -> AttackResult:
+    """Return the record of n examples with `d` features that were certified and not attacked: columns of length n."""
+    n = len(index)
+    return AttackResult(
+        index=index,
+        label=label,
+        success=np.zeros(n, dtype=bool),
+        adversarials=np.full((n, d), np.nan, dtype=np.float32),
+        l2=np.full(n, np.nan),
+        linf=np.full(n, np.nan),
+        queries=queries,
+        restart=np.full(n, -1),
+        reason=reason,
+        trace={name: np.zeros(0) for name in ("index", "restart", "iteration", "queries", "l2", "linf")},
+        extra=extra,
+    )

@@ -15,7 +15,7 @@ from scd.seeds import generator_for
 from .base import ArrayAttack, own_labels, refuse_options
 from .engine.validation import check_int, check_number, read_task
 from .oracle import LABEL, LabelFunction, LabelOracle
-from .result import ALREADY_MISCLASSIFIED, CERTIFIED, UNDECIDED, AttackResult
+from .result import ALREADY_MISCLASSIFIED, CERTIFIED, UNDECIDED, AttackResult, without_adversarials
 
 _ROUNDED_DOWN = 1 - 1e-9  # so that the quotient of two float64 numbers is no larger than the exact one
 
@@ -141,19 +141,9 @@ class RandomizedSmoothing(ArrayAttack):
                     p[e] = lower_bound(right, self.samples, self.alpha)
                 bar.update()
         l2 = self.sigma * np.maximum(ndtri(p), 0.0)
-        return AttackResult(
-            index=task.index,
-            label=task.y,
-            success=np.zeros(n, dtype=bool),
-            adversarials=np.full((n, d), np.nan, dtype=np.float32),
-            l2=np.full(n, np.nan),
-            linf=np.full(n, np.nan),
-            queries=oracle.queries.copy(),
-            restart=np.full(n, -1),
-            reason=np.where(correct, np.where(l2 > 0, CERTIFIED, UNDECIDED), ALREADY_MISCLASSIFIED),
-            trace={name: np.zeros(0) for name in ("index", "restart", "iteration", "queries", "l2", "linf")},
-            extra={"l2_lower": l2, "linf_lower": l2 / np.sqrt(d) * _ROUNDED_DOWN, "p_lower": p},
-        )
+        reason = np.where(correct, np.where(l2 > 0, CERTIFIED, UNDECIDED), ALREADY_MISCLASSIFIED)
+        extra = {"l2_lower": l2, "linf_lower": l2 / np.sqrt(d) * _ROUNDED_DOWN, "p_lower": p}
+        return without_adversarials(task.index, task.y, d, oracle.queries.copy(), reason, extra)
 
     def _noisy(
         self, oracle: LabelOracle, x: NDArray[np.float32], example: int, copies: int, generator: np.random.Generator
