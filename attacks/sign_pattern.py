@@ -13,7 +13,7 @@ from scd.seeds import generator_for
 
 from .base import ArrayAttack
 from .engine.confirmation import confirmed
-from .engine.validation import Described, Task, check_int, read_task, refuse
+from .engine.validation import Described, Task, check_choice, check_int, read_task, refuse
 from .engine.white_box.closest_runs import Found, closest_of_runs
 from .engine.white_box.sign_search import SignNetworks, SignSearch
 from .oracle import VOTES, LabelFunction
@@ -23,7 +23,7 @@ _FACTORS = (1.0, 1.001, 1.01, 1.05)  # of the move, until the model confirms it:
 
 
 class SignPattern(ArrayAttack):
-    """A white-box attack on a hard-voting ensemble of sign networks that minimises L2. It is NOT black-box.
+    """A white-box attack on a hard-voting ensemble of sign networks, in L2 or L-infinity. It is NOT black-box.
 
     The label changes only where enough hidden units flip. Inside a fixed set of units that must flip, a pattern, the
     closest point is the projection of the original on their half-spaces and the box, a quadratic programme. So this
@@ -35,13 +35,18 @@ class SignPattern(ArrayAttack):
     - Then it frees one vote, or one unit, and adds what is cheapest instead, as long as that comes closer.
     - `rounds` times it frees some votes at random and does the same again.
 
+    For L-infinity a run's first pattern is projected inside smaller and smaller cubes around the original. Where a
+    pattern has no point in a cube, the votes that push most are freed, and others are added.
+
     The projection is computed by Hildreth's coordinate ascent (1957) on the multipliers, with the box. Points are
     confirmed by the model.
 
     Parameters
     ----------
+    norm : {"l2", "linf"}
+        The distance that is minimised.
     rounds : int
-        Restarts of the local search from its best pattern, for each run.
+        Restarts of the local search from its best pattern, for each run. No effect with L-infinity.
     restarts : int
         Runs per example. Run r begins with the vote of rank r by price.
     seed : int
@@ -57,11 +62,11 @@ class SignPattern(ArrayAttack):
 
     requires = VOTES
     method_version = 1
-    norm = "l2"
 
     def __init__(
         self,
         *,
+        norm: str = "l2",
         rounds: int = 3,
         restarts: int = 1,
         seed: int = 0,
@@ -70,6 +75,7 @@ class SignPattern(ArrayAttack):
     ) -> None:
         super().__init__(memory_budget=memory_budget, verbose=verbose)
         class_name = type(self).__name__
+        self.norm = check_choice(class_name, "norm", norm, ("l2", "linf"))
         self.rounds = check_int(class_name, "rounds", rounds, 0)
         self.restarts = check_int(class_name, "restarts", restarts, 1)
         self.seed = check_int(class_name, "seed", seed, None)
@@ -108,7 +114,7 @@ class SignPattern(ArrayAttack):
         Returns
         -------
         result : AttackResult
-            `queries` counts the labels of the originals and of the points found. The trace has a row a round.
+            `queries` counts the labels of the originals and of the points found. The trace has a row a round, or cube.
 
         Raises
         ------
@@ -129,7 +135,7 @@ class SignPattern(ArrayAttack):
             task,
             oracle,
             correct,
-            False,
+            self.norm == "linf",
             lambda e: self._points(networks, task, e),
             self._bar(len(task.x), 0, "example"),
         )
@@ -143,7 +149,8 @@ class SignPattern(ArrayAttack):
             if start is None:
                 continue
             rng = generator_for(self.seed, int(task.index[e]), run, "sign_pattern")
-            for number, best in enumerate(search.rounds(start, self.rounds, rng)):
+            steps = search.cubes(start) if self.norm == "linf" else search.rounds(start, self.rounds, rng)
+            for number, best in enumerate(steps):
                 yield Found(run, number, search.point(best), False)
             for factor in _FACTORS:
-                yield Found(run, self.rounds, search.point(best, factor), True)
+                yield Found(run, number, search.point(best, factor), True)

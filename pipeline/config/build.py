@@ -122,7 +122,11 @@ def arguments(group: str, node: Config, **more: Any) -> dict[str, Any]:
     return given
 
 
-ADDED_LATER = {"attacks.hopskipjump.HopSkipJump": ("delta",), "attacks.whitebox.WhiteBox": ("norm",)}
+ADDED_LATER = {
+    "attacks.hopskipjump.HopSkipJump": ("delta",),
+    "attacks.sign_pattern.SignPattern": ("norm",),
+    "attacks.whitebox.WhiteBox": ("norm",),
+}
 """Settings in conf/ that joined after runs were published: with their default a key is what it was without them."""
 
 

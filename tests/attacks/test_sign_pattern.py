@@ -70,6 +70,10 @@ def test_one_unit_is_an_exact_projection_inside_the_box():
     boxed = SignPattern()(predict, x, [0], votes=[vote], clip=([0.0, 0.0], [0.1, 1.0]))
     np.testing.assert_allclose(boxed.adversarials[0], [0.1, 0.95], atol=2e-4)
     assert not SignPattern()(predict, x, [0], votes=[vote], clip=([0.0, 0.0], [0.1, 0.9])).success[0]
+    cube = SignPattern(norm="linf")(predict, x, [0], votes=[vote])
+    assert cube.linf[0] == pytest.approx(2 / 3, rel=5e-3)
+    boxed = SignPattern(norm="linf")(predict, x, [0], votes=[vote], clip=([0.0, 0.0], [0.1, 1.0]))
+    np.testing.assert_allclose(boxed.adversarials[0], [0.1, 0.95], atol=5e-3)
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +95,21 @@ def test_it_is_between_the_certified_radius_and_the_gradient_attack(digits):
     assert (found.l2 >= model.certified_radius(x, y, steps=40)).all()
     assert (found.l2 <= white.l2 * 1.02).all()
     assert found.l2.mean() < white.l2.mean()
+
+
+def test_in_l_infinity_it_is_between_the_certified_radius_and_the_gradient_attack(digits):
+    model, x, y = digits
+    found = SignPattern(norm="linf")(model.predict, x, y, votes=model.votes_)
+    white = WhiteBox(norm="linf", max_iter=60, refinements=1, restarts=2)(model.predict, x, y, smooth=model.smooth)
+    assert found.success.all()
+    assert (model.predict(found.adversarials) != y).all()
+    assert (found.linf >= model.certified_radius(x, y, norm="linf", steps=40)).all()
+    assert found.linf.mean() < white.linf.mean()
+    np.testing.assert_allclose(found.linf, np.abs(found.adversarials.astype(np.float64) - x).max(axis=1), rtol=1e-12)
+    for example in range(len(x)):  # the cubes of a run get smaller
+        row = (found.trace["index"] == example) & (found.trace["iteration"] > 0)
+        assert (np.diff(found.trace["linf"][row][:-4]) < 0).all()
+    assert (found.linf < SignPattern()(model.predict, x, y, votes=model.votes_).linf).all()
 
 
 def test_rounds_and_runs_never_hurt_and_the_record_holds(digits):
@@ -140,7 +159,10 @@ def test_a_cheap_cover_reaches_what_is_needed_and_has_no_unit_too_many():
         assert all(effect[np.setdiff1d(cover, unit)].sum() < need for unit in cover)
 
 
-@pytest.mark.parametrize(("name", "value", "allowed"), [("rounds", -1, "an int >= 0"), ("restarts", 0, "an int >= 1")])
+@pytest.mark.parametrize(
+    ("name", "value", "allowed"),
+    [("rounds", -1, "an int >= 0"), ("restarts", 0, "an int >= 1"), ("norm", "l1", "one of 'l2', 'linf'")],
+)
 def test_a_bad_parameter_is_refused(name, value, allowed):
     with pytest.raises(ValueError, match=re.escape(f"The '{name}' parameter of SignPattern must be {allowed}. Got")):
         SignPattern(**{name: value})

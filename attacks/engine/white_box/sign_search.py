@@ -1,8 +1,8 @@
-"""Search over patterns of hidden units that flip, in an ensemble of sign networks with hard voting, in L2.
+"""Search over patterns of hidden units that flip, in an ensemble of sign networks with hard voting.
 
 A pattern is a set of units that must flip. Its point is the projection of the original on the intersection of their
 half-spaces and the box; the units outside the pattern are free, and the point is adversarial if enough votes have the
-other label there.
+other label there. For L-infinity the box is cut down to smaller and smaller cubes around the original.
 """
 
 from __future__ import annotations
@@ -21,10 +21,14 @@ Flags = NDArray[np.bool_]
 
 _TOLERANCE = 2e-5  # of a projection, relative to the root mean square width of the box
 _SWEEPS = 60  # of a projection over its units, at most
+_UNCHECKED = 5  # sweeps of a projection inside a cube, before it looks whether there is any point at all
 _CLOSER = 1 - 1e-4  # a move must reduce the squared distance at least by this factor
 _VOTES, _UNITS = 12, 40  # whose removal a local search tries, those with the largest multipliers first
 _RIDGE, _LEAST = 1e-6, 1e-3  # of the Gram matrix, and of the squared part of a normal outside the others' span
 _FREED = (2, 7)  # votes that a round frees, at least and fewer than
+_CUTS = (0.2, 0.004)  # by which a cube gets smaller, relative to its size: at first, and at least
+_FREED_IN_CUBE = (0, 1, 2, 4, 8)  # votes that are freed where a pattern has no point inside a cube, in turn
+_STUCK = 6  # votes that have no point inside a cube, before the pattern is given up
 
 
 class SignNetworks:
@@ -89,6 +93,7 @@ class SignSearch:
         self.networks, self.x = networks, x
         self.low = np.broadcast_to(np.asarray(low, dtype=np.float32), x.shape) - x
         self.high = np.broadcast_to(np.asarray(high, dtype=np.float32), x.shape) - x
+        self.box, self.in_cube = (self.low, self.high), False
         self.tolerance = _TOLERANCE * float(np.sqrt(np.mean((self.high - self.low).astype(np.float64) ** 2)))
         beyond = networks.weights.astype(np.float64) @ x.astype(np.float64) - networks.thresholds
         self.sign = np.where(beyond > 0, -1.0, 1.0)
@@ -111,7 +116,8 @@ class SignSearch:
 
     def point(self, pattern: Pattern, factor: float = 1.0) -> NDArray[np.float32]:
         """(d,) the point of a pattern, its move times `factor`."""
-        moved = np.clip(self.x + factor * pattern.move.astype(np.float64), self.x + self.low, self.x + self.high)
+        low, high = self.box
+        moved = np.clip(self.x + factor * pattern.move.astype(np.float64), self.x + low, self.x + high)
         return moved.astype(np.float32)
 
     def rounds(self, start: Pattern, count: int, rng: np.random.Generator) -> Iterator[Pattern]:
@@ -127,6 +133,37 @@ class SignSearch:
                 if other.cost < best.cost:
                     best = other
             yield best
+
+    def cubes(self, start: Pattern) -> Iterator[Pattern]:
+        """Yield patterns whose points lie in smaller and smaller cubes around the original, until none is found."""
+        best, cut = start, _CUTS[0]
+        yield best
+        while cut >= _CUTS[1]:
+            size = np.float32(np.abs(best.move).max() * (1 - cut))
+            self.low, self.high, self.in_cube = np.maximum(self.box[0], -size), np.minimum(self.box[1], size), True
+            other = self._inside(best)
+            if other is None:
+                cut /= 2
+            else:
+                best = other
+                yield best
+        self.low, self.high, self.in_cube = *self.box, False
+
+    def _inside(self, pattern: Pattern) -> Pattern | None:
+        """Project a pattern again; where it has no point, free the votes that push most, and add others."""
+        projected = self._project(pattern.units, pattern.multipliers)
+        order = np.argsort(-self._weight(projected))
+        for count in _FREED_IN_CUBE:
+            freed = order[:count]
+            other = self._without(projected, freed) if count else projected
+            grown = self.extend(other, np.inf, freed) if self._met(other) else None
+            if grown is not None:
+                return grown
+        return None
+
+    def _met(self, pattern: Pattern) -> bool:
+        """Whether the point of a pattern flips all its units."""
+        return bool((pattern.left[pattern.units] <= self.tolerance).all())
 
     def extend(
         self, pattern: Pattern, below: float, banned: Sequence[int] | NDArray[np.int64] = (), rank: int = 0
@@ -162,7 +199,13 @@ class SignSearch:
             if (units == pattern.units).all():  # they are in the pattern, but no point of the box flips them all
                 stuck.append(vote)
                 continue
-            pattern, banned, rank = self._project(units, pattern.multipliers), (), 0
+            other = self._project(units, pattern.multipliers)
+            if self.in_cube and not self._met(other):
+                stuck.append(vote)
+                if len(stuck) == _STUCK:
+                    return None
+                continue
+            pattern, banned, rank = other, (), 0
 
     def _covers(
         self, pattern: Pattern, flipped: Flags, gained: Floats, banned: Sequence[int] | NDArray[np.int64]
@@ -228,7 +271,13 @@ class SignSearch:
         rows = self.networks.normals[chosen] * self.sign[chosen, None].astype(np.float32)
         own = warm[chosen].copy()
         total = (own @ rows).astype(np.float32)
-        _ascend(rows, self.distance[chosen], own, self.low, self.high, total, self.tolerance)
+        distance, sweeps = self.distance[chosen], _UNCHECKED if self.in_cube else _SWEEPS
+        for _ in range(0, _SWEEPS, sweeps):
+            met = _ascend(rows, distance, own, self.low, self.high, total, self.tolerance, sweeps)
+            # no point of the cube has a larger sum of multiplier * (distance along the normal) than `most`
+            most = np.maximum(total * self.low, total * self.high).sum(dtype=np.float64)
+            if met or own @ distance > most * (1 + 1e-5):
+                break
         multipliers = np.zeros(len(units))
         multipliers[chosen] = own
         move = np.clip(total, self.low, self.high)
@@ -257,9 +306,12 @@ def cheap_cover(price: Floats, effect: Floats, need: float) -> NDArray[np.int64]
 
 
 @njit(nogil=True, fastmath=True)
-def _ascend(rows, distance, multipliers, low, high, total, tolerance):  # pragma: no cover
-    """Hildreth's method for the dual of the projection on half-spaces and a box; `total` is the unclipped move."""
-    for _ in range(_SWEEPS):
+def _ascend(rows, distance, multipliers, low, high, total, tolerance, sweeps):  # pragma: no cover
+    """Hildreth's method for the dual of the projection on half-spaces and a box; `total` is the unclipped move.
+
+    Returns whether it converged within so many sweeps.
+    """
+    for _ in range(sweeps):
         worst = 0.0
         for i in range(len(rows)):
             along, free = 0.0, 1e-6
@@ -279,4 +331,5 @@ def _ascend(rows, distance, multipliers, low, high, total, tolerance):  # pragma
                     total[f] += change * rows[i, f]
                 worst = max(worst, abs(change) * free)
         if worst < tolerance:
-            return
+            return True
+    return False
