@@ -9,6 +9,7 @@ import pandas as pd
 
 from pipeline.config.resolvers import minimum
 from pipeline.convergence import NOT_FLAT
+from pipeline.records import MISCLASSIFIED
 from scd.statistics import bootstrap, paired_p_values
 from scripts.results import DRAWN, Results
 from scripts.tables.cells import (
@@ -18,6 +19,7 @@ from scripts.tables.cells import (
     largest,
     missing,
     paper_value,
+    precision_shown,
     where,
 )
 
@@ -26,6 +28,13 @@ CERTIFIED = (
     "bootstrap interval. White-box / certified: the quotient of the means at the same points, 1 at best; white-box is "
     "per point the minimum over the white-box attacks. Sign networks with hard voting, forests, logistic "
     "regression and mlp are certified."
+)
+
+RADII_LINF = {"8/255": 8 / 255, "16/255": 16 / 255}
+WITHIN = (
+    "Still correct within 8/255 and 16/255, L∞: the share of random test samples, misclassified ones included, that no "
+    "white-box attack in L∞ changed within the radius; an upper bound of the accuracy there, with its 95 % bootstrap "
+    "interval."
 )
 
 Table = tuple[str, pd.DataFrame, list[str]]
@@ -71,6 +80,9 @@ def table2(results: Results) -> Table:
     if any(len(protocol(results, model, "certificate")) for model in models):  # not the paper's: no row without a run
         cells += [cell for row in zip(*(certified_cells(results, m) for m in models), strict=True) for cell in row]
         explained = [CERTIFIED]
+    if any(len(_linf_runs(results, m)) for m in models):
+        cells += [cell for row in zip(*(linf_cells(results, m) for m in models), strict=True) for cell in row]
+        explained.append(WITHIN)
     notes = [
         "Mean minimum L2 over the attacked points with its 95 % bootstrap interval. The paper: 10 points, 10 restarts "
         f"× 100 iterations; its HopSkipJump and Boundary are ART's. {BOUNDS} Best: per point the minimum over "
@@ -171,6 +183,35 @@ def _nearest_white_box(results: Results, model: str, certified: pd.Series) -> pd
         if len(runs):
             found.append(results.distances(largest(runs)))
     return pd.concat(found, axis=1).min(axis=1).rename("l2") if found else None
+
+
+def _linf_runs(results: Results, model: str) -> pd.DataFrame:
+    """The white-box runs in L-infinity at random test samples."""
+    runs = where(results.attacks, dataset="cifar10", model=model, norm="linf", voting="hard", points_rule="random")
+    return runs[runs["attack"].isin(_white_box_on(model))] if len(runs) else runs
+
+
+def linf_cells(results: Results, model: str) -> list[Cell]:
+    """For each of `RADII_LINF` the per cent of test samples that stay correct under the white-box attacks."""
+    cells: list[Cell] = [
+        {"row": f"Still correct within {name}, L∞, %", "model": model, "attack": "whitebox", "paper": None}
+        for name in RADII_LINF
+    ]
+    runs = _linf_runs(results, model)
+    if not len(runs):
+        return [{**cell, "shown": "–"} for cell in cells]
+    ours = largest(runs)
+    examples = [results.source.examples(run) for run in runs.loc[runs["n_votes"] == ours["n_votes"], "folder"]]
+    same = [found for found in examples if set(found.index) == results.points(ours["folder"])]
+    nearest = pd.concat([found["linf"] for found in same], axis=1).min(axis=1)
+    wrong = same[0]["reason"].reindex(nearest.index).eq(MISCLASSIFIED)
+    about = f"{len(nearest)} samples, {ours['n_votes']:.0f} votes{precision_shown(ours)}"
+    for cell, radius in zip(cells, RADII_LINF.values(), strict=True):
+        correct = 100.0 * (~wrong & ~nearest.le(radius)).to_numpy(dtype=np.float64)
+        mean, low, high = bootstrap(correct, "mean")
+        cell |= {"ours": mean, "points": len(correct), "n_votes": ours["n_votes"], "folder": ours["folder"]}
+        cell["shown"] = f"{mean:.0f} ({low:.0f}–{high:.0f})<br>{about}"
+    return cells
 
 
 def runs_on_the_same_points(results: Results, model: str, also_white: bool) -> list[pd.Series]:

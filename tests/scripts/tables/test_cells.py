@@ -113,6 +113,26 @@ def test_certified_rows_are_there_with_a_run_and_say_why_a_cell_is_empty(results
         assert any("no adversarial of any attack is nearer" in note for note in notes)
 
 
+def test_rows_in_l_infinity_count_what_no_white_box_attack_changed(results, tmp_path):
+    """Four samples: one is misclassified, one was never found, two are found at 0.02 and 0.05."""
+    first = results.attacks.iloc[:1].assign(attack="whitebox", norm="linf", points_rule="random", points=4)
+    assert not table2(results)[1]["row"].str.contains("Still correct").any()
+    reason = ["already misclassified", "no adversarial start", "", ""]
+    for name, linf in (("a", [np.nan, np.nan, 0.04, 0.05]), ("b", [np.nan, np.nan, 0.02, 0.07])):
+        write_attack_table(tmp_path, name, pd.DataFrame({"index": [1, 2, 3, 4], "linf": linf, "reason": reason}))
+    write_attack_table(tmp_path, "c", pd.DataFrame({"index": [1, 2, 3, 5], "linf": 0.0, "reason": ""}))
+    others = first.assign(folder="c", points=3)
+    runs = [results.attacks, first.assign(folder="a"), first.assign(folder="b", attack="sign_pattern"), others]
+    _, cells, notes = table2(replace(results, attacks=pd.concat(runs, ignore_index=True)))
+    of_scd01 = cells[cells["model"] == "scd01"].set_index("row")
+    assert of_scd01.loc["Still correct within 8/255, L∞, %", "ours"] == 50
+    assert of_scd01.loc["Still correct within 16/255, L∞, %", "ours"] == 25
+    assert of_scd01.loc["Still correct within 16/255, L∞, %", "shown"].endswith("<br>4 samples, 100 votes")
+    assert of_scd01.loc["White-box (bound)", "shown"] == "–"  # another norm
+    assert cells.set_index(["row", "model"])["shown"]["Still correct within 8/255, L∞, %", "lenet"] == "–"
+    assert any("no white-box attack in L∞" in note.replace("\n", " ") for note in notes)
+
+
 def test_a_search_that_had_not_converged_is_marked(results):
     _, cells, notes = table2(results)
     cell = cells[(cells["row"] == "HopSkipJump") & (cells["model"] == "scd01")].iloc[0]
