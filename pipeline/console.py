@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from pipeline.convergence import NOT_FLAT
+from pipeline.convergence import NOT_FLAT, Search
 from pipeline.stages.evaluate import Evaluation
 from pipeline.stages.fit import Fitted
 
@@ -35,8 +36,24 @@ def evaluation_lines(evaluation: Evaluation, fitted: Fitted) -> list[str]:
     ]
 
 
-def summary_lines(summary: dict[str, Any], reused: bool, gain: float | None = None) -> list[str]:
-    """The result of an attack; `gain` is that of :func:`pipeline.convergence.late_gain`."""
+def summary_lines(
+    summary: dict[str, Any],
+    reused: bool,
+    search: Search = Search(),  # noqa: B008 a tuple
+    closer: Sequence[tuple[str, float, float]] = (),
+) -> list[str]:
+    """The result of an attack, and what says that it says little.
+
+    Parameters
+    ----------
+    summary : dict
+        The row of summary.csv.
+    reused : bool
+        Whether the attack was in the store.
+    search : Search
+    closer : sequence of tuple
+        See :func:`pipeline.closer_attacks.far_closer`.
+    """
     s = summary
     attacked = int(s["points"]) - int(s["already_wrong"])
     certified = "l2_lower_mean" in s
@@ -63,7 +80,11 @@ def summary_lines(summary: dict[str, Any], reused: bool, gain: float | None = No
         lines.append(_row("mean Linf of the same", _number(s["linf_mean"])))
     if "adversarial_accuracy" not in s and s["succeeded"]:
         lines.append(_row("", "each distance is an upper bound of the minimum"))
-        lines += _convergence(gain)
+        lines += _convergence(search)
+        for attack, less, mine in closer:
+            lines.append(
+                _row("another attack found less", f"{attack}: {_number(less)} where this one has {_number(mine)}")
+            )
     lines += [
         _row("queries per point", "-" if s["queries_mean"] is None else f"{s['queries_mean']:,.0f}"),
         _row("attack time", _time(s["attack_seconds"])),
@@ -72,11 +93,16 @@ def summary_lines(summary: dict[str, Any], reused: bool, gain: float | None = No
     return lines
 
 
-def _convergence(gain: float | None) -> list[str]:
-    if gain is None:
-        return []
-    more = f"the second half of the queries gained {100 * max(0.0, gain):.1f} %"
-    return [_row("search has converged", f"yes, {more}" if gain <= NOT_FLAT else f"no, {more}: more queries find less")]
+def _convergence(search: Search) -> list[str]:
+    lines = []
+    if (gain := search.gain) is not None:
+        more = f"the second half of the queries gained {100 * max(0.0, gain):.1f} %"
+        flat = gain <= NOT_FLAT
+        lines.append(_row("search has converged", f"yes, {more}" if flat else f"no, {more}: more queries find less"))
+    if (apart := search.disagreement) is not None:
+        more = f"a point's median run ends {100 * apart:.1f} % farther than its best"
+        lines.append(_row("runs agree", f"yes, {more}" if apart <= NOT_FLAT else f"no, {more}: more runs find less"))
+    return lines
 
 
 def _certified_lines(s: dict[str, Any]) -> list[str]:

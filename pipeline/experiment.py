@@ -9,10 +9,11 @@ from typing import Any, TextIO
 
 from omegaconf import DictConfig
 
+from pipeline.closer_attacks import far_closer
 from pipeline.config.check import check, check_dataset, check_ready, resolve
 from pipeline.config.compose import changed_settings, judges_of
 from pipeline.console import evaluation_lines, summary_lines, table_lines
-from pipeline.convergence import late_gain_of
+from pipeline.convergence import search_of
 from pipeline.errors import UserError, sentence_for
 from pipeline.protocols import Config, Job
 from pipeline.run_log import RunRecord, in_sweep, note_outcome
@@ -133,10 +134,11 @@ def _stages(job: Job, judges: list[Job], record: RunRecord) -> tuple[dict[str, A
     print(f"Attack: {job.attack_name}", flush=True)
     done = attack(job, fitted, fitted_judges, evaluation)
     made["attack"] = done.folder.name
-    gain = late_gain_of(done.folder)
-    print("\n".join([*summary_lines(done.summary, done.reused, gain), *table_lines(done.folder)]))
+    search = search_of(done.folder)
+    closer = [] if in_sweep() else far_closer(done.folder)  # it looks at all attacks on this model
+    print("\n".join([*summary_lines(done.summary, done.reused, search, closer), *table_lines(done.folder)]))
     print(f"Written to {done.folder}/")
-    return made, result_of(made, evaluation.accuracy_ensemble, done.summary, gain)
+    return made, result_of(made, evaluation.accuracy_ensemble, done.summary, search.gain)
 
 
 def _show_warning(

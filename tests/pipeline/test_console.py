@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from pipeline.console import summary_lines
+from pipeline.convergence import Search, disagreement
+from pipeline.experiment import run
 from scd import numba_cache
 
 SUMMARY: dict[str, Any] = {
@@ -30,8 +35,45 @@ def test_a_distance_is_called_an_upper_bound_where_there_is_one(succeeded):
     ],
 )
 def test_the_summary_says_whether_the_search_has_converged(gain, says):
-    assert f"    search has converged         {says}" in summary_lines({**SUMMARY, "succeeded": 2}, False, gain)
-    assert "converged" not in "".join(summary_lines({**SUMMARY, "succeeded": 2}, False, None))
+    assert f"    search has converged         {says}" in summary_lines({**SUMMARY, "succeeded": 2}, False, Search(gain))
+    assert "converged" not in "".join(summary_lines({**SUMMARY, "succeeded": 2}, False, Search()))
+
+
+@pytest.mark.parametrize(
+    ("apart", "says"),
+    [
+        (0.049, "yes, a point's median run ends 4.9 % farther than its best"),
+        (0.051, "no, a point's median run ends 5.1 % farther than its best: more runs find less"),
+    ],
+)
+def test_the_summary_says_whether_the_runs_agree(apart, says):
+    printed = summary_lines({**SUMMARY, "succeeded": 2}, False, Search(None, apart))
+    assert f"    runs agree                   {says}" in printed
+    assert "runs agree" not in "".join(summary_lines({**SUMMARY, "succeeded": 2}, False))
+
+
+def test_disagreement_is_that_of_the_runs_that_were_not_given_up():
+    def trace(*runs):
+        rows = [(point, run, queries, l2) for point, run, queries, l2 in runs]
+        return pd.DataFrame(rows, columns=["index", "restart", "queries", "l2"])
+
+    both = trace((0, 0, 100, 1.0), (0, 1, 60, 1.2), (0, 1, 100, 1.1), (0, 2, 100, 1.3), (0, 3, 40, 9.0))
+    assert disagreement(both) == pytest.approx(0.1)
+    assert np.isnan(disagreement(trace((0, 0, 100, 1.0), (1, 0, 100, 2.0))))
+    assert disagreement(trace((0, 0, 9, 1.0), (0, 1, 9, 1.0), (1, 0, 9, 2.0), (1, 1, 9, 4.0))) == pytest.approx(0.25)
+
+
+def test_another_attack_that_found_less_than_half_is_named(compose_config, capsys):
+    """Noise searches along random directions; the white-box attack at the same points of the same votes finds less."""
+    words = ["model.n_votes=5", "model.n_iter=40", "points.count=3"]
+    run(compose_config(*words, "attack=whitebox"))
+    run(compose_config(*words, "attack=whitebox", "attack.norm=linf"))
+    run(compose_config(*words, "attack=whitebox", "points.count=2", "attack.max_iter=9"))
+    run(compose_config(*words, "attack=whitebox", "model.n_votes=4"))
+    assert "another attack found less" not in capsys.readouterr().out
+    run(compose_config(*words, "attack=noise"))
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "another attack found less" in line]
+    assert re.fullmatch(r"    another attack found less    whitebox: 0\.\d{3} where this one has \d\.\d{3}", line)
 
 
 def test_a_cache_folder_is_empty_until_code_is_stored(tmp_path, monkeypatch):
