@@ -104,6 +104,11 @@ class SCDClassifier(SignNetworks):
         Largest L2 distance, in units of the features, by which samples are moved against the votes during training; 0
         is none (paper). See :mod:`scd.engine.adversarial`. Votes are then trained in groups of 25 (0-24, 25-49 and so
         on), a group always whole, also where fewer of its votes are needed.
+    parts : int
+        The features, or the coefficients of `basis`, are divided at random into so many parts, and vote v reads those
+        of part v modulo `parts` alone. 1: every vote reads all (paper). Votes of different parts have orthogonal
+        weights, so that the exact distance of such an ensemble is quickly found
+        (:func:`scd.certificates.exact_distance`).
     n_iter_no_change : int or None
         A vote ends when its balanced accuracy on held-out samples has not improved for this number of iterations
         (looked at after every 25), and becomes its network with the best one. None: all iterations, on all samples
@@ -179,6 +184,7 @@ class SCDClassifier(SignNetworks):
         "feature_shape": [tuple, list, None],
         "noise": [tuple, list],
         "adversarial": [Interval(Real, 0, None, closed="left")],
+        "parts": [Interval(Integral, 1, None, closed="left")],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left"), None],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
     }
@@ -216,6 +222,7 @@ class SCDClassifier(SignNetworks):
         n_iter_no_change: int | None = None,
         validation_fraction: float = 0.1,
         adversarial: float = 0.0,
+        parts: int = 1,
     ) -> None:
         self.loss = loss
         self.weights = weights
@@ -248,6 +255,7 @@ class SCDClassifier(SignNetworks):
         self.n_iter_no_change = n_iter_no_change
         self.validation_fraction = validation_fraction
         self.adversarial = adversarial
+        self.parts = parts
 
     def check_params(self) -> Self:
         super().check_params()
@@ -268,6 +276,11 @@ class SCDClassifier(SignNetworks):
                 "The 'adversarial' parameter of SCDClassifier must be 0 where n_iter_no_change is given: a vote that "
                 f"ends early would leave the votes it is trained against. Got {self.adversarial} instead."
             )
+        if self.adversarial and self.parts > 1:
+            raise ValueError(
+                "The 'adversarial' parameter of SCDClassifier must be 0 where parts is more than 1: samples are moved "
+                f"against votes that read the same features. Got {self.adversarial} instead."
+            )
         return self
 
     def fit(self, X: Any, y: Any) -> Self:
@@ -284,7 +297,7 @@ class SCDClassifier(SignNetworks):
         tiny = {"n_votes": 1, "n_iter": 2, "hidden_nodes": 2, "nodes_per_iter": 1, "features_per_step": 1}
         seen = self._sees_samples()
         as_trained: dict[str, Any] = {"basis": "pixels", "noise": (0.0,) if seen else (1.0,)}  # bytes, or floats
-        as_trained |= {"n_iter_no_change": None, "adversarial": 0.0}
+        as_trained |= {"n_iter_no_change": None, "adversarial": 0.0, "parts": 1}
         self._like(**tiny, **as_trained, verbose=False).fit(X[rows], y[rows]).predict(X[rows])
 
     def _like(self, **params: Any) -> Self:
@@ -313,7 +326,7 @@ class SCDClassifier(SignNetworks):
             out = held_out_rows(y, float(self.validation_fraction), root_seed)
             seen, held_out = (X[~out], y[~out]), (X[out], y[out])
         if self._sees_samples():
-            trained = self._descend(*seen, votes, root_seed, progress, held_out)
+            trained = self._descend_in_parts(*seen, votes, root_seed, progress, held_out)
         else:
             trained = self._descend_elsewhere(*seen, votes, root_seed, progress, held_out)
         self._count_correct(trained, X, y)
@@ -336,8 +349,38 @@ class SCDClassifier(SignNetworks):
         generator = generator_for(root_seed, "noise")
         drawn = (generator.standard_normal(inputs.shape, dtype=np.float32) for _ in self.noise)
         copies = [inputs + np.float32(s) * normal for s, normal in zip(self.noise, drawn, strict=True)]
-        trained = self._descend(np.concatenate(copies), np.tile(y, len(copies)), votes, root_seed, progress, held_out)
+        y = np.tile(y, len(copies))
+        trained = self._descend_in_parts(np.concatenate(copies), y, votes, root_seed, progress, held_out)
         return trained if rows is None else [folded(vote, rows) for vote in trained]
+
+    def _descend_in_parts(
+        self,
+        X: NDArray[Any],
+        y: NDArray[Any],
+        votes: range,
+        root_seed: int,
+        progress: Progress | None,
+        held_out: _Labelled | None,
+    ) -> list[Vote]:
+        """Train each vote on its part of the features."""
+        count = int(self.parts)
+        if count == 1:
+            return self._descend(X, y, votes, root_seed, progress, held_out)
+        if count > X.shape[1]:
+            raise ValueError(
+                f"The 'parts' parameter of SCDClassifier must be at most {X.shape[1]}, the number of features or of "
+                f"coefficients. Got {count} instead."
+            )
+        shuffled = generator_for(root_seed, "parts").permutation(X.shape[1])
+        trained: dict[int, Vote] = {}
+        for part in range(count):
+            members = votes[(part - votes.start) % count :: count]
+            columns = np.sort(shuffled[part::count])
+            held = None if held_out is None else (held_out[0][:, columns], held_out[1])
+            if len(members):
+                found = self._descend(np.ascontiguousarray(X[:, columns]), y, members, root_seed, progress, held)
+                trained |= {v: _widened(vote, columns, X.shape[1]) for v, vote in zip(members, found, strict=True)}
+        return [trained[v] for v in votes]
 
     def _descend(
         self,
@@ -446,3 +489,10 @@ class SCDClassifier(SignNetworks):
             rollback=bool(self.rollback),
             nodes_per_iter=int(self.nodes_per_iter),
         )
+
+
+def _widened(vote: Vote, columns: NDArray[np.int64], d: int) -> Vote:
+    """The vote on all d features that reads only these."""
+    hidden = np.zeros((len(vote["hidden"]), d), dtype=vote["hidden"].dtype)
+    hidden[:, columns] = vote["hidden"]
+    return {**vote, "hidden": hidden}

@@ -3,12 +3,13 @@
 Sign networks with hard voting: :func:`certify` finds radii and their proofs, :func:`verify_certificate` checks them
 against the model, :func:`lower_bounds` gives a table's two numbers, and :func:`exact_distance` closes the interval of a
 small ensemble. Sums of trees: :func:`certify_trees`, :func:`verify_tree_certificates` and :func:`exact_tree_distance`.
-Votes of logistic units: :func:`certify_sigmoid`.
+Votes of logistic units: :func:`certify_sigmoid`. How many features must change: :func:`fewest_features`.
 The method is described in ``docs/certificates.md``.
 """
 
 from scd.certificates.certify import Certificates, certify, lower_bounds, verify_certificate
 from scd.certificates.exact import Interval, exact_distance
+from scd.certificates.features import fewest_features
 from scd.certificates.forest import (
     TreeCertificates,
     TreeProof,
@@ -30,6 +31,7 @@ __all__ = [
     "certify_trees",
     "exact_distance",
     "exact_tree_distance",
+    "fewest_features",
     "lower_bounds",
     "verify_certificate",
     "verify_tree_certificates",

@@ -26,6 +26,7 @@ _TIE = 1e-9  # a unit this close to its threshold, in distance, may count as eit
 _SAME = 1e-7  # relative gap at which the bounds have met
 _STEPS = 100  # of the spectral bound's search at the root
 _TIGHTER = 0.9  # share of the last reach below which an upper bound is worth new prices
+_ORTHOGONAL = 1e-6  # largest cosine between the weights of votes that count as orthogonal
 _OPEN, _FLIPS, _STAYS = 0, 1, 2
 
 
@@ -60,7 +61,8 @@ def exact_distance(
     """Close the interval around the L2 distance from `x`, (d,), to the closest point whose label is not `y` (0 or 1).
 
     The features are not kept in a box. The search ends after `nodes` or after `budget_seconds`, if the bounds have not
-    met before.
+    met before. Votes whose weights are orthogonal to those of all others (``SCDClassifier(parts=...)``) are searched
+    one by one, each with as many nodes, and the cheapest are flipped together.
     """
     units = SignUnits(votes)
     (point,) = units.at(np.asarray(x, dtype=np.float32)[None], np.array([y]))
@@ -69,7 +71,31 @@ def exact_distance(
     if np.isinf(order_radius(units, point)):
         return Interval(np.inf, np.inf, None, 0)
     end = None if budget_seconds is None else time.monotonic() + budget_seconds
+    if len(votes) > 1 and _orthogonal(units):
+        return _of_orthogonal_votes(votes, x, y, point, nodes, end)
     return _Tree(units, point, np.asarray(x, dtype=np.float64), y).run(nodes, end)
+
+
+def _orthogonal(units: SignUnits) -> bool:
+    """Whether the weights of different votes are orthogonal, up to rounding."""
+    others = units.vote_of[:, None] != units.vote_of
+    return bool(np.abs(units.gram[others]).max(initial=0.0) < _ORTHOGONAL)
+
+
+def _of_orthogonal_votes(
+    votes: list[Vote], x: NDArray[np.float32], y: int, point: PointUnits, nodes: int, end: float | None
+) -> Interval:
+    """A move along the normals of one vote is none for the others: lengths add up in squares."""
+    each = []
+    for vote in votes:
+        left = None if end is None else max(0.0, end - time.monotonic())
+        each.append(exact_distance([vote], x, y, nodes=nodes, budget_seconds=left))
+    count = int(np.isinf(point.need).sum()) + point.flips  # with those that are wrong without a move
+    lower, upper = (np.sort([getattr(found, side) for found in each])[:count] for side in ("lower", "upper"))
+    moves = [found.move for found in sorted(each, key=lambda found: found.upper)[:count]]
+    move = sum((step for step in moves if step is not None), np.zeros(len(x))) if np.isfinite(upper).all() else None
+    searched = sum(found.nodes for found in each)
+    return Interval(float(np.linalg.norm(lower)), float(np.linalg.norm(upper)), move, searched)
 
 
 class _Tree:

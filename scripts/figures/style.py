@@ -25,6 +25,7 @@ COLOURS = {
     "scd_random": "#9e9e9e",
     "scd01_robust": "#f06bc4",
     "scdce_robust": "#ff9b57",
+    "scd01_parts": "#7a1fa2",
     "scdce_adversarial": "#c1121f",
     "logistic": "#6741d9",
     "mlp": "#1864ab",
