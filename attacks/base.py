@@ -56,6 +56,9 @@ class Attack:
     unbounded: bool = False
     """Whether it works without bounds, ``clip=None``."""
 
+    trains_on_points: bool = False
+    """Whether some of the points only train a substitute; it needs those of a target class, too."""
+
     def check_ready(self) -> None:
         """Raise FileNotFoundError, ImportError or ValueError for a file or package that is missing, before any work."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from scd.devices import resolve_device
 
 from .base import ArrayAttack, own_labels, refuse_options, run_or_resume
 from .engine.checkpoint import ClassJournal, LabelJournal, RecordedQueries
-from .engine.confirmation import confirmed
+from .engine.confirmation import confirmed, with_target
 from .engine.initial_points import query_in_blocks
 from .engine.run_state import Arrays
 from .engine.substitute_network import OPTIMIZERS, SubstituteNetwork, torch_generator
@@ -25,10 +25,12 @@ from .engine.validation import (
     check_int,
     check_number,
     check_numbers,
+    read_mask,
+    read_target,
     read_task,
     refuse,
 )
-from .oracle import LABEL, LabelFunction, keeps_inputs
+from .oracle import LABEL, LabelFunction, TargetOracle, keeps_inputs
 from .result import ALREADY_MISCLASSIFIED, NOT_FOOLED, TRAINED_ON, AttackResult
 
 Floats = NDArray[np.float64]
@@ -56,6 +58,9 @@ class Substitute(ArrayAttack):
 
     The attack uses labels of the target only. The true labels are used in the attack step only. The supplement does not
     say which points start D (here: a draw from the seed) nor how the weights start (here: uniform, torch's default).
+    Given a class to reach, the step is against the gradient of the cross-entropy at that class, and what fools the
+    target is its label. Features that must not change stay as they are in D, in the step and under the noise.
+
     No label is queried twice, as the target would only repeat it. All settings are in units of the features; the
     published ones are for a box of [0, 1].
 
@@ -97,7 +102,8 @@ class Substitute(ArrayAttack):
     """
 
     requires = LABEL
-    call_options = frozenset({"n_classes"})
+    call_options = frozenset({"n_classes", "mask", "target"})
+    trains_on_points = True
     method_version = 1
     _CANNOT_CHANGE_RESULT = ("memory_budget", "verbose", "device")
 
@@ -148,6 +154,8 @@ class Substitute(ArrayAttack):
         index: ArrayLike | None = None,
         state: str | Path | None = None,
         n_classes: int | None = None,
+        mask: ArrayLike | None = None,
+        target: Any = None,
         **options: Any,
     ) -> AttackResult:
         """Train a substitute of the model behind `labels` on some of the points `x`, and attack it at the others.
@@ -167,7 +175,12 @@ class Substitute(ArrayAttack):
         state : path, optional
             File that stores the progress; the same call continues from it. It is not removed at the end.
         n_classes : int, optional
-            K, at most 256. Default: one more than the largest label of `y`, at least 2.
+            K, at most 256. Default: one more than the largest label of `y` and of `target`, at least 2.
+        mask : array of bool, shape (d,), optional
+            Features that must not change.
+        target : int, or array of int of shape (n,), optional
+            The label that the adversarials must have; default any other than the true one. Points of that class should
+            be among `x`, as the substitute learns it from what starts D.
 
         Returns
         -------
@@ -175,13 +188,16 @@ class Substitute(ArrayAttack):
             One row per point. A success is a held-out point that the target classifies correctly, and misclassifies
             after the step of size `epsilon`; its distances are those of that step. `reason` of the others is "already
             misclassified", "still classified correctly", or "used to train the substitute" for the points that started
-            D. `queries` counts all labels of samples made from the point: for a point of D those of its descendants in
-            D, for a held-out point its own, those of the grid in every round and of the noise. `trace` is empty.
+            D; given a class to reach, "already of the target class" and "not of the target class". `queries` counts all
+            labels of samples made from the point: for a point of D those of its descendants in D, for a held-out point
+            its own, those of the grid in every round and of the noise. `trace` is empty.
 
             `tables`: "curve", one row per round and epsilon: `round` (from 1), `rows` (samples of D), `queries` (labels
             queried for D so far, the cost of the attack itself), `agreement` (fraction of the held-out points, unmoved,
             on which substitute and target agree), `epsilon`, `accuracy` (of the target on the x' of the held-out
             points, including those already misclassified) and `noise_accuracy` (the control, the same in every round).
+            Given a target, `reached` and `noise_reached` take the place of the two: the fraction of the held-out points
+            whose x' has the target's label, including those that had it before.
 
         Raises
         ------
@@ -201,23 +217,39 @@ class Substitute(ArrayAttack):
         task = read_task(class_name, x, own_labels(labels, x) if y is None else y, clip, index)
         if len(task.x) < 2:
             raise refuse(class_name, "x", "at least 2 points, one to train on and one to attack", Described("1 point"))
-        k = max(2, int(task.y.max()) + 1) if n_classes is None else check_int(class_name, "n_classes", n_classes, 2)
-        if task.y.min() < 0 or task.y.max() >= k or k > _MOST_CLASSES:
-            got = Described(f"labels {np.unique(task.y)[:5].tolist()}")
-            known = "0 and 1" if k == 2 else f"0 to {min(k, _MOST_CLASSES) - 1}"
-            raise refuse(class_name, "y", f"an array of {known}", got)
-        oracle = self._label_oracle(_known_classes(class_name, labels, k), task)
+        fixed, goal = read_mask(class_name, mask, task.x.shape[1]), read_target(class_name, target, len(task.x))
+        given = {"y": task.y} if goal is None else {"y": task.y, "target": goal}
+        largest = max(int(each.max()) for each in given.values())
+        k = max(2, largest + 1) if n_classes is None else check_int(class_name, "n_classes", n_classes, 2)
+        for name, each in given.items():
+            if each.min() < 0 or each.max() >= k or k > _MOST_CLASSES:
+                got = Described(f"labels {np.unique(each)[:5].tolist()}")
+                known = "0 and 1" if k == 2 else f"0 to {min(k, _MOST_CLASSES) - 1}"
+                raise refuse(class_name, name, f"an array of {known}", got)
+        known_labels = _known_classes(class_name, labels, k)
+        oracle = self._label_oracle(known_labels, task)
         more: dict[str, Any] = {} if k == 2 else {"n_classes": k}
+        arrays: dict[str, Any] = {"fixed": fixed} if fixed.any() else {}
+        arrays |= {} if goal is None else {"target": goal}
         kind = LabelJournal if k == 2 else ClassJournal
-        journal = kind(oracle, None if state is None else Path(state), self._identity(task, None, **more))
-        return run_or_resume(
-            journal, task, lambda: confirmed(class_name, self._attack(task, journal, k), task, oracle, labels)
-        )
+        journal = kind(oracle, None if state is None else Path(state), self._identity(task, arrays, **more))
 
-    def _attack(self, task: Task, journal: RecordedQueries, k: int) -> AttackResult:
+        def attack() -> AttackResult:
+            result = self._attack(task, journal, k, fixed, goal)
+            if goal is None:
+                return confirmed(class_name, result, task, oracle, labels)
+            reaches = TargetOracle(known_labels, goal, task.x.shape[1], batch_rows=oracle.batch_rows)
+            result = confirmed(class_name, result, replace(task, y=np.zeros_like(goal)), reaches, labels)
+            return with_target(result, task.y, goal)
+
+        return run_or_resume(journal, task, attack)
+
+    def _attack(
+        self, task: Task, journal: RecordedQueries, k: int, fixed: NDArray[np.bool_], goal: NDArray[np.int64] | None
+    ) -> AttackResult:
         order = torch.randperm(len(task.x), generator=torch_generator(self.seed, "points")).numpy()
         first, rest = np.split(order, [min(self.first_rows, len(order) // 2)])
-        held_out = HeldOut(task, np.sort(rest), journal, bool if k == 2 else np.uint8)
+        held_out = HeldOut(task, np.sort(rest), journal, bool if k == 2 else np.uint8, fixed, goal)
         network = SubstituteNetwork(task.x.shape[1], self.hidden_nodes, self.seed, self.optimizer, self.device, k)
         if journal.snapshot:
             training = TrainingState.from_arrays(journal.snapshot)
@@ -233,8 +265,9 @@ class Substitute(ArrayAttack):
                 journal.mark({**training.to_arrays(), **network.to_arrays()})
                 bar.update()
                 accuracy = training.accuracy[-1, self.epsilons.index(self.epsilon)]
-                bar.set_postfix_str(f"accuracy {accuracy:.3f} at epsilon {self.epsilon:g}")
-        moved = held_out.moved(network.loss_signs(held_out.x, held_out.y), self.epsilon)
+                shown = f"accuracy {accuracy:.3f}" if goal is None else f"reached {1 - accuracy:.3f}"
+                bar.set_postfix_str(f"{shown} at epsilon {self.epsilon:g}")
+        moved = held_out.moved(held_out.direction(network), self.epsilon)
         return _collect(task, held_out, training, moved, self.epsilons)
 
     def _round(self, network: SubstituteNetwork, training: TrainingState, held_out: HeldOut) -> None:
@@ -243,7 +276,9 @@ class Substitute(ArrayAttack):
         if number > 0:
             count = len(training.rows) if self.coin == "sample" else 1
             coins = torch.randint(2, (count, 1), generator=torch_generator(self.seed, "coins", number))
-            training.augment(network, self.step, (2 * coins - 1).numpy().astype(np.float32), self.most_rows)
+            training.augment(
+                network, self.step, (2 * coins - 1).numpy().astype(np.float32), self.most_rows, held_out.fixed
+            )
         n_queries = training.label(held_out.journal)
         network.train(training.rows, training.labels, self.epochs, number)
         training.evaluate(network, held_out, self.epsilons, self.epsilon, n_queries)
@@ -277,34 +312,60 @@ class HeldOut:
         Of labels.
     kind : type
         Of the labels that it returns.
+    fixed : ndarray of bool, shape (d,)
+        Features that do not change.
+    goal : ndarray of int64, shape (n,), or None
+        The labels to reach, of all points of the task; None for any other than the true ones.
     """
 
-    def __init__(self, task: Task, where: NDArray[np.int64], journal: RecordedQueries, kind: Any) -> None:
-        self.where, self.x, self.journal = where, task.x[where], journal
+    def __init__(
+        self,
+        task: Task,
+        where: NDArray[np.int64],
+        journal: RecordedQueries,
+        kind: Any,
+        fixed: NDArray[np.bool_],
+        goal: NDArray[np.int64] | None,
+    ) -> None:
+        self.where, self.x, self.journal, self.fixed = where, task.x[where], journal, fixed
         self.y = task.y[where].astype(kind)
+        self.goal = None if goal is None else goal[where].astype(kind)
         self._low, self._high = np.float32(task.low), np.float32(task.high)
 
     def labels(self, inputs: NDArray[np.float32]) -> NDArray[Any]:
         """Query the target's label of one input for each point, shapes (r, d) to (r,)."""
         return query_in_blocks(self.journal, inputs, self.where)
 
+    def direction(self, network: SubstituteNetwork) -> NDArray[np.float32]:
+        """Return the signs by which the points move, shape (r, d)."""
+        signs = network.loss_signs(self.x, self.y) if self.goal is None else -network.loss_signs(self.x, self.goal)
+        signs[:, self.fixed] = 0
+        return signs
+
     def moved(self, direction: NDArray[np.float32], epsilon: float) -> NDArray[np.float32]:
         """Return the points moved by `epsilon` times `direction` and clipped to the box; shapes (r, d)."""
         return np.clip(self.x + np.float32(epsilon) * direction, self._low, self._high)
 
+    def withstand(self, labels: NDArray[Any]) -> NDArray[np.bool_]:
+        """Return for which points these labels of the target are correct or, given a goal, not the goal's."""
+        return labels == self.y if self.goal is None else labels != self.goal
+
     def correct(self, direction: NDArray[np.float32], epsilon: float, clean: NDArray[Any]) -> NDArray[np.bool_]:
-        """Return which moved points the target classifies correctly; for epsilon 0 these are its labels `clean`."""
-        labels = clean if epsilon == 0 else self.labels(self.moved(direction, epsilon))
-        return labels == self.y
+        """Return which moved points `withstand`; for epsilon 0 the target's labels are `clean`."""
+        return self.withstand(clean if epsilon == 0 else self.labels(self.moved(direction, epsilon)))
 
 
 def noise_accuracies(
     held_out: HeldOut, epsilons: tuple[float, ...], draws: int, seed: int, clean: NDArray[Any]
 ) -> Floats:
-    """Return the target's accuracy under clipped Gaussian noise of each standard deviation, the mean of all draws."""
+    """Return the target's accuracy under clipped Gaussian noise of each standard deviation, the mean of all draws.
+
+    Given a goal, it is the fraction of points that do not reach it.
+    """
     correct = np.zeros(len(epsilons))
     for draw in range(draws):
         normal = torch.randn(held_out.x.shape, generator=torch_generator(seed, "noise", draw)).numpy()
+        normal[:, held_out.fixed] = 0
         correct += [held_out.correct(normal, epsilon, clean).sum() for epsilon in epsilons]
     return correct / (draws * len(clean))
 
@@ -326,8 +387,9 @@ class TrainingState:
     fooled : ndarray of bool, shape (r,)
         Whether the last round's step of the requested size fooled the target.
     noise : ndarray of float64, shape (n_epsilons,)
-        Accuracy under noise.
+        Accuracy under noise, as `noise_accuracies` has it.
     accuracy : ndarray of float64, shape (rounds done, n_epsilons)
+        The same of the moved points.
     about : ndarray of float64, shape (rounds done, 3)
         Samples of D, labels queried for D so far, agreement of substitute and target.
     """
@@ -368,7 +430,14 @@ class TrainingState:
         self.labels = np.concatenate([self.labels, query_in_blocks(journal, self.rows[known:], self.origin[known:])])
         return len(self.labels) - known
 
-    def augment(self, network: SubstituteNetwork, step: float, coins: NDArray[np.float32], max_rows: int) -> None:
+    def augment(
+        self,
+        network: SubstituteNetwork,
+        step: float,
+        coins: NDArray[np.float32],
+        max_rows: int,
+        fixed: NDArray[np.bool_],
+    ) -> None:
         """Add the moved samples to D or, if that makes more than `max_rows`, replace D with them.
 
         Parameters
@@ -378,8 +447,12 @@ class TrainingState:
         coins : ndarray of float32, shape (k, 1) or (1, 1)
             +1 or -1.
         max_rows : int
+        fixed : ndarray of bool, shape (d,)
+            Features that do not change.
         """
-        moved = self.rows + np.float32(step) * coins * network.logit_signs(self.rows, self.labels)
+        signs = network.logit_signs(self.rows, self.labels)
+        signs[:, fixed] = 0
+        moved = self.rows + np.float32(step) * coins * signs
         if 2 * len(self.rows) <= max_rows:
             self.rows, self.origin = np.concatenate([self.rows, moved]), np.tile(self.origin, 2)
         else:
@@ -394,9 +467,9 @@ class TrainingState:
         n_queries: int,
     ) -> None:
         """Attack the held-out points with every size of `epsilons` and append the results of the round."""
-        signs = network.loss_signs(held_out.x, held_out.y)
+        signs = held_out.direction(network)
         correct = {size: held_out.correct(signs, size, self.clean) for size in epsilons}
-        self.fooled = (self.clean == held_out.y) & ~correct[epsilon]
+        self.fooled = held_out.withstand(self.clean) & ~correct[epsilon]
         agreement = (network.labels(held_out.x) == self.clean).mean()
         before = self.about[-1, 1] if self.done else 0.0
         self.accuracy = np.vstack([self.accuracy, [part.mean() for part in correct.values()]])
@@ -408,7 +481,7 @@ def _collect(
 ) -> AttackResult:
     """Return the record of all points; `moved` (r, d) are the held-out points after the last round's step."""
     n, rest, fooled = len(task.x), held_out.where, training.fooled
-    misclassified = training.clean != held_out.y
+    misclassified = ~held_out.withstand(training.clean)
     reason = np.full(n, TRAINED_ON, dtype="U32")
     reason[rest] = np.where(misclassified, ALREADY_MISCLASSIFIED, np.where(fooled, "", NOT_FOOLED))
     success, adversarials = np.zeros(n, dtype=bool), np.full(task.x.shape, np.nan, dtype=np.float32)
@@ -431,11 +504,11 @@ def _collect(
             **{name: np.zeros(0, dtype=np.int64) for name in ("index", "restart", "iteration", "queries")},
             **{name: np.zeros(0) for name in ("l2", "linf")},
         },
-        tables={"curve": _curve(training, epsilons)},
+        tables={"curve": _curve(training, epsilons, held_out.goal is not None)},
     )
 
 
-def _curve(training: TrainingState, epsilons: tuple[float, ...]) -> Arrays:
+def _curve(training: TrainingState, epsilons: tuple[float, ...], targeted: bool) -> Arrays:
     rounds, sizes = training.accuracy.shape
     rows, queries, agreement = np.repeat(training.about, sizes, axis=0).T
     return {
@@ -444,6 +517,9 @@ def _curve(training: TrainingState, epsilons: tuple[float, ...]) -> Arrays:
         "queries": queries.astype(np.int64),
         "agreement": agreement,
         "epsilon": np.tile(epsilons, rounds),
-        "accuracy": training.accuracy.reshape(-1),
-        "noise_accuracy": np.tile(training.noise, rounds),
+        **(
+            {"reached": 1 - training.accuracy.reshape(-1), "noise_reached": 1 - np.tile(training.noise, rounds)}
+            if targeted
+            else {"accuracy": training.accuracy.reshape(-1), "noise_accuracy": np.tile(training.noise, rounds)}
+        ),
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,20 @@ from scd.statistics import bootstrap
 
 from .base import ArrayAttack, refuse_options, run_or_resume
 from .engine.checkpoint import Journal
-from .engine.confirmation import confirmed
+from .engine.confirmation import confirmed, with_target
 from .engine.run_state import Arrays
-from .engine.validation import Described, Task, check_int, check_numbers, read_task, refuse
+from .engine.validation import (
+    Described,
+    Task,
+    as_array,
+    check_int,
+    check_numbers,
+    read_mask,
+    read_target,
+    read_task,
+    refuse,
+)
+from .engine.view import ALREADY_THE_TARGET
 from .hopskipjump import HopSkipJump
 from .oracle import MEMBERS, MemberFunction, MemberOracle
 from .result import ALREADY_MISCLASSIFIED, NO_START, NOT_CONFIRMED, AttackResult
@@ -48,6 +59,9 @@ class Transfer(ArrayAttack):
     So both counts are also made beyond the boundary: x' is moved on along x' - x by a fraction of its distance
     (`overshoots`) and clipped to the box.
 
+    Given a class to reach, a member is fooled by an input that it assigns to this class. "Misclassifies" above then
+    means: assigns to the target class, and R are the members that do not assign x to it.
+
     Parameters
     ----------
     max_iter, max_eval, init_eval, init_size : int
@@ -71,6 +85,7 @@ class Transfer(ArrayAttack):
     """
 
     requires = MEMBERS
+    call_options = frozenset({"mask", "target"})
     method_version = 1
 
     def __init__(
@@ -106,6 +121,8 @@ class Transfer(ArrayAttack):
         clip: tuple[float, float] = (0.0, 1.0),
         index: ArrayLike | None = None,
         state: str | Path | None = None,
+        mask: ArrayLike | None = None,
+        target: Any = None,
         **options: Any,
     ) -> AttackResult:
         """Attack the members of an ensemble at the points `x`.
@@ -127,6 +144,10 @@ class Transfer(ArrayAttack):
             Distinct numbers of the points: they appear in the result and name the random streams. Default 0..n-1.
         state : path, optional
             File that stores the progress of the attacks; the same call continues from it. It is not removed.
+        mask : array of bool, shape (d,), optional
+            Features that must not change.
+        target : int, or array of int of shape (n,), optional
+            The label that the adversarials must have; default any other than the true one.
 
         Returns
         -------
@@ -165,21 +186,28 @@ class Transfer(ArrayAttack):
             raise refuse(class_name, "index", "distinct numbers", Described("a number twice"))
         if self.members is not None and self.members > m:
             raise refuse(class_name, "members", f"None or an int <= {m}, the members of the ensemble", self.members)
-        pairs = Pairs.of(task, self.members or m)
-        oracle = MemberOracle(labels, pairs.member, task.x.shape[1], memory_budget=self.memory_budget)
-        identity = self._identity(task, hsj=HopSkipJump.method_version, n_members=m)
-        journal = Journal(oracle, pairs.task.y, None if state is None else Path(state), identity)
+        fixed, goal = read_mask(class_name, mask, task.x.shape[1]), read_target(class_name, target, len(task.x))
+        pairs = Pairs.of(task, self.members or m, goal)
+        attacked_task = pairs.attacked(~fixed)
+        oracle = PairOracle(labels, pairs, ~fixed, self.memory_budget)
+        arrays: dict[str, Any] = {"fixed": fixed} if fixed.any() else {}
+        arrays |= {} if goal is None else {"target": goal}
+        identity = self._identity(task, arrays, hsj=HopSkipJump.method_version, n_members=m)
+        journal = Journal(oracle, attacked_task.y, None if state is None else Path(state), identity)
 
         def attack() -> AttackResult:
-            attacked = self._single()._attack(pairs.task, journal, None)
-            attacked = confirmed(class_name, attacked, pairs.task, oracle, labels)
+            attacked = self._single()._attack(attacked_task, journal, None)
+            attacked = confirmed(class_name, attacked, attacked_task, oracle, labels)
+            attacked = replace(attacked, adversarials=_with_all_features(attacked, pairs.task.x, ~fixed))
+            if pairs.goal is not None:
+                attacked = with_target(attacked, pairs.task.y, pairs.goal)
             # example j of this oracle is member j: it counts who is fooled
             members = MemberOracle(labels, np.arange(m), task.x.shape[1], memory_budget=self.memory_budget)
-            misclassified_x = misclassifying_members(members, task.x, task.y)
+            misclassified_x = misclassifying_members(members, task.x, task.y, goal)
             misclassified = misclassified_beyond(members, pairs, attacked, self.overshoots)
             return _collect(task, pairs, attacked, self.overshoots, misclassified_x, misclassified)
 
-        return run_or_resume(journal, pairs.task, attack)
+        return run_or_resume(journal, attacked_task, attack)
 
     def _single(self) -> HopSkipJump:
         """Return the attack on one member."""
@@ -205,24 +233,69 @@ class Pairs:
         Position of the pair's point, and number of its member.
     task : Task
         The pairs as the examples of an attack.
+    goal : ndarray of int64, shape (n * k,), or None
+        The labels that fool a member; None for any other than the true one.
     """
 
     point: NDArray[np.int64]
     member: NDArray[np.int64]
     task: Task
+    goal: NDArray[np.int64] | None
 
     @classmethod
-    def of(cls, points: Task, k: int) -> Pairs:
-        """Return all pairs of these points and the first `k` members."""
+    def of(cls, points: Task, k: int, goal: NDArray[np.int64] | None) -> Pairs:
+        """Return all pairs of these points, whose labels to reach are `goal`, and the first `k` members."""
         point, member = np.repeat(np.arange(len(points.x)), k), np.tile(np.arange(k), len(points.x))
         numbers = points.index[point] * _MAX_MEMBERS + member
-        return cls(point, member, Task(points.x[point], points.y[point], numbers, points.low, points.high))
+        task = Task(points.x[point], points.y[point], numbers, points.low, points.high)
+        return cls(point, member, task, None if goal is None else goal[point])
+
+    def attacked(self, free: NDArray[np.bool_]) -> Task:
+        """Return the pairs in the features that are `free`, (d,) bool; with a goal all labels are 0, as not reached."""
+        low, high = (each[free] if np.ndim(each) else each for each in (self.task.low, self.task.high))
+        y = self.task.y if self.goal is None else np.zeros_like(self.task.y)
+        return replace(self.task, x=np.ascontiguousarray(self.task.x[:, free]), y=y, low=low, high=high)
+
+
+class PairOracle(MemberOracle):
+    """The members of pairs, queried by the features that may change; with a goal label 1 says that it is reached.
+
+    Parameters
+    ----------
+    labels : callable
+        See `MemberOracle`.
+    pairs : Pairs
+    free : ndarray of bool, shape (d,)
+        Features that may change.
+    memory_budget : int
+    """
+
+    def __init__(self, labels: MemberFunction, pairs: Pairs, free: NDArray[np.bool_], memory_budget: int) -> None:
+        super().__init__(labels, pairs.member, int(free.sum()), memory_budget=memory_budget)
+        self.pairs, self.free = pairs, free
+
+    def _predict(self, inputs: Any, examples: NDArray[np.int64]) -> ArrayLike:
+        if not self.free.all():
+            free_values, inputs = inputs, self.pairs.task.x[examples]
+            inputs[:, self.free] = free_values
+        labels = super()._predict(inputs, examples)
+        goal = self.pairs.goal
+        return labels if goal is None else (as_array(labels) == goal[examples]).astype(np.int64)
+
+
+def _with_all_features(attacked: AttackResult, x: NDArray[np.float32], free: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Return the adversarials (n, d) of an attack on the `free` features of `x`; NaN where it failed."""
+    if free.all():
+        return attacked.adversarials
+    adversarials = np.where(attacked.success[:, None], x, np.float32(np.nan))
+    adversarials[:, free] = attacked.adversarials
+    return adversarials
 
 
 def misclassifying_members(
-    oracle: MemberOracle, inputs: NDArray[np.float32], y: NDArray[np.int64]
+    oracle: MemberOracle, inputs: NDArray[np.float32], y: NDArray[np.int64], goal: NDArray[np.int64] | None
 ) -> NDArray[np.bool_]:
-    """Return which members misclassify which inputs.
+    """Return which members misclassify which inputs or, with a goal, assign them to it.
 
     Parameters
     ----------
@@ -230,13 +303,14 @@ def misclassifying_members(
         Its example j is member j.
     inputs : ndarray of float32, shape (n, d)
     y : ndarray of int64, shape (n,)
+    goal : ndarray of int64, shape (n,), or None
 
     Returns
     -------
     misclassified : ndarray of bool, shape (n, m)
     """
-    members = range(len(oracle.members))
-    return np.stack([oracle(inputs, np.full(len(inputs), j)) != y for j in members], axis=1)
+    labels = [oracle(inputs, np.full(len(inputs), j)) for j in range(len(oracle.members))]
+    return np.stack([each != y if goal is None else each == goal for each in labels], axis=1)
 
 
 def misclassified_beyond(
@@ -258,7 +332,8 @@ def misclassified_beyond(
         end = np.where(attacked.success[block, None], attacked.adversarials[block], x)
         for s, overshoot in enumerate(overshoots):
             moved = np.clip(end + np.float32(overshoot) * (end - x), np.float32(task.low), np.float32(task.high))
-            misclassified[s, block] = misclassifying_members(oracle, moved, task.y[block])
+            goal = None if pairs.goal is None else pairs.goal[block]
+            misclassified[s, block] = misclassifying_members(oracle, moved, task.y[block], goal)
     return misclassified
 
 
@@ -322,9 +397,10 @@ def _nearest(task: Task, pairs: Pairs, attacked: AttackResult) -> AttackResult:
     n, k = len(task.x), len(pairs.point) // len(task.x)
     chosen = np.arange(n) * k + np.argmin(np.where(attacked.success, attacked.l2, np.inf).reshape(n, k), axis=1)
     success = attacked.success[chosen]
-    all_misclassify = (attacked.reason == ALREADY_MISCLASSIFIED).reshape(n, k).all(axis=1)
+    already = ALREADY_MISCLASSIFIED if pairs.goal is None else ALREADY_THE_TARGET
+    all_misclassify = (attacked.reason == already).reshape(n, k).all(axis=1)
     lost = (attacked.reason == NOT_CONFIRMED).reshape(n, k).any(axis=1)
-    failed = np.where(all_misclassify, ALREADY_MISCLASSIFIED, np.where(lost, NOT_CONFIRMED, NO_START))
+    failed = np.where(all_misclassify, already, np.where(lost, NOT_CONFIRMED, NO_START))
     numbers = attacked.trace["index"]
     return AttackResult(
         index=task.index,

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from .base import ArrayAttack, mean_best, own_labels, project_and_collect, refuse_options, run_or_resume
 from .engine.bisection import BoundarySearch
 from .engine.checkpoint import Journal
-from .engine.confirmation import confirmed
+from .engine.confirmation import confirmed, with_target
 from .engine.initial_points import Candidates, begin_runs, nearest_samples, run_keys
 from .engine.kernels.rng import NORMAL, UNIFORM, fill_noise
 from .engine.run_state import RunState, Selection
@@ -26,14 +26,15 @@ from .engine.validation import (
     check_int,
     check_number,
     check_numbers,
-    read_ints,
+    read_mask,
     read_pool,
+    read_target,
     read_task,
     refuse,
 )
-from .engine.view import ALREADY_THE_TARGET
+from .engine.whole_numbers import check_whole, read_integer, rounded
 from .oracle import GRADIENT, GradientOracle, LabelFunction, LabelOracle, SmoothFunction, TargetOracle
-from .result import ALREADY_MISCLASSIFIED, AttackResult
+from .result import AttackResult
 
 _STARTS = ("original", "noise", "nearest")
 _TRACE_EVERY = 10  # iterations
@@ -107,7 +108,7 @@ class WhiteBox(ArrayAttack):
     """
 
     requires = GRADIENT
-    call_options = frozenset({"mask", "target"})
+    call_options = frozenset({"mask", "target", "integer"})
     method_version = 1
 
     def __init__(
@@ -155,6 +156,7 @@ class WhiteBox(ArrayAttack):
         state: str | Path | None = None,
         mask: ArrayLike | None = None,
         target: Any = None,
+        integer: Any = None,
         **options: Any,
     ) -> AttackResult:
         """Attack the model behind `labels` and `smooth` at the examples `x`.
@@ -185,6 +187,9 @@ class WhiteBox(ArrayAttack):
             Features that must not change.
         target : int, or array of int of shape (n,), optional
             The label that the adversarials must have; default any other than the true one.
+        integer : bool or array of bool of shape (d,), optional
+            Features that stay whole numbers, as in the call of a decision-based attack: adversarials are rounded at the
+            end, moved outward until a rounded one is adversarial, and their distances are those of the rounded points.
 
         Returns
         -------
@@ -207,33 +212,39 @@ class WhiteBox(ArrayAttack):
         class_name = type(self).__name__
         refuse_options(class_name, options)
         task = read_task(class_name, x, own_labels(labels, x) if y is None else y, clip, index)
-        names, d, fixed = task.y, task.x.shape[1], _read_mask(class_name, mask, task.x.shape[1])
-        goal = names
-        if target is not None:
-            goal = read_ints(class_name, "target", np.broadcast_to(as_array(target), len(names)), len(names))
+        names, d, fixed = task.y, task.x.shape[1], read_mask(class_name, mask, task.x.shape[1])
+        whole, wanted = read_integer(class_name, integer, (d,)), read_target(class_name, target, len(names))
+        if whole is not None:
+            check_whole(class_name, task, whole)
+        goal = names if wanted is None else wanted
+        if wanted is not None:
             task = replace(task, y=np.zeros_like(names))
-        gradient = GradientOracle(smooth, goal, d, towards=target is not None)
+        gradient = GradientOracle(smooth, goal, d, towards=wanted is not None)
         if not np.isin(goal, (0, 1)).all():
             k = gradient.n_classes(task.x[:1])
             if goal.min() < 0 or goal.max() >= k:
                 known = "labels 0 and 1" if k == 2 else f"labels 0 to {k - 1}, as `smooth` has {k} classes"
                 got = Described(f"labels {np.unique(goal).tolist()}")
-                raise refuse(class_name, "y" if target is None else "target", known, got)
+                raise refuse(class_name, "y" if wanted is None else "target", known, got)
         oracle: LabelOracle = self._label_oracle(labels, task)
-        if target is not None:
+        if wanted is not None:
             oracle = TargetOracle(labels, goal, d, batch_rows=oracle.batch_rows)
             one = np.unique(goal)
             if pool_labels is not None:  # of several targets all samples are tried
                 pool_labels = (as_array(pool_labels) == one[0]).astype(np.int64) if len(one) == 1 else None
         near = self._near(class_name, task, pool, pool_labels)
         arrays: dict[str, Any] = {} if near is None else {"near": near.images[np.concatenate(near.order)]}
-        arrays |= {} if target is None else {"target": goal, "names": names}
+        arrays |= {} if wanted is None else {"target": wanted, "names": names}
         arrays |= {"fixed": fixed} if fixed.any() else {}
+        arrays |= {} if whole is None else {"integer": whole}
         journal = Journal(oracle, task.y, None if state is None else Path(state), self._identity(task, arrays))
 
         def attack() -> AttackResult:
-            result = confirmed(class_name, self._attack(task, journal, gradient, near, fixed), task, oracle, labels)
-            return result if target is None else _with_target(result, names, goal)
+            result = self._attack(task, journal, gradient, near, fixed)
+            if whole is not None:
+                result = rounded(result, task, journal, whole)
+            result = confirmed(class_name, result, task, oracle, labels)
+            return result if wanted is None else with_target(result, names, wanted)
 
         return run_or_resume(journal, task, attack)
 
@@ -278,24 +289,6 @@ class WhiteBox(ArrayAttack):
         if not all(len(order) for order in near.order):
             raise refuse(class_name, "pool", "samples of other classes", Described("samples of one class only"))
         return near
-
-
-def _read_mask(class_name: str, mask: Any, d: int) -> NDArray[np.bool_]:
-    if mask is None:
-        return np.zeros(d, dtype=bool)
-    fixed = as_array(mask)
-    if fixed.dtype != bool or fixed.shape != (d,) or fixed.all():
-        got = Described(f"{fixed.dtype} of shape {fixed.shape}" + (", all True" if fixed.all() else ""))
-        raise refuse(class_name, "mask", f"bools of shape ({d},), not all True", got)
-    return fixed
-
-
-def _with_target(result: AttackResult, names: NDArray[np.int64], target: NDArray[np.int64]) -> AttackResult:
-    """Return the record of an attack towards target classes with the labels of the caller."""
-    found = result.adversarial_label
-    reason = np.where(result.reason == ALREADY_MISCLASSIFIED, ALREADY_THE_TARGET, result.reason)
-    labels = None if found is None else np.where(result.success, target, -1)
-    return replace(result, label=names, reason=reason, adversarial_label=labels)
 
 
 def _check_betas(class_name: str, betas: Any) -> tuple[float, float]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from data.dataset import Dataset
 from data.loading.own import Options, Samples, existing_file, listed, make_dataset
-from scd.files import file_sha256
+from scd.files import file_sha256, needs_pyarrow
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -94,10 +94,12 @@ def _read(file: Path) -> pd.DataFrame:
 
     try:
         if file.suffix.lower() in (".parquet", ".pq"):
-            return pd.read_parquet(file)
+            import pyarrow  # noqa: F401  (its own error says what it lacks)
+
+            return pd.read_parquet(file, engine="pyarrow")
         return pd.read_csv(file, sep="\t" if file.suffix.lower() == ".tsv" else ",")
     except ImportError as error:
-        raise ValueError(f"Reading {file} needs pyarrow; run: pip install pyarrow") from error
+        raise ValueError(needs_pyarrow(file, error)) from error
     except (ValueError, OSError) as error:  # pandas' parser errors are ValueErrors
         raise ValueError(f"The table {file} cannot be read: {str(error).splitlines()[0]}") from None
 

@@ -15,6 +15,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
+from pipeline.config import OF_THE_CALL
 from pipeline.config.resolvers import register_resolvers
 from pipeline.errors import did_you_mean
 from scd import __version__
@@ -65,6 +66,8 @@ def explained(error: HydraException, overrides: list[str]) -> str:
     text = str(error)
     if found := re.search(r"Could not override '([^']+)'(?!.*\n?No match in the defaults list)", text):
         key = found[1]
+        if key in {f"attack.{option}" for option in OF_THE_CALL}:
+            return f"{key} is not for this attack; choose a decision-based attack, such as hsj."
         hint = did_you_mean(key, known_keys(overrides))
         return f"{key} is not a known key.{hint or f' A parameter that conf/ leaves out is given as +{key}=… .'}"
     if found := re.search(r"Could not find '([\w.-]+)/([^']+)'", text):

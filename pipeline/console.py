@@ -133,8 +133,9 @@ def table_lines(folder: Path) -> list[str]:
     if (folder / "curve.csv").is_file():
         curve = pd.read_csv(folder / "curve.csv")
         for row in curve[curve["round"] == curve["round"].max()].to_dict("records"):
-            value = f"{100 * row['accuracy']:.2f} %  (with noise alone {100 * row['noise_accuracy']:.2f} %)"
-            lines.append(_row(f"accuracy, epsilon {row['epsilon']:.4g}", value))
+            name = "accuracy" if "accuracy" in row else "reached"
+            value = f"{100 * row[name]:.2f} %  (with noise alone {100 * row[f'noise_{name}']:.2f} %)"
+            lines.append(_row(f"{name}, epsilon {row['epsilon']:.4g}", value))
     return lines
 
 

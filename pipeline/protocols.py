@@ -328,6 +328,7 @@ class AnyAttack(Protocol):
     method_version: int
     call_options: frozenset[str]
     unbounded: bool
+    trains_on_points: bool
 
     def check_ready(self) -> None:
         """Raise for a missing file or package."""

@@ -5,9 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from numbers import Integral, Real
-from pathlib import Path
 from types import MappingProxyType
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -21,6 +20,7 @@ from scd.engine.descent import RECORD, Descent, descent_for
 from scd.engine.early_stopping import EarlyStopping, held_out_rows
 from scd.engine.feature_columns import as_columns
 from scd.engine.parameters import Settings
+from scd.engine.sample_weights import Weights, check_class_weight, drawn_rows, weights_of
 from scd.engine.sign_networks import SignNetworks
 from scd.ensemble import Progress
 from scd.progress import progress_bar
@@ -29,7 +29,17 @@ from scd.seeds import generator_for
 from scd.storage import Vote
 
 _SECONDS = 0.2  # between two figures of the progress bar
-_Labelled = tuple[NDArray[Any], NDArray[Any]]  # samples and labels
+
+
+class _Samples(NamedTuple):
+    """Samples (n, d), their labels 0/1 (n,) and, where they have any, weights (n,)."""
+
+    X: NDArray[Any]
+    y: NDArray[Any]
+    weights: Weights | None
+
+    def of(self, rows: NDArray[Any]) -> _Samples:
+        return _Samples(self.X[rows], self.y[rows], None if self.weights is None else self.weights[rows])
 
 
 class SCDClassifier(SignNetworks):
@@ -115,6 +125,9 @@ class SCDClassifier(SignNetworks):
         (paper).
     validation_fraction : float in (0, 1)
         Fraction of each class that is held out, the same samples for all votes, if `n_iter_no_change` is given.
+    class_weight : dict, "balanced" or None
+        Factors of the samples' weights (see `fit`) by class, 1 for a class that is not named; "balanced" gives both
+        classes the same total weight.
 
     Attributes
     ----------
@@ -128,10 +141,13 @@ class SCDClassifier(SignNetworks):
     -----
     Classes are balanced by the score: with ``balanced_fraction=1`` balanced accuracy selects networks and, with the 0-1
     loss, steps in all iterations, as ``class_weight="balanced"`` does elsewhere. The steps of the cross-entropy are not
-    weighted.
+    weighted by it.
 
-    Samples have no weights: `fit` takes no ``sample_weight``. The 0-1 loss counts correct samples of each class in
-    whole numbers, so that sums are exact. Sparse matrices are refused.
+    Weights of classes shift what is not balanced by the score: the accuracy in it, after the first `balanced_fraction`
+    of the iterations, and the steps of the cross-entropy. With ``class_weight="balanced"`` both parts of the score are
+    the balanced accuracy. A weight never removes a class from the balanced accuracy.
+
+    Sparse matrices are refused.
 
     References
     ----------
@@ -187,6 +203,7 @@ class SCDClassifier(SignNetworks):
         "parts": [Interval(Integral, 1, None, closed="left")],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left"), None],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "class_weight": [StrOptions({"balanced"}), dict, None],
     }
 
     def __init__(
@@ -223,6 +240,7 @@ class SCDClassifier(SignNetworks):
         validation_fraction: float = 0.1,
         adversarial: float = 0.0,
         parts: int = 1,
+        class_weight: dict[Any, float] | str | None = None,
     ) -> None:
         self.loss = loss
         self.weights = weights
@@ -256,11 +274,13 @@ class SCDClassifier(SignNetworks):
         self.validation_fraction = validation_fraction
         self.adversarial = adversarial
         self.parts = parts
+        self.class_weight = class_weight
 
     def check_params(self) -> Self:
         super().check_params()
         parse_bytes(self.memory_budget)
         resolve_device(self.device)
+        check_class_weight(self.class_weight)
         if self.nodes_per_iter > self.hidden_nodes:
             raise ValueError(
                 f"The 'nodes_per_iter' parameter of SCDClassifier must be at most hidden_nodes = {self.hidden_nodes}. "
@@ -283,11 +303,29 @@ class SCDClassifier(SignNetworks):
             )
         return self
 
-    def fit(self, X: Any, y: Any) -> Self:
-        """See :meth:`scd.ensemble.VoteEnsemble.fit`; it also gives `history_`."""
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Train `n_votes` votes; with `warm_start`, only those still missing.
+
+        Parameters
+        ----------
+        X : (n, d) array
+        y : (n,) array
+            Two classes.
+        sample_weight : (n,) array or None
+            At least 0 each; only their ratios matter. Training counts samples in whole numbers, so it sees copies of
+            the samples: their number is in proportion to the weight, rounded up or down at random such that its mean
+            over `random_state` is exact. There are as many copies as make the smallest weight above 0 one copy, but at
+            most twice as many as samples, and at least two of each class. All votes train on the same copies. Equal
+            weights give the votes of no weights. A sample of weight 0 is not used at all.
+
+        Raises
+        ------
+        ValueError
+            Bad parameter or weight, NaN or infinity, one class or too many, fewer than two samples of a class.
+        """
         if not (self.warm_start and hasattr(self, "votes_")):
             self._histories = {}
-        super().fit(X, y)
+        self._fit(X, y, sample_weight)
         self.history_ = [self._histories.get(v, {}) for v in range(len(self.votes_))]
         return self
 
@@ -297,38 +335,60 @@ class SCDClassifier(SignNetworks):
         tiny = {"n_votes": 1, "n_iter": 2, "hidden_nodes": 2, "nodes_per_iter": 1, "features_per_step": 1}
         seen = self._sees_samples()
         as_trained: dict[str, Any] = {"basis": "pixels", "noise": (0.0,) if seen else (1.0,)}  # bytes, or floats
-        as_trained |= {"n_iter_no_change": None, "adversarial": 0.0, "parts": 1}
+        as_trained |= {"n_iter_no_change": None, "adversarial": 0.0, "parts": 1, "class_weight": None}
         self._like(**tiny, **as_trained, verbose=False).fit(X[rows], y[rows]).predict(X[rows])
 
     def _like(self, **params: Any) -> Self:
         return type(self)(**{**self.get_params(deep=False), **params})
 
+    def _stored_params(self) -> dict[str, Any]:
+        stored = super()._stored_params()
+        if isinstance(self.class_weight, dict):  # whose keys need not be texts
+            stored["class_weight"] = [[_plain(k), _plain(v)] for k, v in self.class_weight.items()]
+        return stored
+
     @classmethod
-    def load(cls, path: str | Path) -> Self:
-        model = super().load(path)
-        for name in ("feature_shape", "noise"):
-            if isinstance(value := getattr(model, name), list):  # as JSON keeps a tuple
-                setattr(model, name, tuple(value))
-        return model
+    def _restored_params(cls, stored: dict[str, Any]) -> dict[str, Any]:
+        params = {k: tuple(v) if k in ("feature_shape", "noise") and v is not None else v for k, v in stored.items()}
+        if isinstance(pairs := params.get("class_weight"), list):
+            params["class_weight"] = dict(pairs)
+        return params
 
     def _kept_params(self) -> dict[str, Any]:
-        return {k: tuple(v) if isinstance(v, list) else v for k, v in super()._kept_params().items()}
+        kept = {k: tuple(v) if isinstance(v, list) else v for k, v in super()._kept_params().items()}
+        if isinstance(self.class_weight, dict):
+            kept["class_weight"] = dict(self.class_weight)  # whose dict may change
+        return kept
 
     def _sees_samples(self) -> bool:
         """Whether training sees the samples as they are."""
         return self.basis == "pixels" and list(self.noise) == [0] and not self.adversarial
 
+    def _weighted(self, classes: NDArray[Any], y: NDArray[Any], sample_weight: Any = None) -> dict[str, Any]:
+        weights = weights_of(sample_weight, self.class_weight, classes, y)
+        return {} if weights is None else {"weights": weights}
+
     def _train(
-        self, X: NDArray[Any], y: NDArray[Any], votes: range, root_seed: int, progress: Progress | None
+        self,
+        X: NDArray[Any],
+        y: NDArray[Any],
+        votes: range,
+        root_seed: int,
+        progress: Progress | None,
+        weights: Weights | None = None,
     ) -> list[Vote]:
-        seen, held_out = (X, y), None
+        if weights is not None and not weights.all():
+            X, y, weights = X[weights > 0], y[weights > 0], weights[weights > 0]
+        seen, held_out = _Samples(X, y, weights), None
         if self.n_iter_no_change is not None:
             out = held_out_rows(y, float(self.validation_fraction), root_seed)
-            seen, held_out = (X[~out], y[~out]), (X[out], y[out])
+            seen, held_out = seen.of(~out), seen.of(out)
+        if seen.weights is not None:
+            seen = seen.of(drawn_rows(seen.weights, seen.y, root_seed))
         if self._sees_samples():
-            trained = self._descend_in_parts(*seen, votes, root_seed, progress, held_out)
+            trained = self._descend_in_parts(seen.X, seen.y, votes, root_seed, progress, held_out)
         else:
-            trained = self._descend_elsewhere(*seen, votes, root_seed, progress, held_out)
+            trained = self._descend_elsewhere(seen.X, seen.y, votes, root_seed, progress, held_out)
         self._count_correct(trained, X, y)
         return trained
 
@@ -339,13 +399,13 @@ class SCDClassifier(SignNetworks):
         votes: range,
         root_seed: int,
         progress: Progress | None,
-        held_out: _Labelled | None,
+        held_out: _Samples | None,
     ) -> list[Vote]:
         """Train votes on coefficients and noisy copies of the samples `X`."""
         rows = None if self.basis == "pixels" else basis(self.basis, self.basis_size, X, self.feature_shape)
         inputs = X if rows is None else coefficients(X, rows)
         if held_out is not None and rows is not None:
-            held_out = coefficients(held_out[0], rows), held_out[1]
+            held_out = held_out._replace(X=coefficients(held_out.X, rows))
         generator = generator_for(root_seed, "noise")
         drawn = (generator.standard_normal(inputs.shape, dtype=np.float32) for _ in self.noise)
         copies = [inputs + np.float32(s) * normal for s, normal in zip(self.noise, drawn, strict=True)]
@@ -360,7 +420,7 @@ class SCDClassifier(SignNetworks):
         votes: range,
         root_seed: int,
         progress: Progress | None,
-        held_out: _Labelled | None,
+        held_out: _Samples | None,
     ) -> list[Vote]:
         """Train each vote on its part of the features."""
         count = int(self.parts)
@@ -376,7 +436,7 @@ class SCDClassifier(SignNetworks):
         for part in range(count):
             members = votes[(part - votes.start) % count :: count]
             columns = np.sort(shuffled[part::count])
-            held = None if held_out is None else (held_out[0][:, columns], held_out[1])
+            held = None if held_out is None else held_out._replace(X=held_out.X[:, columns])
             if len(members):
                 found = self._descend(np.ascontiguousarray(X[:, columns]), y, members, root_seed, progress, held)
                 trained |= {v: _widened(vote, columns, X.shape[1]) for v, vote in zip(members, found, strict=True)}
@@ -389,7 +449,7 @@ class SCDClassifier(SignNetworks):
         votes: range,
         root_seed: int,
         progress: Progress | None,
-        held_out: _Labelled | None,
+        held_out: _Samples | None,
     ) -> list[Vote]:
         """Train votes on the samples `X`, and store their histories."""
         device = resolve_device(self.device)
@@ -427,7 +487,7 @@ class SCDClassifier(SignNetworks):
                     descent = descent_for(kernel)(
                         data, divisor, int((y == 0).sum()), settings, chunk, root_seed, kernel, cores(self.n_jobs)
                     )
-                    stop = None if held_out is None else self._early_stopping(len(chunk), *held_out)
+                    stop = None if held_out is None else self._early_stopping(len(chunk), held_out)
                     if radius:
                         generator = generator_for(root_seed, "moves", chunk.start)
                         descend_against_moves(descent, *samples, order, radius, generator, show)
@@ -438,12 +498,15 @@ class SCDClassifier(SignNetworks):
                 self._store_histories(chunk, descent, stop)
         return trained
 
-    def _early_stopping(self, n_votes: int, X: NDArray[Any], y: NDArray[Any]) -> EarlyStopping:
-        """What ends votes by their balanced accuracy on the held-out samples `X`."""
+    def _early_stopping(self, n_votes: int, held_out: _Samples) -> EarlyStopping:
+        """What ends votes by their balanced accuracy on the held-out samples."""
+        X, y, weights = held_out
+        of_class = [np.flatnonzero(y == label) for label in (0, 1)]
 
         def score(vote: Vote) -> float:
             correct = self._stack([vote]).labels(X)[:, 0] == y
-            return float((correct[y == 0].mean() + correct[y == 1].mean()) / 2)
+            each = [np.average(correct[own], weights=None if weights is None else weights[own]) for own in of_class]
+            return float((each[0] + each[1]) / 2)
 
         assert self.n_iter_no_change is not None
         return EarlyStopping(n_votes, int(self.n_iter_no_change), score)
@@ -496,3 +559,7 @@ def _widened(vote: Vote, columns: NDArray[np.int64], d: int) -> Vote:
     hidden = np.zeros((len(vote["hidden"]), d), dtype=vote["hidden"].dtype)
     hidden[:, columns] = vote["hidden"]
     return {**vote, "hidden": hidden}
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value

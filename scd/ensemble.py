@@ -140,11 +140,15 @@ class VoteEnsemble(ClassifierMixin, BaseEstimator):
         ValueError
             Bad parameter, NaN or infinity, one class or too many, fewer than two samples of a class.
         """
+        return self._fit(X, y)
+
+    def _fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         self.check_params()
         grows = self.warm_start and hasattr(self, "votes_")
         names = getattr(self, "feature_names_in_", None)  # validate_data records those of X instead
         X, y = validate_data(self, X, y, dtype=np.float32, ensure_min_samples=2)
         classes, encoded = self._encode(y)
+        more = self._weighted(classes, encoded, sample_weight)
         done: list[Vote] = []
         if grows:
             self._check_names_of_growth(names)
@@ -152,8 +156,13 @@ class VoteEnsemble(ClassifierMixin, BaseEstimator):
             done, root = self.votes_[: self.n_votes], self.root_seed_
         else:
             root = self.root_seed()
-        new = self._train(X, encoded, range(len(done), self.n_votes), root, None) if len(done) < self.n_votes else []
+        missing = range(len(done), self.n_votes)
+        new = self._train(X, encoded, missing, root, None, **more) if missing else []
         return self.use_votes(done + new, classes, X.shape[1], root)
+
+    def _weighted(self, classes: NDArray[Any], y: NDArray[Any], sample_weight: Any = None) -> dict[str, Any]:
+        """Further arguments of `_train`, in an ensemble that weights samples."""
+        return {}
 
     def fit_votes(
         self, X: Any, y: Any, votes: range, progress: Progress | None = None, checkpoint: Path | None = None
@@ -174,10 +183,12 @@ class VoteEnsemble(ClassifierMixin, BaseEstimator):
         """
         self.check_params()
         X, y = check_X_y(X, y, dtype=np.float32)
-        encoded = self._encode(y)[1]
+        classes, encoded = self._encode(y)
         if not len(votes):
             return []
-        more = {"checkpoint": checkpoint} if self.resumable else {}
+        more = self._weighted(classes, encoded)
+        if self.resumable:
+            more["checkpoint"] = checkpoint
         return self._train(X, encoded, votes, self.root_seed(), progress, **more)
 
     def use_votes(self, votes: list[Vote], classes: Any = (0, 1), n_features: int | None = None, root: int = 0) -> Self:
@@ -356,16 +367,9 @@ class VoteEnsemble(ClassifierMixin, BaseEstimator):
     def save(self, path: str | Path) -> None:
         """Write the fitted ensemble to one npz file without pickle, whole or not at all."""
         check_is_fitted(self, "votes_")
-        params = {k: v.item() if isinstance(v, np.generic) else v for k, v in self.get_params(deep=False).items()}
-        params = {
-            k: v
-            for k, v in params.items()
-            if k != "device"  # the machine that loads it may have other devices
-            and all(isinstance(part, _KEPT_IN_FILES) for part in (v if isinstance(v, (list, tuple)) else [v]))
-        }
         meta = {
             "class": type(self).__name__,
-            "params": params,
+            "params": self._stored_params(),
             "classes": self.classes_.tolist(),
             "classes_dtype": self.classes_.dtype.str,
             "n_features": self.n_features_in_,
@@ -374,6 +378,21 @@ class VoteEnsemble(ClassifierMixin, BaseEstimator):
         if hasattr(self, "feature_names_in_"):
             meta["feature_names"] = self.feature_names_in_.tolist()
         save_votes(path, self.votes_, meta)
+
+    def _stored_params(self) -> dict[str, Any]:
+        """Parameters as JSON holds them, without those that it cannot hold."""
+        params = {k: v.item() if isinstance(v, np.generic) else v for k, v in self.get_params(deep=False).items()}
+        return {
+            k: v
+            for k, v in params.items()
+            if k != "device"  # the machine that loads it may have other devices
+            and all(isinstance(part, _KEPT_IN_FILES) for part in (v if isinstance(v, (list, tuple)) else [v]))
+        }
+
+    @classmethod
+    def _restored_params(cls, stored: dict[str, Any]) -> dict[str, Any]:
+        """What `_stored_params` returned before JSON."""
+        return stored
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
@@ -388,7 +407,7 @@ class VoteEnsemble(ClassifierMixin, BaseEstimator):
         if meta.get("class") != cls.__name__:
             raise ValueError(f"{path} holds a {meta.get('class')}, not a {cls.__name__}.")
         try:
-            model = cls(**meta["params"]).check_params()
+            model = cls(**cls._restored_params(meta["params"])).check_params()
             classes, names = np.array(meta["classes"], dtype=meta["classes_dtype"]), meta.get("feature_names")
             features, root = meta["n_features"], meta["root_seed"]
             known = classes.shape == (2,) or (cls.multiclass and classes.ndim == 1 and len(classes) > 2)

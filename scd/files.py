@@ -74,3 +74,11 @@ def file_sha256(file: str | Path | IO[bytes]) -> str:
             return hashlib.file_digest(opened, "sha256").hexdigest()
     file.seek(0)
     return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]  # any file open for reading
+
+
+def needs_pyarrow(path: str | Path, error: ImportError) -> str:
+    """Return the sentence for a Parquet file that cannot be read without pyarrow, which is missing or too new."""
+    import numpy as np  # here, because nothing else in this module needs it
+
+    wanted = "pyarrow" if int(np.__version__.split(".")[0]) >= 2 else "'pyarrow<26'"  # 26 needs NumPy 2
+    return f"Reading {path} needs pyarrow; run: pip install {wanted} ({str(error).splitlines()[0].rstrip('.')})."

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..oracle import LabelOracle
-from ..result import ALREADY_MISCLASSIFIED, TRAINED_ON, AttackResult
+from ..result import ALREADY_MISCLASSIFIED, NOT_FOOLED, NOT_REACHED, TRAINED_ON, AttackResult
 from .validation import Task
-from .view import View
+from .view import ALREADY_THE_TARGET, View
 
 _RELATIVE, _ABSOLUTE = 1e-6, 1e-9  # both measurements are float64; they differ in the order of their sums only
 
@@ -52,6 +52,15 @@ def confirmed(name: str, result: AttackResult, task: Task, oracle: LabelOracle, 
     attacked = ~np.isin(result.reason, (ALREADY_MISCLASSIFIED, TRAINED_ON))
     warn_unconfirmed(name, len(unconfirmed), len(found), int(attacked.sum()))
     return result.without(unconfirmed)
+
+
+def with_target(result: AttackResult, names: NDArray[np.int64], target: NDArray[np.int64]) -> AttackResult:
+    """Return the record of an attack towards target classes (n,) with the labels (n,) of the caller."""
+    found = result.adversarial_label
+    reason = np.where(result.reason == ALREADY_MISCLASSIFIED, ALREADY_THE_TARGET, result.reason)
+    reason = np.where(reason == NOT_FOOLED, NOT_REACHED, reason)
+    labels = None if found is None else np.where(result.success, target, -1)
+    return replace(result, label=names, reason=reason, adversarial_label=labels)
 
 
 def _fresh_labels(

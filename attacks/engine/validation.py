@@ -280,5 +280,24 @@ def read_ints(class_name: str, name: str, value: Any, length: int) -> NDArray[np
     return array.astype(np.int64)
 
 
+def read_mask(class_name: str, mask: Any, d: int) -> NDArray[np.bool_]:
+    """Return which of d features must not change, shape (d,); all False for None."""
+    if mask is None:
+        return np.zeros(d, dtype=bool)
+    fixed = as_array(mask)
+    if fixed.dtype != bool or fixed.shape != (d,) or fixed.all():
+        got = Described(f"{fixed.dtype} of shape {fixed.shape}" + (", all True" if fixed.all() else ""))
+        raise refuse(class_name, "mask", f"bools of shape ({d},), not all True", got)
+    return fixed
+
+
+def read_target(class_name: str, target: Any, length: int) -> NDArray[np.int64] | None:
+    """Return the class that each adversarial must have, shape (length,), of one label or an array; None for None."""
+    if target is None:
+        return None
+    given = as_array(target)
+    return read_ints(class_name, "target", given if given.ndim else np.broadcast_to(given, length), length)
+
+
 def _describe(array: NDArray[Any]) -> Described:
     return Described(f"{array.dtype} of shape {array.shape}")

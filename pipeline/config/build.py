@@ -126,6 +126,7 @@ ADDED_LATER = {
     "attacks.hopskipjump.HopSkipJump": ("delta",),
     "attacks.sign_pattern.SignPattern": ("norm",),
     "attacks.whitebox.WhiteBox": ("norm",),
+    "scd.SCDClassifier": ("class_weight",),
 }
 """Settings in conf/ that joined after runs were published: with their default a key is what it was without them."""
 
@@ -136,8 +137,8 @@ def that_change_the_result(group: str, node: Config) -> dict[str, Any]:
     ignored = CANNOT_CHANGE_VOTES if group == "model" else CANNOT_CHANGE_RESULT
     given = {k: v for k, v in arguments(group, node).items() if k not in ignored}
     for name in ADDED_LATER.get(node["_target_"], ()):
-        if given.get(name) == defaults[name]:
-            given.pop(name, None)
+        if name in given and given[name] == defaults[name]:
+            del given[name]
     return {k: float(v) if type(v) is int and isinstance(defaults[k], float) else v for k, v in given.items()}
 
 

@@ -75,7 +75,8 @@ def attack(job: Job, fitted: Fitted, judges: list[Fitted], evaluation: Evaluatio
         No point qualifies, or the attack cannot run.
     """
     options = call_options(job.config["attack"], job.dataset)
-    index = choose(job.config["points"], job.dataset, fitted, judges, options.get("target"))
+    left_out = None if _attack_of(job).trains_on_points else options.get("target")
+    index = choose(job.config["points"], job.dataset, fitted, judges, left_out)
     key = attack_key(job, fitted, judges, index)
     folder = job.outputs / "attacks" / f"{job.dataset.name}-{fitted.name}-{job.attack_name}-{key}"
     folder.mkdir(parents=True, exist_ok=True)

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from scd.files import needs_pyarrow
+
 TABLES, ARRAYS = (".csv", ".tsv", ".parquet", ".pq"), (".npy", ".npz")
 _SHOWN = 20  # names in a message
 
@@ -187,7 +189,7 @@ def _read_parquet(path: Path, target: str | None) -> _Table:
     try:
         import pyarrow.parquet
     except ImportError as error:
-        raise ImportError(f"Reading {path} needs pyarrow; run: pip install pyarrow ({error}).") from error
+        raise ImportError(needs_pyarrow(path, error)) from error
     try:
         table = pyarrow.parquet.read_table(path)
     except (pyarrow.ArrowException, OSError) as error:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 
@@ -184,16 +186,23 @@ def test_a_table_may_say_its_split(wine, tmp_path):
     assert both.checksum == made.checksum
 
 
-def test_a_parquet_table_is_read_or_says_what_it_needs(wine, tmp_path):
-    try:
-        wine.to_parquet(tmp_path / "t.parquet")
-    except ImportError:
-        (tmp_path / "t.parquet").touch()
-        with pytest.raises(ValueError, match="needs pyarrow; run: pip install pyarrow"):
-            table.load(str(tmp_path / "t.parquet"), "label")
-        return
+def test_a_parquet_table_is_the_csv_table(wine, tmp_path):
+    pytest.importorskip("pyarrow", exc_type=ImportError)
+    wine.to_parquet(tmp_path / "t.parquet", engine="pyarrow")
     from_csv = table.load(str(tmp_path / "t.csv"), "label")
     assert table.load(str(tmp_path / "t.parquet"), "label").checksum == from_csv.checksum
+    (tmp_path / "t.parquet").write_bytes(b"PAR1 and no more")
+    with pytest.raises(ValueError, match=r"The table .*t\.parquet cannot be read: "):
+        table.load(str(tmp_path / "t.parquet"), "label")
+
+
+@pytest.mark.parametrize(("numpy", "wanted"), [("1.26.4", "'pyarrow<26'"), ("2.4.0", "pyarrow")])
+def test_a_parquet_table_without_pyarrow_says_what_to_install(wine, tmp_path, monkeypatch, numpy, wanted):
+    (tmp_path / "t.parquet").touch()
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    monkeypatch.setattr(np, "__version__", numpy)
+    with pytest.raises(ValueError, match=rf"t\.parquet needs pyarrow; run: pip install {wanted} \(.*pyarrow"):
+        table.load(str(tmp_path / "t.parquet"), "label")
 
 
 def test_bad_tables_are_one_sentence(wine, tmp_path):

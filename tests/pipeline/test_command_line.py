@@ -23,6 +23,10 @@ from pipeline.config.resolvers import data_folder
         (["model=rf", "model.max_featurs=2"], "model.max_featurs is not a known key. Did you mean model.max_features?"),
         (["model=scd1"], r"model=scd1 is not an option of conf/model/; there are: bnn, .*\. Did you mean scd01\?"),
         (["+experiment=tabel2"], r"experiment=tabel2 is not an option .* Did you mean table2\?"),
+        (
+            ["attack=leaf_tuple", "attack.mask=[0]"],
+            "attack.mask is not for this attack; choose a decision-based attack",
+        ),
         (["model.gamma=1"], r"model\.gamma is not a known key\. A parameter that conf/ leaves out is given as \+model"),
         (["experiment=table2"], r"use \+experiment=table2"),
     ],

@@ -94,6 +94,7 @@ MLP = ("model=mlp", "model.n_votes=2", "model.n_jobs=1", "model.max_iter=60", "m
         ("attack=whitebox", "attack.max_iter=20"),
         ("attack=whitebox", "attack.max_iter=20", "attack.target_class=setosa", "attack.mask=[sl]"),
         ("attack=transfer", "attack.max_iter=2"),
+        ("attack=transfer", "attack.max_iter=2", "attack.target_class=versicolor", "attack.mask=[sl]"),
         ("attack=substitute", "attack.rounds=2", "attack.epsilon=0.25"),
         ("attack=noise", "attack.levels=10"),
     ],
@@ -105,6 +106,43 @@ def test_every_kind_of_attack_takes_more_than_two_classes(iris, attack):
     assert len(found) or attack[0] == "attack=substitute"
     assert (found["label_name"] != found["adversarial_label_name"]).all()
     assert table.loc[table["success"] == 0, "adversarial_label_name"].isna().all()
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_a_substitute_learns_the_class_that_it_is_to_reach(iris):
+    """Its points are also those of that class; they are no attacked points."""
+    settings = ("attack.rounds=3", "attack.epochs=200", "attack.epsilon=0.25", "points.count=36")
+    config = iris(*MLP, "attack=substitute", *settings, "attack.target_class=versicolor", "dataset.scaling=minmax")
+    made = run(config)
+    table = examples(config, made)
+    trained = table["reason"] == "used to train the substitute"
+    assert "versicolor" in set(table.loc[trained, "label_name"])
+    found = table[table["success"] == 1]
+    assert len(found)
+    assert set(found["adversarial_label_name"]) == {"versicolor"}
+    assert "versicolor" not in set(found["label_name"])
+    curve = pd.read_csv(outputs(config) / "attacks" / made["attack"] / "curve.csv")
+    assert {"reached", "noise_reached"} <= set(curve)
+    fixed = iris(*MLP, "attack=substitute", *settings, "attack.mask=[sl,pw]", "dataset.scaling=minmax")
+    stored = adversarials(fixed, run(fixed))
+    kept = np.isfinite(stored["adversarial"]).all(axis=1)
+    assert kept.any()
+    assert np.array_equal(stored["adversarial"][kept][:, [0, 3]], stored["original"][kept][:, [0, 3]])
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_white_box_adversarials_of_whole_numbers(iris, tmp_path):
+    config = iris("model=logistic", "attack=whitebox", "attack.max_iter=20", "attack.integer=true")
+    tenths = pd.read_csv(tmp_path / "iris.csv")
+    tenths.iloc[:, :4] *= 10
+    tenths.round().to_csv(tmp_path / "iris.csv", index=False)
+    made = run(config)
+    stored = adversarials(config, made)
+    kept = np.isfinite(stored["adversarial"]).all(axis=1)
+    assert kept.any()
+    assert np.array_equal(stored["adversarial"][kept], np.rint(stored["adversarial"][kept]))
+    moved = stored["adversarial"][kept].astype(float) - stored["original"][kept]
+    np.testing.assert_allclose(examples(config, made)["l2"][kept], np.linalg.norm(moved, axis=1))
 
 
 def test_features_stay_fixed_or_whole_and_the_settings_are_part_of_the_key(iris, tmp_path):
@@ -156,7 +194,8 @@ def test_no_bounds(iris):
             ("attack=hsj", "attack.integer=[pl]"),
             r"features of table that are whole numbers\. Got .* feature 2",
         ),
-        (("attack=transfer", "+attack.mask=[0]"), r"attack\.mask is not for attack=transfer"),
+        (("attack=transfer", "+attack.integer=true"), r"attack\.integer is not for attack=transfer"),
+        (("attack=substitute", "+attack.integer=[0]"), r"attack\.integer is not for attack=substitute"),
         (("attack=hsj", "points.rule=indices", "points.indices=[0,999]"), r"points\.indices must be in 0\.\.35"),
         (("attack=leaf_tuple",), "attack=leaf_tuple on model=rf is for two classes, and dataset=table has 3"),
         (("attack=certificate",), "attack=certificate on model=rf is for two classes, and dataset=table has 3"),

@@ -174,3 +174,7 @@ def test_a_setting_that_joined_later_is_in_the_key_only_where_it_is_not_the_defa
         assert word not in that_change_the_result("attack", node)
     node = compose_config("model=mlp", "attack=whitebox", "attack.norm=linf")["attack"]
     assert that_change_the_result("attack", node)["norm"] == "linf"
+    node = compose_config("model=scd01", "attack=none")["model"]
+    assert "class_weight" not in that_change_the_result("model", node)
+    node = compose_config("model=scd01", "attack=none", "model.class_weight=balanced")["model"]
+    assert that_change_the_result("model", node)["class_weight"] == "balanced"
