@@ -6,8 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from scd.cache_folder import is_empty
 from scd.devices import cores
-from scd.numba_cache import is_empty
 
 _ROOT = Path(__file__).resolve().parents[1]
 

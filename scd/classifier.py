@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from numbers import Integral, Real
 from types import MappingProxyType
 from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from scd.devices import cores, one_torch_thread, parse_bytes, resolve_device
-from scd.engine.adversarial import descend_against_moves, groups_of
 from scd.engine.basis import basis, coefficients, folded
-from scd.engine.descent import RECORD, Descent, descent_for
 from scd.engine.early_stopping import EarlyStopping, held_out_rows
 from scd.engine.feature_columns import as_columns
 from scd.engine.parameters import Settings
 from scd.engine.sample_weights import Weights, check_class_weight, drawn_rows, weights_of
 from scd.engine.sign_networks import SignNetworks
+from scd.engine.training import RECORD, Training, training_with
 from scd.ensemble import Progress
 from scd.progress import progress_bar
 from scd.search import backend, default_backend
@@ -462,18 +461,19 @@ class SCDClassifier(SignNetworks):
             X, y = np.concatenate([X, X]), np.concatenate([y, y])  # the second of each is moved
         order = np.argsort(y, kind="stable")  # class 0 first
         columns, divisor = as_columns(X, order, parse_bytes(self.memory_budget), bytes_if_exact=not radius)
-        data = torch.from_numpy(columns).to(device)
         per_vote = len(X) * (5 * self.hidden_nodes + 64) + 8 * X.shape[1] * self.hidden_nodes
         size = max(1, min(len(votes), parse_bytes(self.memory_budget) // per_vote))
         chunks = [votes[i : i + size] for i in range(0, len(votes), size)]
         if radius:
+            from scd.engine.adversarial import descend_against_moves, groups_of  # in torch, as is all but `cpu`
+
             chunks = groups_of(votes, self.shard_votes)
         trained: list[Vote] = []
         total, shown = self.n_iter * len(chunks), [-_SECONDS]
         with progress_bar(total, verbose=bool(self.verbose), desc="iterations", leave=False) as bar:
             for c, chunk in enumerate(chunks):
 
-                def show(descent: Descent, c: int = c) -> None:
+                def show(descent: Training, c: int = c) -> None:
                     done = c * self.n_iter + descent.iteration
                     bar.update(done - bar.n)
                     if progress is not None or (self.verbose and time.monotonic() > shown[0] + _SECONDS):
@@ -482,11 +482,12 @@ class SCDClassifier(SignNetworks):
                         if progress is not None:
                             progress(done, total, score)
 
-                with one_torch_thread():
+                with one_torch_thread() if radius or name != "cpu" else nullcontext():
                     kernel = backend(name)
-                    descent = descent_for(kernel)(
-                        data, divisor, int((y == 0).sum()), settings, chunk, root_seed, kernel, cores(self.n_jobs)
-                    )
+                    descent = training_with(kernel)(
+                        columns, divisor, int((y == 0).sum()), settings, chunk, root_seed, kernel, cores(self.n_jobs),
+                        device,
+                    )  # fmt: skip
                     stop = None if held_out is None else self._early_stopping(len(chunk), held_out)
                     if radius:
                         generator = generator_for(root_seed, "moves", chunk.start)
@@ -511,13 +512,13 @@ class SCDClassifier(SignNetworks):
         assert self.n_iter_no_change is not None
         return EarlyStopping(n_votes, int(self.n_iter_no_change), score)
 
-    def _store_histories(self, votes: range, descent: Descent, stop: EarlyStopping | None) -> None:
-        correct, histories = descent.history.cpu(), dict(self._histories)
+    def _store_histories(self, votes: range, descent: Training, stop: EarlyStopping | None) -> None:
+        correct, histories = descent.correct_samples(), dict(self._histories)
         at = np.minimum(RECORD * np.arange(1, len(correct) + 1), self.n_iter)
         for v, number in enumerate(votes):
             validation = {} if stop is None else {"validation": np.array(stop.scores[v])}
             records = len(at) if stop is None else len(stop.scores[v])
-            train = descent.score.as_fraction(correct[:records, v]).numpy()
+            train = descent.score.as_fraction(correct[:records, v])
             histories[number] = {"iteration": at[:records], "train": train, **validation}
         self._histories = histories
 

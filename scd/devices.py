@@ -6,8 +6,10 @@ torch and Numba are imported where they are used, so that this module is cheap t
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import re
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -33,22 +35,42 @@ def resolve_device(device: Any, owner: str = "") -> str:
     ValueError
         If the name is unknown, or CUDA is requested and torch finds no CUDA device.
     """
-    import torch
-
-    present = torch.cuda.is_available()
     if device == "auto":
-        return "cuda" if present else "cpu"
+        return "cuda" if cuda_is_available() else "cpu"
     parameter = f"The 'device' parameter of {owner}" if owner else "The 'device' parameter"
-    if isinstance(device, torch.device):
+    if (torch := sys.modules.get("torch")) is not None and isinstance(device, torch.device):
         device = str(device) if device.type == "cuda" else device.type
     if not isinstance(device, str) or not re.fullmatch(r"cpu|cuda(:\d+)?", device):
         raise ValueError(f"{parameter} must be 'auto', 'cpu' or 'cuda'. Got {device!r} instead.")
-    if device != "cpu" and not present:
+    if device != "cpu" and not cuda_is_available():
         raise ValueError(
             f"{parameter} must be 'auto' or 'cpu', for torch finds no CUDA device. Got {device!r} instead. "
             "Use device=cpu or device=auto, or install a CUDA build of torch and a driver."
         )
     return device
+
+
+def cuda_is_available() -> bool:
+    """Whether torch finds a CUDA device.
+
+    Importing torch takes seconds, so it is not asked where the system has no driver: then it finds none.
+    """
+    if "torch" not in sys.modules and sys.platform == "linux" and not _has_driver():
+        return False
+    import torch
+
+    return torch.cuda.is_available()
+
+
+@cache
+def _has_driver() -> bool:
+    if os.path.exists("/dev/kfd"):  # AMD's, which torch calls CUDA, too
+        return True
+    try:
+        ctypes.CDLL("libcuda.so.1")  # as torch does
+    except OSError:
+        return False
+    return True
 
 
 def parse_bytes(budget: Any, owner: str = "", name: str = "memory_budget") -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +12,10 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import check_is_fitted, check_random_state, check_X_y, validate_data
 
-from scd.engine.forward import DeviceLabels, takes_tensors
 from scd.storage import Vote, load_votes, save_votes
+
+if TYPE_CHECKING:
+    from scd.engine.forward import DeviceLabels
 
 _MAY_CHANGE = frozenset(
     {"n_votes", "voting", "n_jobs", "device", "backend", "memory_budget", "verbose", "warm_start", "random_state"}
@@ -346,6 +348,8 @@ class VoteEnsemble(ClassifierMixin, BaseEstimator):
 
     def device_labels(self) -> DeviceLabels | None:
         """`predict` that also takes tensors on the ensemble's CUDA device; None without one or for other networks."""
+        from scd.engine.forward import DeviceLabels, takes_tensors
+
         check_is_fitted(self, "votes_")
         forward = self._forward if self.voting == "hard" else None
         if not takes_tensors(forward):

@@ -1,4 +1,4 @@
-"""Where compiled code is stored, and when it is compiled again.
+"""When compiled code is stored, and when it is compiled again.
 
 Numba recompiles a function when its own source file changes, but not when a file it inlines functions from does. It
 also ends the program if a cache file is damaged or the cache folder cannot be written. Here
@@ -9,9 +9,7 @@ also ends the program if a cache file is damaged or the cache folder cannot be w
 - a folder that cannot be written costs a warning and the time of compiling at the next start, not the run;
 - processes that start together, as jobs of a sweep do, share the work: one compiles a function, the others read it.
 
-The folder is the first of these that can be written: ``NUMBA_CACHE_DIR``, ``__pycache__`` of this package, the user's
-cache folder, a folder of the user below the system's temporary folder. Only a subfolder with this project's name is
-touched.
+The folder is that of :mod:`scd.cache_folder`.
 """
 
 from __future__ import annotations
@@ -23,7 +21,6 @@ import hashlib
 import os
 import pickle
 import re
-import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -34,6 +31,8 @@ import numba
 import numpy
 from numba.core import caching, config
 from numba.core.compiler_lock import global_compiler_lock
+
+from scd.cache_folder import cache_folder
 
 try:
     import fcntl
@@ -127,38 +126,6 @@ def _not_compiled(function: Callable[..., Any]) -> Callable[..., Any]:
         )
 
     return refuse
-
-
-@functools.cache
-def cache_folder() -> Path | None:
-    """The first folder for compiled code that can be written, or None."""
-    name = "scd-" + hashlib.sha256(str(_ROOT).encode()).hexdigest()[:8]  # several checkouts may share a cache folder
-    for folder in _candidates(name):
-        try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            foreign = hasattr(os, "getuid") and folder.stat().st_uid != os.getuid()
-            if not foreign and os.access(folder, os.W_OK):
-                return folder
-        except OSError:
-            continue
-    return None
-
-
-def is_empty() -> bool:
-    """Whether no compiled code is stored yet, as before the first run."""
-    folder = cache_folder()
-    return folder is None or next(folder.rglob("*.nbi"), None) is None
-
-
-def _candidates(name: str) -> Iterator[Path]:
-    if given := getattr(config, "CACHE_DIR", ""):
-        yield Path(given) / name
-    yield Path(__file__).parent / "__pycache__" / name
-    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    if os.path.isabs(home):  # not where there is no home
-        yield Path(home) / name
-    user = os.getuid() if hasattr(os, "getuid") else ""
-    yield Path(tempfile.gettempdir()) / f"{name}-{user}"
 
 
 @functools.cache

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from pipeline.config.build import that_change_the_result
 from pipeline.errors import UserError
@@ -23,6 +22,7 @@ from pipeline.run_log import BEGUN, command
 from pipeline.stages.inputs import adapt, inputs_for
 from pipeline.stages.timer import ResumableTimer
 from pipeline.store import key_of, locked, read_shard_facts, remove_temporaries, write_checked, write_config
+from scd.devices import cuda_is_available
 from scd.files import file_sha256
 from scd.progress import progress_bar
 from scd.storage import load_votes, save_votes
@@ -191,7 +191,7 @@ def _shown_on(bar: Any) -> Callable[[int, int, float], None]:
 
 def _shard_votes(model: Model, rows: int) -> int:
     """Votes of a shard: enough to keep the device busy, few enough that a kill loses little."""
-    if model.device != "cpu" and torch.cuda.is_available():
+    if model.device != "cpu" and cuda_is_available():
         return _GPU_SHARD
     return max(model.shard_votes, 2 * (os.cpu_count() or 1), _ROWS_A_SHARD // rows)
 

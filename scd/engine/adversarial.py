@@ -14,14 +14,16 @@ the copies are and not to keep away from the samples: on CIFAR-10 the copies tha
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from scd.engine.descent import RECORD, Descent
 from scd.engine.forward import StackedVotes
+from scd.engine.parameters import NAMES
 from scd.engine.smooth import smooth_share
+from scd.engine.training import RECORD, Training
 
 _EVERY = 4 * RECORD  # iterations between two moves
 _STEPS, _LENGTH = 5, 0.4  # steps of a move, and the length of each in radii
@@ -37,13 +39,13 @@ def groups_of(votes: range, size: int) -> list[range]:
 
 
 def descend_against_moves(
-    descent: Descent,
+    descent: Training,
     X: Floats,
     y: NDArray[np.int64],
     order: NDArray[np.int64],
     radius: float,
     generator: np.random.Generator,
-    progress: Callable[[Descent], None],
+    progress: Callable[[Training], None],
 ) -> None:
     """Run all iterations of a descent on samples and copies of them, and move the copies in between.
 
@@ -51,7 +53,7 @@ def descend_against_moves(
 
     Parameters
     ----------
-    descent : Descent
+    descent : Training
         Before its first iteration, on the float32 columns ``np.concatenate([X, X])[order].T``.
     X : (n, d) float32
     y : (n,) int
@@ -62,22 +64,22 @@ def descend_against_moves(
     generator : Generator
         Draws the radius of each move.
     progress : callable
-        See :meth:`scd.engine.descent.Descent.run`.
+        See :meth:`scd.engine.training.Training.run`.
     """
     n_iter = descent.settings.n_iter
-    copies = torch.from_numpy(np.argsort(order)[len(X) :])
+    copies = np.argsort(order)[len(X) :]
     for start in range(0, n_iter, _EVERY):
         if start:
             radii = radius * generator.random(len(X), dtype=np.float32)
-            descent.replace(copies, torch.from_numpy(moved(_smoothable(descent), X, y, radii, _BETA / radius)))
+            descent.replace(copies, moved(_smoothable(descent), X, y, radii, _BETA / radius))
         descent.run(progress, until=min(start + _EVERY, n_iter))
-    descent.columns[:, copies.to(descent.device)] = torch.from_numpy(X).T.to(descent.device)
+    descent.put(copies, X)
 
 
-def _smoothable(descent: Descent) -> StackedVotes:
-    names = ("hidden", "thresholds", "output", "output_threshold")
-    arrays = {name: getattr(descent.best, name).cpu().numpy() for name in names}
-    return StackedVotes(**arrays, device=str(descent.device))
+def _smoothable(descent: Training) -> StackedVotes:
+    votes = [descent.network(v) for v in range(len(descent.generators))]
+    arrays: dict[str, Any] = {name: np.stack([vote[name] for vote in votes]) for name in NAMES}
+    return StackedVotes(**arrays, device=descent.device)
 
 
 def moved(votes: StackedVotes, X: Floats, y: NDArray[np.int64], radii: Floats, beta: float) -> Floats:

@@ -1,4 +1,4 @@
-"""Stochastic coordinate descent (Algorithm 1; supplement Algorithms 1-3), over a leading axis of votes.
+"""Stochastic coordinate descent (Algorithm 1; supplement Algorithms 1-3) in torch, over a leading axis of votes.
 
 A vote is a network of h sign units and one output unit: ``a_k = [x . W_k > t_k]``, ``prediction = [a . w > T]``.
 Projections ``x . W_k`` are cached; a step on coordinate j changes one column of them by ``step * x_j``.
@@ -10,96 +10,33 @@ patterns have equal sums, whatever steps led to them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from scd.engine.cuda_graphs import Recorded, in_place
-from scd.engine.objective import SelectionScore, correct_rows
-from scd.engine.parameters import GRID, Networks, Settings, initial_networks
+from scd.engine.objective import correct_rows
+from scd.engine.parameters import GRID, Networks
 from scd.engine.sampling import Draws
+from scd.engine.training import RECORD, REFRESH, Stop, Training
 from scd.search import Window
-from scd.seeds import generator_for
-from scd.storage import Vote
-
-REFRESH = 1000
-"""Iterations after which projections are recomputed, against the drift of float32 updates."""
-RECORD = 25
-"""Iterations after which the correct samples of the best networks are recorded."""
-
-Stop = Callable[[int, int, Vote], bool]
-"""Called with the position of a vote, its iterations so far and its best network; returns whether the vote ends."""
 
 
-def descent_for(kernel: ModuleType) -> type[Descent]:
-    """The class that trains with this kernel."""
-    if kernel.__name__ != "scd.search.cpu":
-        return Descent
-    from scd.search.cpu.descent import CpuDescent
+class Descent(Training):
+    """:class:`scd.engine.training.Training` with the kernels ``reference`` and ``cuda``; all its arrays are tensors."""
 
-    return CpuDescent
-
-
-class Descent:
-    """Trains some votes on one training set, all of them together.
-
-    Parameters
-    ----------
-    columns : (d, n) float32 or uint8 tensor
-        Training samples as columns, ordered by class, label 0 first.
-    divisor : float
-        The features are ``columns / divisor``.
-    negatives : int
-        Samples of label 0.
-    settings : Settings
-    votes : sequence of int
-        Numbers of the votes to train.
-    root_seed : int
-    kernel : module
-        ``scd.search.reference`` or ``scd.search.cuda``; :class:`scd.search.cpu.descent.CpuDescent` has its own.
-    threads : int
-        Threads that train votes, on CPU.
-
-    Attributes
-    ----------
-    history : (R, V, 2) int64 tensor
-        Correctly classified training samples of each class, of the best networks after every `RECORD` iterations and
-        after the last one; recorded by `run`.
-    """
-
-    def __init__(
-        self,
-        columns: torch.Tensor,
-        divisor: float,
-        negatives: int,
-        settings: Settings,
-        votes: range | list[int],
-        root_seed: int,
-        kernel: ModuleType,
-        threads: int = 1,
-    ) -> None:
-        self.threads = threads
-        self.columns, self.divisor, self.negatives = columns, divisor, negatives
-        self.settings, self.kernel = settings, kernel
-        self.iteration = 0
-        self.device = columns.device
-        d, n = columns.shape
-        self.score = SelectionScore(negatives, n - negatives)
-        self.labels = (torch.arange(n, device=self.device) >= negatives).to(torch.int64)
-        self.generators = [generator_for(root_seed, "vote", v) for v in votes]
-        self.all_votes = torch.arange(len(votes), device=self.device)
-        self.now = initial_networks(settings, d, self.generators, self.device)
+    def _start(self, columns: NDArray[Any], networks: Networks) -> None:
+        settings, kernel, (d, n) = self.settings, self.kernel, columns.shape
+        self.columns = torch.from_numpy(columns).to(self.device)
+        self.labels = (torch.arange(n, device=self.device) >= self.negatives).to(torch.int64)
+        self.all_votes = torch.arange(len(self.generators), device=self.device)
+        self.now = networks.tensors(self.device)
         self.changed = torch.zeros_like(self.now.thresholds, dtype=torch.bool)  # nodes since the best network
         records = -(-settings.n_iter // RECORD)
-        self.history = torch.zeros(records, len(votes), 2, dtype=torch.int64, device=self.device)
+        self.history = torch.zeros(records, len(self.generators), 2, dtype=torch.int64, device=self.device)
         self.recorded: Recorded | None = None
-        self._start()
-
-    def _start(self) -> None:
-        """Thresholds before the first iteration."""
-        settings, kernel, (d, n) = self.settings, self.kernel, self.columns.shape
         self.projections = kernel.project(self.columns, self.now.hidden, self.divisor)  # (V, h, n) float32
         self.now.thresholds = medians(self.projections)
         self.active = kernel.activations(self.projections, self.now.thresholds)
@@ -110,25 +47,21 @@ class Descent:
             order = np.stack([g.permutation(settings.hidden_nodes) for g in self.generators])
             for nodes in torch.from_numpy(order.T.copy()).to(self.device):
                 self._search_hidden(nodes, everything, None)
-        self.draws = Draws(self.generators, (d, n), self.negatives, settings, self.device)
+        self.draws = Draws(self.generators, (d, n), self.negatives, settings, self.columns.device)
         self.best = self.now.clone()
         self.best_correct = self.correct()
         names = ("projections", "active", "sums", "best_correct")
         self.rebound = [*((self, name) for name in names), (self.now, "output"), (self.now, "output_threshold")]
         waits = settings.rollback or settings.threshold_window is not None or not kernel.__name__.endswith("cuda")
-        self.recorded = None if waits or self.device.type != "cuda" else Recorded(self._recorded_iterate)
+        self.recorded = None if waits or self.columns.device.type != "cuda" else Recorded(self._recorded_iterate)
 
     def run(
         self,
-        progress: Callable[[Descent], None] | None = None,
+        progress: Callable[[Training], None] | None = None,
         stop: Stop | None = None,
         until: int | None = None,
     ) -> Networks:
-        """Run all iterations and return the best networks seen; `progress` is called after each iteration.
-
-        `stop` is called for each vote, until it returns True, when its history is recorded. With `until`, a multiple of
-        `RECORD`, only the iterations before this number are run; the next call continues.
-        """
+        """See :meth:`scd.engine.training.Training.run`; `progress` is called after each iteration."""
         ended = [False] * len(self.generators)
         for _ in self.steps(until):
             if progress is not None:
@@ -142,26 +75,11 @@ class Descent:
                     break
         return self.best
 
-    def network(self, v: int) -> Vote:
-        """The best network so far of the vote at this position, as arrays."""
-        names = ("hidden", "thresholds", "output", "output_threshold")
-        return {name: getattr(self.best, name)[v].cpu().numpy().copy() for name in names}
+    def put(self, places: NDArray[np.int64], samples: NDArray[Any]) -> None:
+        self.columns[:, torch.from_numpy(places).to(self.device)] = torch.from_numpy(samples).T.to(self.device)
 
-    def best_score(self) -> float:
-        """Mean best balanced accuracy so far; on CUDA this waits for the device."""
-        return float(self.score.as_fraction(self.best_correct).mean())
-
-    def replace(self, places: torch.Tensor, samples: torch.Tensor) -> None:
-        """Continue with other samples at some places; the present networks become the best so far.
-
-        Parameters
-        ----------
-        places : (m,) int64 tensor
-            Positions among the columns; the labels there stay.
-        samples : (m, d) tensor
-            Of the type of the columns.
-        """
-        self.columns[:, places.to(self.device)] = samples.T.to(self.device)
+    def replace(self, places: NDArray[np.int64], samples: NDArray[Any]) -> None:
+        self.put(places, samples)
         with in_place(self.rebound if self.recorded else ()):
             self._refresh()
         self.best_correct.copy_(self.correct())
@@ -169,8 +87,10 @@ class Descent:
         self.best.copy_from(self.now, everything[:, 0], everything)
         self.changed.zero_()
 
+    def _host(self, values: torch.Tensor) -> NDArray[Any]:
+        return values.cpu().numpy()
+
     def steps(self, until: int | None = None) -> Iterator[None]:
-        """Iterate: one step on the output node and one on each chosen hidden node, then remember the best."""
         while self.iteration < (self.settings.n_iter if until is None else until):
             if self.iteration and self.iteration % REFRESH == 0:
                 with in_place(self.rebound if self.recorded else ()):
@@ -200,7 +120,6 @@ class Descent:
             self._roll_back(~improved, before, undo)
 
     def correct(self) -> torch.Tensor:
-        """(V, 2) numbers of correctly classified training samples of each class, now."""
         return correct_rows(self.sums > self.now.output_threshold[:, None], self.negatives)
 
     # ------------------------------------------------------------------ steps
@@ -301,7 +220,7 @@ class Descent:
     def _remember_best(self) -> torch.Tensor:
         """(V,) bool: the votes whose present network is the best so far, by the present score."""
         correct, combined = self.correct(), self._combined()
-        improved = self.score.score(correct, combined) > self.score.score(self.best_correct, combined)
+        improved: torch.Tensor = self.score.score(correct, combined) > self.score.score(self.best_correct, combined)
         self.best.copy_from(self.now, improved, self.changed)
         self.changed &= ~improved[:, None]
         self.best_correct = torch.where(improved[:, None], correct, self.best_correct)

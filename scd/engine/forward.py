@@ -12,15 +12,17 @@ product by a half in blocks of 100 inputs.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, TypeGuard
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from scd.devices import one_torch_thread
 from scd.engine.few_inputs import UnitProducts
 from scd.numba_cache import njit
+
+if TYPE_CHECKING:
+    import torch
 
 _CHUNK_BYTES = 16 << 20  # of hidden values at a time: large enough for the product's full rate, small beside the data
 _DEVICE_CHUNK_BYTES = 256 << 20  # the same on a device
@@ -72,6 +74,8 @@ class StackedVotes:
 
     def probabilities(self, X: NDArray[Any]) -> NDArray[Any]:
         """(n, V) float64: the sigmoid of each vote's output, ``a . w - threshold``, for (n, d) inputs."""
+        import torch
+
         out = np.empty((len(X), self.n_votes))
         for x, z, part in self._parts(X, out):
             with one_torch_thread():
@@ -107,6 +111,8 @@ class StackedVotes:
             self._label_again_near_zero(x, sums, out)
 
     def _sigmoid_sums(self, x: NDArray[Any], z: NDArray[Any]) -> NDArray[Any]:
+        import torch
+
         self._products.write(x, z)
         z -= self.thresholds
         with one_torch_thread():
@@ -126,14 +132,20 @@ class StackedVotes:
 
     def labels_on_device(self, inputs: torch.Tensor) -> torch.Tensor:
         """(n, V) bool labels, on the device, of (n, d) float32 inputs on the device; for sign units."""
+        import torch
+
         size = max(1, _DEVICE_CHUNK_BYTES // (4 * len(self.weights)))
         parts = [self._tensor_sums(inputs[i : i + size]) > 0 for i in range(0, len(inputs), size)]
         return torch.cat(parts) if parts else torch.zeros(0, self.n_votes, dtype=torch.bool, device=self.device)
 
     def _device_sums(self, x: NDArray[Any]) -> NDArray[Any]:
+        import torch
+
         return self._tensor_sums(torch.from_numpy(x).to(self.device)).cpu().numpy()
 
     def _tensor_sums(self, inputs: torch.Tensor) -> torch.Tensor:
+        import torch
+
         if self._on_device is None:
             arrays = (self.weights, self.thresholds, self.output, self.output_threshold)
             self._on_device = tuple(torch.from_numpy(a).to(self.device) for a in arrays)
@@ -187,6 +199,8 @@ class DeviceLabels:
 
     def __call__(self, inputs: NDArray[Any] | torch.Tensor) -> NDArray[Any]:
         """(n,) classes of (n, d) float32 inputs."""
+        import torch
+
         if not isinstance(inputs, torch.Tensor):
             return self._predict(inputs)
         second = 2 * self._forward.labels_on_device(inputs).sum(1) > self._forward.n_votes

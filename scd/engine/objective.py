@@ -1,55 +1,13 @@
-"""What is optimised: the selection score and the effects that drive a node's search.
+"""The effects that drive a node's search, and correct rows, in torch.
 
 A row is a training sample. Rows are ordered by class, label 0 first; `negatives` is the number of rows of label 0.
 """
 
 from __future__ import annotations
 
-import math
-
 import torch
 
-FIXED_POINT = 1 << 16
-"""Cross-entropy effects are rounded to multiples of ``1 / FIXED_POINT``: integer sums are exact in any order."""
-
-
-class SelectionScore:
-    """Balanced accuracy in the first part of training, accuracy + balanced accuracy afterwards.
-
-    Both are linear in the number of correct rows of each class. So a score is an integer, and no rounding decides
-    between two networks: correct rows of label 0 times one weight plus correct rows of label 1 times another.
-
-    Parameters
-    ----------
-    negatives, positives : int
-        Training rows of label 0 and label 1.
-    """
-
-    def __init__(self, negatives: int, positives: int) -> None:
-        self.counts = (negatives, positives)
-        n = negatives + positives
-        self.balanced = _reduced(positives, negatives)
-        # accuracy = correct / n; balanced = correct_0 / (2 n_0) + correct_1 / (2 n_1); times 2 n n_0 n_1
-        both = 2 * negatives * positives
-        self.combined = _reduced(both + n * positives, both + n * negatives)
-
-    def weights(self, combined: bool) -> tuple[int, int]:
-        """Integer weight of a correct row of label 0 and of label 1."""
-        return self.combined if combined else self.balanced
-
-    def score(self, correct: torch.Tensor, combined: bool) -> torch.Tensor:
-        """(V,) int64 scores of (V, 2) numbers of correct rows of each class."""
-        weights = self.weights(combined)
-        return correct[:, 0] * weights[0] + correct[:, 1] * weights[1]
-
-    def as_fraction(self, correct: torch.Tensor) -> torch.Tensor:
-        """(V,) balanced accuracy in [0, 1], to be shown."""
-        return (correct[:, 0] / self.counts[0] + correct[:, 1] / self.counts[1]) / 2
-
-
-def _reduced(a: int, b: int) -> tuple[int, int]:
-    divisor = math.gcd(a, b)
-    return a // divisor, b // divisor
+from scd.engine.parameters import FIXED_POINT
 
 
 def correct_rows(on: torch.Tensor, negatives: int) -> torch.Tensor:

@@ -1,14 +1,25 @@
-"""The networks that training changes, and their random start."""
+"""The networks that training changes, their random start, and numbers that all kernels share."""
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
+
+if TYPE_CHECKING:
+    import torch
 
 GRID = float(1 << 20)
 """Output weights are multiples of ``1 / GRID``, so that sums of them are exact."""
+FIXED_POINT = 1 << 16
+"""Cross-entropy effects are rounded to multiples of ``1 / FIXED_POINT``: integer sums are exact in any order."""
+MIN_MARGIN = 2.0**-16
+"""Relative margin of a threshold that is outside all rows. When all projections coincide, a matrix product of another
+shape may round differently; the margin keeps that from flipping the labels."""
+NAMES = ("hidden", "thresholds", "output", "output_threshold")
+"""The arrays of a network, in the order of :class:`Networks`."""
 
 
 @dataclass(frozen=True)
@@ -41,30 +52,39 @@ class Settings:
 
 @dataclass
 class Networks:
-    """The weights of V votes."""
+    """The weights of V votes, in arrays or in tensors."""
 
-    hidden: torch.Tensor  # (V, h, d) float32
-    thresholds: torch.Tensor  # (V, h) float32
-    output: torch.Tensor  # (V, h) float64, multiples of 1 / GRID
-    output_threshold: torch.Tensor  # (V,) float64
+    hidden: Any  # (V, h, d) float32
+    thresholds: Any  # (V, h) float32
+    output: Any  # (V, h) float64, multiples of 1 / GRID
+    output_threshold: Any  # (V,) float64
 
     def copy_from(self, other: Networks, chosen: torch.Tensor, nodes: torch.Tensor) -> None:
-        """Overwrite the votes that are `chosen`, (V,) bool; of their hidden nodes only these `nodes`, (V, h) bool."""
+        """Overwrite the votes that are `chosen`, (V,) bool; of their hidden nodes only these `nodes`, (V, h) bool.
+
+        All of them are tensors.
+        """
         masks = {"hidden": nodes & chosen[:, None], "thresholds": chosen, "output": chosen, "output_threshold": chosen}
         for name, mask in masks.items():
             own, new = getattr(self, name), getattr(other, name)
             if own.device.type == "cpu":  # few votes improve: copy those
                 own[mask] = new[mask]
             else:  # counting them would synchronise with the device: copy under a mask
+                import torch
+
                 torch.where(mask.view(*mask.shape, *[1] * (own.ndim - mask.ndim)), new, own, out=own)
 
+    def tensors(self, device: str) -> Networks:
+        """The same arrays as tensors on a device."""
+        import torch
+
+        return Networks(*(torch.from_numpy(getattr(self, name)).to(device) for name in NAMES))
+
     def clone(self) -> Networks:
-        return Networks(*(getattr(self, f).clone() for f in ("hidden", "thresholds", "output", "output_threshold")))
+        return copy.deepcopy(self)
 
 
-def initial_networks(
-    settings: Settings, d: int, generators: list[np.random.Generator], device: torch.device
-) -> Networks:
+def initial_networks(settings: Settings, d: int, generators: list[np.random.Generator]) -> Networks:
     """Random weights, one generator per vote: nodes of unit L2 norm, or signs; thresholds are 0 until data set them."""
     h = settings.hidden_nodes
     hidden, output = np.empty((len(generators), h, d), dtype=np.float32), np.empty((len(generators), h))
@@ -78,6 +98,4 @@ def initial_networks(
         else:
             w, u = w / np.sqrt((w * w).sum(1, keepdims=True)), u / np.sqrt((u * u).sum())
         hidden[v], output[v] = w, np.round(u * GRID) / GRID
-    zeros = torch.zeros(len(output), h)
-    arrays = (torch.from_numpy(hidden), zeros, torch.from_numpy(output), zeros[:, 0].double())
-    return Networks(*(x.to(device) for x in arrays))
+    return Networks(hidden, np.zeros((len(output), h), dtype=np.float32), output, np.zeros(len(output)))

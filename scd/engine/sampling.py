@@ -9,14 +9,16 @@ Floyd 1987) and the tail of a shuffle for large ones.
 from __future__ import annotations
 
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from scd.engine.parameters import Settings
 from scd.numba_cache import njit
+
+if TYPE_CHECKING:
+    import torch
 
 _BLOCK_ON_DEVICE = 32  # iterations drawn and uploaded together, while the device works on those before
 _LOW32 = np.uint64(0xFFFFFFFF)
@@ -88,6 +90,8 @@ class Draws:
         return batch, nodes.swapaxes(1, 2), features.swapaxes(1, 2)
 
     def _to_device(self, array: NDArray[Any]) -> torch.Tensor:
+        import torch  # only here: on CPU this file is read for its compiled functions alone
+
         tensor = torch.from_numpy(array)
         return tensor if self.device.type == "cpu" else tensor.pin_memory().to(self.device, non_blocking=True)
 

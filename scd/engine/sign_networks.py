@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
 from scd.devices import resolve_device
-from scd.engine.forward import StackedVotes
-from scd.engine.smooth import smooth_share
 from scd.ensemble import VoteEnsemble
 from scd.storage import Vote, check_network
+
+if TYPE_CHECKING:
+    import torch
+
+    from scd.engine.forward import StackedVotes
 
 
 class SignNetworks(VoteEnsemble):
@@ -33,6 +35,8 @@ class SignNetworks(VoteEnsemble):
         return partial(check_network, first=first, features=features)
 
     def _stack(self, votes: list[Vote]) -> StackedVotes:
+        from scd.engine.forward import StackedVotes  # and Numba, only for those who predict
+
         names = ("hidden", "thresholds", "output", "output_threshold")
         arrays: dict[str, Any] = {name: np.stack([vote[name] for vote in votes]) for name in names}
         return StackedVotes(**arrays, device=resolve_device(self.device))
@@ -56,6 +60,8 @@ class SignNetworks(VoteEnsemble):
         Differentiable in (n, d) float32 `x`. `beta` is the sharpness of the hidden units, `gamma` that of the votes'
         labels.
         """
+        from scd.engine.smooth import smooth_share
+
         check_is_fitted(self, "votes_")
         return smooth_share(self._forward, x, beta, gamma, self.voting)
 

@@ -5,15 +5,11 @@ from __future__ import annotations
 import torch
 
 from scd.engine.objective import cross_entropy_effects, zero_one_effects, zero_one_output_effects
+from scd.engine.parameters import MIN_MARGIN
 from scd.search import Best, Window
 
 _CANDIDATE_BYTES = 64  # of working memory a (row, candidate) pair takes below
 _CHUNK_BYTES = 256 << 20
-
-
-MIN_MARGIN = 2.0**-16
-"""Relative margin of a threshold that is outside all rows. When all projections coincide, a matrix product of another
-shape may round differently; the margin keeps that from flipping the labels."""
 
 
 def project(columns: torch.Tensor, weights: torch.Tensor, divisor: float = 1.0) -> torch.Tensor:

@@ -83,19 +83,17 @@ def _columns(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, float, int]:
 
 def _milliseconds(data: Any, kernel: str, cores: int, votes: int, iterations: int) -> float:
     """Mean milliseconds of a vote-iteration: process time on one core, wall time on several."""
-    import torch
-
     from scd.classifier import SCDClassifier
-    from scd.engine.descent import descent_for
+    from scd.engine.training import training_with
     from scd.search import backend
 
     columns, divisor, negatives, kind = data
     settings = dataclasses.replace(SCDClassifier(**kind)._settings(len(columns)), n_iter=iterations + 2)
     clock = time.process_time if cores == 1 else time.perf_counter
     with threads(cores):
-        descent = descent_for(backend(kernel))(
-            torch.from_numpy(columns), divisor, negatives, settings, range(votes), 0, backend(kernel), cores
-        )  # fmt: skip
+        descent = training_with(backend(kernel))(
+            columns, divisor, negatives, settings, range(votes), 0, backend(kernel), cores
+        )
         steps = descent.steps()
         for _ in range(2):
             next(steps)

@@ -12,6 +12,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from pipeline.experiment import run
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -102,11 +104,10 @@ def test_correct_for_all_trains_the_other_models_and_attacks_what_all_get_right(
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs POSIX signals")
-def test_kill_in_the_middle_and_the_same_command_again(run_program, tmp_path):
+def test_kill_in_the_middle_and_the_same_command_again(run_program, compose_config, tmp_path):
     """kill -9 during the attack; the same command ends with the numbers of an undisturbed run."""
     words = ["model.n_votes=3", "model.n_iter=30", "attack.max_iter=40", "attack.restarts=5", "points.count=3"]
-    undisturbed = run_program(*words, f"paths.outputs={tmp_path / 'whole'}")
-    assert undisturbed.returncode == 0, undisturbed.stderr
+    run(compose_config(*words, f"paths.outputs={tmp_path / 'whole'}"))
     impatient = (  # the same program, saving its state ten times a second so that the test need not be long
         "import runpy, sys, attacks.engine.checkpoint\n"
         "attacks.engine.checkpoint.SAVE_SECONDS = 0.1\n"

@@ -12,7 +12,7 @@ import pytest
 from pipeline.console import summary_lines
 from pipeline.convergence import Search, disagreement
 from pipeline.experiment import run
-from scd import numba_cache
+from scd import cache_folder
 
 SUMMARY: dict[str, Any] = {
     "attack": "hsj", "points": 2, "already_wrong": 0, "success_rate": 1.0, "norm": "l2", "queries_mean": 10.0,
@@ -77,8 +77,8 @@ def test_another_attack_that_found_less_than_half_is_named(compose_config, capsy
 
 
 def test_a_cache_folder_is_empty_until_code_is_stored(tmp_path, monkeypatch):
-    monkeypatch.setattr(numba_cache, "cache_folder", lambda: tmp_path)
-    assert numba_cache.is_empty()
+    monkeypatch.setattr(cache_folder, "cache_folder", lambda: tmp_path)
+    assert cache_folder.is_empty()
     (tmp_path / "module").mkdir()
     (tmp_path / "module" / "function.nbi").touch()
-    assert not numba_cache.is_empty()
+    assert not cache_folder.is_empty()

@@ -53,18 +53,16 @@ def test_a_data_set_of_a_folder_outside_the_checkout(run_program, files, tmp_pat
     folder.mkdir(parents=True)
     paths = "".join(f"{word.removeprefix('dataset.').replace('=', ': ')}\n" for word in files)
     (folder / "mine.yaml").write_text(f"defaults:\n  - arrays@_here_\n  - _self_\nname: mine\n{paths}")
-    words = ("--config-dir", str(folder.parent), "scale=smoke", "attack=none")
-    done = run_program(*words, "dataset=mine")
-    assert done.returncode == 0, done.stderr
-    assert "scd01 on mine" in done.stdout
     (tmp_path / "my_loader.py").write_text(
         "from data.digits import load as digits\ndef load(classes):\n    return digits(classes)\n"
     )
     (folder / "own.yaml").write_text(
         "defaults:\n  - digits@_here_\n  - _self_\n_target_: my_loader.load\nname: own\nclasses: [0, 1]\n"
     )
-    done = run_program(*words, "dataset=own", env={"PYTHONPATH": str(tmp_path)})
+    words = ("-m", "--config-dir", str(folder.parent), "scale=smoke", "attack=none", "dataset=mine,own")
+    done = run_program(*words, env={"PYTHONPATH": str(tmp_path)})
     assert done.returncode == 0, done.stderr
+    assert "scd01 on mine" in done.stdout
     assert "scd01 on own" in done.stdout
     assert "'digit 0' against 'digit 1'" in done.stdout
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from scd import numba_cache
+from scd import cache_folder, numba_cache
 
 _INNER = "from scd.numba_cache import njit\n\n\n@njit()\ndef inner():\n    return {value}\n"
 _OUTER = "from toy.inner import inner\n" + _INNER.format(value="inner()").replace("inner():", "outer():")
@@ -18,8 +18,9 @@ _OUTER = "from toy.inner import inner\n" + _INNER.format(value="inner()").replac
 @pytest.fixture
 def package(tmp_path, monkeypatch):
     """A package `toy` with a compiled function that contains another file's."""
-    monkeypatch.setattr(numba_cache, "_ROOT", tmp_path)
-    monkeypatch.setattr(numba_cache.config, "CACHE_DIR", str(tmp_path / "cache"))
+    for module in (numba_cache, cache_folder):
+        monkeypatch.setattr(module, "_ROOT", tmp_path)
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "toy").mkdir()
     (tmp_path / "toy" / "inner.py").write_text(_INNER.format(value=1))
@@ -96,8 +97,8 @@ def test_a_damaged_file_is_compiled_again(package, ending, damage):
 
 _HOLDER = """
 import sys
-from scd import numba_cache
-numba_cache.config.CACHE_DIR, numba_cache._ROOT = sys.argv[1], numba_cache.Path(sys.argv[2])
+from scd import cache_folder, numba_cache
+numba_cache._ROOT = cache_folder._ROOT = numba_cache.Path(sys.argv[1])
 with numba_cache._alone("toy.outer.outer()"):
     print("at it", flush=True)
     sys.stdin.read()
@@ -108,7 +109,7 @@ with numba_cache._alone("toy.outer.outer()"):
 def another(package):
     """Another process that compiles `toy.outer.outer`."""
     pytest.importorskip("fcntl")
-    command = [sys.executable, "-c", _HOLDER, str(package.parent / "cache"), str(package.parent)]
+    command = [sys.executable, "-c", _HOLDER, str(package.parent)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout.readline() == "at it\n"
         yield process
@@ -139,14 +140,14 @@ def test_nothing_else_in_the_given_folder_is_touched(package):
 
 def test_where_the_given_folder_cannot_be_made_another_is_used(package, monkeypatch):
     (package.parent / "cache").write_text("a file")
-    monkeypatch.setattr(numba_cache, "__file__", str(package / "numba_cache.py"))
+    monkeypatch.setattr(cache_folder, "__file__", str(package / "cache_folder.py"))
     assert _start() == (1, 0)
     assert _start() == (1, 1)
     assert list((package / "__pycache__").glob("scd-*/toy.outer/outer*.nbc"))
 
 
 def test_where_no_folder_can_be_written_functions_are_compiled_at_each_start(package, monkeypatch):
-    monkeypatch.setattr(numba_cache, "_candidates", lambda name: iter([Path("/dev/null") / name]))
+    monkeypatch.setattr(cache_folder, "_candidates", lambda name: iter([Path("/dev/null") / name]))
     assert _start() == (1, 0)
     assert _start() == (1, 0)
 

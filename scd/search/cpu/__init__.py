@@ -12,8 +12,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
-import torch
+from numpy.typing import NDArray
 
 from scd.numba_cache import njit
 from scd.search.cpu.llvm import LANES
@@ -40,11 +42,10 @@ def project_vote(columns, hidden, divisor, out):
                     total[i] += w * x[i]
 
 
-def activations(projections: torch.Tensor, thresholds: torch.Tensor) -> torch.Tensor:
-    """See :func:`scd.search.reference.activations`; (V, ceil(h / 32), n) int32 words of bits."""
-    votes, hidden, n = projections.shape
-    words = torch.zeros(votes, -(-hidden // LANES), n, dtype=torch.int32)
+def activations(projections: NDArray[Any], thresholds: NDArray[Any]) -> NDArray[np.uint32]:
+    """(ceil(h / 32), n) words of bits: where (h, n) float32 `projections` are above (h,) `thresholds`."""
+    hidden, n = projections.shape
+    words = np.zeros((-(-hidden // LANES), n), dtype=np.uint32)
     for k in range(hidden):
-        on = (projections[:, k] > thresholds[:, k, None]).to(torch.int32)
-        words[:, k // LANES] |= on << k % LANES
+        words[k // LANES] |= (projections[k] > thresholds[k]).astype(np.uint32) << np.uint32(k % LANES)
     return words

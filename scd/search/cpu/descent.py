@@ -12,12 +12,11 @@ from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from scd.engine.descent import RECORD, REFRESH, Descent, Stop, medians
-from scd.engine.parameters import GRID, Networks, Settings
+from scd.engine.parameters import GRID, NAMES, Networks, Settings
 from scd.engine.sampling import sizes_of, states_of
+from scd.engine.training import RECORD, REFRESH, Stop, Training
 from scd.search.cpu import activations, project_vote
 from scd.search.cpu.llvm import LANES
 from scd.search.cpu.node import output_sums_vote
@@ -26,35 +25,37 @@ from scd.search.cpu.vote import Saved, State, Task, Weights, advance
 _SECONDS = 0.1  # between two calls of `progress`
 
 
-class CpuDescent(Descent):
-    """:class:`scd.engine.descent.Descent` on CPU, with the same networks whatever the number of threads."""
+class CpuDescent(Training):
+    """:class:`scd.engine.training.Training` on CPU, with the same networks whatever the number of threads."""
 
-    def _start(self) -> None:
-        s, (d, n) = self.settings, self.columns.shape
+    def _start(self, columns: NDArray[Any], networks: Networks) -> None:
+        s, (d, n) = self.settings, columns.shape
         votes, h, k = len(self.generators), s.hidden_nodes, s.nodes_per_iter
-        columns, divisor = self.columns.numpy(), np.float32(self.divisor)
+        self.columns, self.now, divisor = np.asarray(columns), networks, np.float32(self.divisor)
         maximum = np.float32(255 / self.divisor if columns.dtype == np.uint8 else np.inf)
         balanced, combined = (self.score.weights(late) for late in (False, True))
         self.task = Task(
-            columns, divisor, maximum, self.labels.numpy(), sizes_of(s, d, n, self.negatives), balanced, combined,
-            float(s.balanced_fraction * s.n_iter), np.float32(s.step_hidden), round(s.step_output * GRID) / GRID,
-            s.binary, s.renormalize,
+            self.columns, divisor, maximum, (np.arange(n) >= self.negatives).astype(np.int64),
+            sizes_of(s, d, n, self.negatives), balanced, combined, float(s.balanced_fraction * s.n_iter),
+            np.float32(s.step_hidden), round(s.step_output * GRID) / GRID, s.binary, s.renormalize,
         )  # fmt: skip
-        self.projections = torch.empty(votes, h, n)
-        self.active = torch.zeros(votes, -(-h // LANES), n, dtype=torch.int32)
-        self.sums = torch.empty(votes, n, dtype=torch.float64)
+        self.projections = np.empty((votes, h, n), dtype=np.float32)
+        self.active = np.zeros((votes, -(-h // LANES), n), dtype=np.uint32)
+        self.sums = np.empty((votes, n))
         self.best = self.now.clone()
-        self.best_correct = torch.zeros(votes, 2, dtype=torch.int64)
+        self.changed = np.zeros((votes, h), dtype=np.bool_)  # nodes since the best network
+        self.best_correct = np.zeros((votes, 2), dtype=np.int64)
+        self.history = np.zeros((-(-s.n_iter // RECORD), votes, 2), dtype=np.int64)
         orders = [
             g.permutation(h) if s.init_thresholds == "searched" else np.empty(0, np.int64) for g in self.generators
         ]
         streams = states_of(self.generators)
         self.states = [
             State(
-                _weights_of(self.now, v), _weights_of(self.best, v), self.best_correct[v].numpy(),
-                self.changed[v].numpy(), self.projections[v].numpy(), self.active[v].numpy().view(np.uint32),
-                self.sums[v].numpy(), streams[v], np.ones(n, dtype=np.bool_), np.empty(k, dtype=np.int64),
-                np.empty((k, s.features_per_step), dtype=np.int64), _room_to_save(s, d, n), np.array([-1, 0]),
+                _weights_of(self.now, v), _weights_of(self.best, v), self.best_correct[v], self.changed[v],
+                self.projections[v], self.active[v], self.sums[v], streams[v], np.ones(n, dtype=np.bool_),
+                np.empty(k, dtype=np.int64), np.empty((k, s.features_per_step), dtype=np.int64),
+                _room_to_save(s, d, n), np.array([-1, 0]),
             )
             for v in range(votes)
         ]  # fmt: skip
@@ -62,14 +63,13 @@ class CpuDescent(Descent):
 
     def run(
         self,
-        progress: Callable[[Descent], None] | None = None,
+        progress: Callable[[Training], None] | None = None,
         stop: Stop | None = None,
         until: int | None = None,
     ) -> Networks:
-        """Run all iterations and return the best networks seen; `progress` is called several times a second.
+        """See :meth:`scd.engine.training.Training.run`; `progress` is called several times a second.
 
-        `stop` and `until` are those of :meth:`scd.engine.descent.Descent.run`; the threads that train the votes call
-        `stop`.
+        The threads that train the votes call `stop`.
         """
         last = self.settings.n_iter if until is None else until
         self._all(lambda v: self._some(v, stop, last), progress)
@@ -77,12 +77,30 @@ class CpuDescent(Descent):
         return self.best
 
     def steps(self, until: int | None = None) -> Iterator[None]:
-        """Iterate, all votes by one iteration at a time, on one thread."""
         while self.iteration < (self.settings.n_iter if until is None else until):
             for v in range(len(self.states)):
                 self._advance(v, self.iteration + 1)
             self.iteration += 1
             yield
+
+    def put(self, places: NDArray[np.int64], samples: NDArray[Any]) -> None:
+        self.columns[:, places] = samples.T
+
+    def replace(self, places: NDArray[np.int64], samples: NDArray[Any]) -> None:
+        self.put(places, samples)
+        self._all(self._project)
+        self.best_correct[:] = self.correct()
+        for name in NAMES:
+            getattr(self.best, name)[:] = getattr(self.now, name)
+        self.changed[:] = False
+
+    def correct(self) -> NDArray[np.int64]:
+        on = self.sums > self.now.output_threshold[:, None]
+        first, second = on[:, : self.negatives].sum(axis=1), on[:, self.negatives :].sum(axis=1)
+        return np.stack([self.negatives - first, second], axis=1)
+
+    def _host(self, values: NDArray[Any]) -> NDArray[Any]:
+        return values
 
     # ------------------------------------------------------------------ one vote
 
@@ -90,7 +108,8 @@ class CpuDescent(Descent):
         """Thresholds before the first iteration; `order` are the nodes whose thresholds are searched."""
         state = self.states[v]
         project_vote(self.task.columns, state.now.hidden, self.task.divisor, state.projections)
-        state.now.thresholds[:] = medians(self.projections[v : v + 1])[0].numpy()
+        ordered = np.sort(state.projections, axis=1)
+        state.now.thresholds[:] = (ordered[:, (ordered.shape[1] - 1) // 2] + ordered[:, ordered.shape[1] // 2]) / 2
         self._update(v)
         initial = state._replace(nodes=order, features=np.zeros((len(order), 1), dtype=np.int64))
         self._compute(initial, 0)
@@ -111,9 +130,6 @@ class CpuDescent(Descent):
                 self._project(v)
             self._compute(state, min(until, now - now % REFRESH + REFRESH))
 
-    def _refresh(self) -> None:
-        self._all(self._project)
-
     def _project(self, v: int) -> bool:
         state = self.states[v]
         project_vote(self.task.columns, state.now.hidden, self.task.divisor, state.projections)
@@ -122,8 +138,8 @@ class CpuDescent(Descent):
 
     def _update(self, v: int) -> None:
         """Activations and sums from projections."""
-        state, own = self.states[v], slice(v, v + 1)
-        self.active[own] = activations(self.projections[own], self.now.thresholds[own])
+        state = self.states[v]
+        state.words[:] = activations(state.projections, state.now.thresholds)
         output_sums_vote(state.words, state.now.output, state.sums)
 
     def _compute(self, state: State, until: int) -> None:
@@ -136,7 +152,7 @@ class CpuDescent(Descent):
 
     # ------------------------------------------------------------------ all votes
 
-    def _all(self, work: Callable[[int], bool], progress: Callable[[Descent], None] | None = None) -> None:
+    def _all(self, work: Callable[[int], bool], progress: Callable[[Training], None] | None = None) -> None:
         """Call `work` for every vote, again and again until it returns True, on all threads."""
         left = deque(range(len(self.states)))
         stopped = False
@@ -169,10 +185,7 @@ class CpuDescent(Descent):
 
 
 def _weights_of(networks: Networks, v: int) -> Weights:
-    return Weights(
-        networks.hidden[v].numpy(), networks.thresholds[v].numpy(), networks.output[v].numpy(),
-        networks.output_threshold[v : v + 1].numpy(),
-    )  # fmt: skip
+    return Weights(networks.hidden[v], networks.thresholds[v], networks.output[v], networks.output_threshold[v : v + 1])
 
 
 def _room_to_save(settings: Settings, d: int, n: int) -> Saved:

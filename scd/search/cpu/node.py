@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from scd.engine.objective import FIXED_POINT
+from scd.engine.parameters import FIXED_POINT
 from scd.numba_cache import njit
 from scd.search.cpu.llvm import LANES, bit_of
 

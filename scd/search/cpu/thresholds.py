@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from scd.engine.parameters import MIN_MARGIN
 from scd.numba_cache import njit
-from scd.search.reference import MIN_MARGIN
 
 _ALL_BUT_SIGN = np.int32(0x7FFFFFFF)
 _FEW = 64  # values up to which a sort by insertion is faster than the radix sort

@@ -99,7 +99,7 @@ class Task(NamedTuple):
     balanced: Any
     """Weights of a correct row of each class before iteration `combined_from`..."""
     combined: Any
-    """...and from there on: see :class:`scd.engine.objective.SelectionScore`."""
+    """...and from there on: see :class:`scd.engine.selection.SelectionScore`."""
     combined_from: Any
     step_hidden: Any
     """float32"""

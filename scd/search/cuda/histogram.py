@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 import triton
 import triton.language as tl
 
-from scd.search.reference import MIN_MARGIN
+from scd.engine.parameters import MIN_MARGIN
 
 MARGIN = tl.constexpr(MIN_MARGIN)
 

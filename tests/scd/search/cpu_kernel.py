@@ -6,14 +6,18 @@ import numpy as np
 import torch
 
 from scd.search import Best
-from scd.search.cpu import activations, project_vote
+from scd.search.cpu import activations as activations_of_vote
+from scd.search.cpu import project_vote
 from scd.search.cpu.hidden import Candidates, search_ranks, search_thresholds
 from scd.search.cpu.llvm import LANES, bit_of, unpack
 from scd.search.cpu.logistic import search_logistic_vote
 from scd.search.cpu.node import cross_entropy_vote, output_sums_vote, take_step_vote, zero_one_vote
 from scd.search.cpu.output import NO_BINS, search_activations
 
-__all__ = ["activations"]
+
+def activations(projections, thresholds):
+    words = [activations_of_vote(p.numpy(), t.numpy()) for p, t in zip(projections, thresholds, strict=True)]
+    return torch.from_numpy(np.stack(words).view(np.int32))
 
 
 def project(columns, weights, divisor=1.0):

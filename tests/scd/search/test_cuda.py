@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from scd import SCDClassifier
-from scd.engine.descent import REFRESH
+from scd.engine.training import REFRESH
 from tests.triton_processes import assert_passes, needs_card, needs_triton
 
 SCRIPT = Path(__file__).parent / "triton_checks.py"

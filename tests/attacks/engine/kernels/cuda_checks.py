@@ -38,9 +38,8 @@ class Model:
 
 def inputs_are_those_of_the_cpu() -> None:
     """To the last bit: a few features, a whole tile, several, and one over; L2 and L-infinity."""
-    for d in (1, 3, 128, 129, 300):
-        for low, high in ((0.0, 1.0), (-3.0, 3.0)):
-            assert cuda.difference_from_host(cuda.Device("cpu", low, high, d), d) == "", d
+    for d, low, high in ((1, 0.0, 1.0), (3, -3.0, 3.0), (128, 0.0, 1.0), (129, -3.0, 3.0), (300, 0.0, 1.0)):
+        assert cuda.difference_from_host(cuda.Device("cpu", low, high, d), d) == "", d
 
 
 def a_device_with_other_arithmetic_is_not_used() -> None:
@@ -62,19 +61,18 @@ def attacks_have_the_same_result_as_on_the_cpu() -> None:
     """Same queries, so the same result; also if the probes of a run are cut into blocks."""
     d = 20
     x = np.random.default_rng(1).uniform(0.4, 0.6, (2, d)).astype(np.float32)
-    for norm in ("l2", "linf"):
+    for norm, block in (("l2", cuda._MAX_ROWS), ("l2", 7), ("linf", 7)):
         model = Model(d)
         y = model(x)
         attack = HopSkipJump(norm=norm, max_iter=2, restarts=2, init_eval=12)
         on_cpu = attack(model.__call__, x, y)  # a bound method, without the attribute `device`
-        for block in (cuda._MAX_ROWS, 7):
-            before, cuda._MAX_ROWS = cuda._MAX_ROWS, block
-            model.tensors = model.arrays = 0
-            on_device = attack(model, x, y)
-            cuda._MAX_ROWS = before
-            assert model.tensors > model.arrays, (norm, block)
-            assert (on_device.queries == on_cpu.queries).all(), (norm, block)
-            assert np.allclose(on_device.adversarials, on_cpu.adversarials, rtol=0, atol=1e-6), (norm, block)
+        before, cuda._MAX_ROWS = cuda._MAX_ROWS, block
+        model.tensors = model.arrays = 0
+        on_device = attack(model, x, y)
+        cuda._MAX_ROWS = before
+        assert model.tensors > model.arrays, (norm, block)
+        assert (on_device.queries == on_cpu.queries).all(), (norm, block)
+        assert np.allclose(on_device.adversarials, on_cpu.adversarials, rtol=0, atol=1e-6), (norm, block)
 
 
 def compile_for_a_gpu() -> None:
