@@ -64,6 +64,13 @@ def test_every_file_it_links_to_exists(page):
         assert (page.parent / target).exists(), target
 
 
+def test_every_test_that_the_page_of_what_is_covered_names_exists_and_has_tests():
+    named = re.findall(r"`(tests/[^`]+)`", (ROOT / "docs" / "coverage.md").read_text())
+    assert len(named) > 30
+    for path in named:
+        assert "\ndef test_" in (ROOT / path).read_text(), path
+
+
 def test_every_make_target_it_names_exists():
     targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     for page in PAGES:

@@ -138,8 +138,12 @@ class ClassForward:
 
     def _of_labels(self, outputs: NDArray[Any]) -> NDArray[np.int64]:
         names = outputs.astype(np.str_)
-        known = self.predictor.classes or tuple(np.unique(names).tolist())
-        chosen = classes_of(known, self.class_names, self.given, known_all=self.predictor.classes is not None)
+        known, known_all = self.predictor.classes, self.predictor.classes is not None
+        numbers = tuple(map(str, range(len(self.class_names))))
+        if known is None and outputs.dtype.kind in "iu" and not set(numbers) & set(self.class_names):
+            known, known_all = numbers, True  # as of scores, the class of each number is that of its position
+        known = known or tuple(np.unique(names).tolist())
+        chosen = classes_of(known, self.class_names, self.given, known_all)
         others = sorted(set(names.tolist()) - set(chosen))
         if others:
             raise ValueError(

@@ -13,6 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
+from pipeline.errors import UserError
 from pipeline.protocols import Dataset, Floats, Job, Labels
 from pipeline.stages.fit import Fitted
 from pipeline.stages.inputs import inputs_for
@@ -60,7 +61,10 @@ def evaluate(job: Job, fitted: Fitted) -> Evaluation:
         if known is not None and known["scale"] == job.scale:
             times = {"one_vote_seconds": fitted.one_vote_seconds, "fit_seconds": fitted.fit_seconds}
             return Evaluation(**{**known, **times})
-        found = _evaluate(job, fitted)
+        try:
+            found = _evaluate(job, fitted)
+        except ValueError as error:  # of a model that was trained elsewhere, for other samples or classes
+            raise UserError(f"model={job.model_name} cannot be evaluated: {error}") from error
         write_checked(path, asdict(found))
         return found
 

@@ -50,14 +50,20 @@ def attack(options: Namespace) -> None:
         raise ValueError(f"--out {options.out} has the results of another attack; name a new folder.")
     samples = read_samples(options.data, options.target, options.labels)
     given = ModelOptions(
-        tuple(options.classes), options.threshold, options.channels_last, tuple(options.trusted), options.trust_pickle
+        tuple(options.classes),
+        options.threshold,
+        options.channels_last,
+        tuple(options.trusted),
+        options.trust_pickle,
+        options.rate_limit,
+        options.token_variable,
     )
     model = load_model(options.model, samples.feature_shape, given)
     if samples.columns is not None:
         model.check_features(samples.columns, options.data)
     predicted = _predicted(model, samples.x, options.model)
     if samples.classes is not None:
-        model.check_classes(samples.classes)
+        model.check_classes(samples.classes, predicted)
     classes = predicted if samples.classes is None else samples.classes
     index = choose(classes, predicted, options.points, options.seed)
     clip = bounds(samples, options.clip)
@@ -172,6 +178,8 @@ def _predicted(model: NamedClassifier, x: NDArray[np.float32], path: str) -> NDA
     blocks = (x[begin : begin + _BLOCK].copy() for begin in range(0, len(x), _BLOCK))  # a model may write into them
     try:
         return np.concatenate([model(block) for block in blocks])
+    except ConnectionError:
+        raise  # the service does not answer, whatever the samples are
     except Exception as error:  # each library has errors of its own for samples of another shape
         first = (str(error).splitlines() or [type(error).__name__])[0]
         raise ValueError(f"The model {path} cannot predict samples of {x.shape[1]} features: {first}") from error

@@ -50,9 +50,9 @@ def parser() -> argparse.ArgumentParser:
     commands = made.add_subparsers(required=True, metavar="command")
     one = commands.add_parser(
         "attack",
-        help="attack a model from a file at samples from a file",
-        description="Attack a model from a file at samples from a file. Each distance that is found is an upper bound "
-        "of the minimum.",
+        help="attack a model, from a file or a service, at samples from a file",
+        description="Attack a model, from a file or a service, at samples from a file. Each distance that is found is "
+        "an upper bound of the minimum.",
     )
     one.set_defaults(command=attack)
     one.add_argument(
@@ -60,7 +60,7 @@ def parser() -> argparse.ArgumentParser:
         required=True,
         metavar="FILE",
         help=".skops; .ubj or .json (XGBoost); .txt (LightGBM); .onnx; .keras; .pt2, .pt, .pkl or .joblib (with "
-        "--trust-pickle); .npz of SCDClassifier.save, or a folder with its votes",
+        "--trust-pickle); .npz of SCDClassifier.save, or a folder with its votes; http://… of a service of labels",
     )
     one.add_argument(
         "--data",
@@ -102,6 +102,10 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument(
         "--trusted", type=_names, default=(), metavar="A,B,…", help="further types of a skops file to load"
     )
+    one.add_argument(
+        "--rate-limit", type=_rate, metavar="N", help="requests per second to a service; default: no limit"
+    )
+    one.add_argument("--token-variable", metavar="NAME", help="environment variable with the token for a service")
     one.add_argument("--trust-pickle", action="store_true", help="load files that can run code")
     return made
 
@@ -110,6 +114,16 @@ def _count(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"must be a whole number of at least 1. Got {text}")
     return int(text)
+
+
+def _rate(text: str) -> float:
+    try:
+        rate = float(text)
+    except ValueError:
+        rate = 0.0
+    if not 0 < rate < float("inf"):
+        raise argparse.ArgumentTypeError(f"must be a number above 0. Got {text}")
+    return rate
 
 
 def _names(text: str) -> tuple[str, ...]:

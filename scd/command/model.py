@@ -1,7 +1,8 @@
-"""A trained model from a file as a function from inputs to names of classes."""
+"""A trained model, from a file or behind a URL, as a function from inputs to names of classes."""
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,6 +31,10 @@ class ModelOptions:
     channels_last : bool
     trusted : tuple of str
     trust_pickle : bool
+    rate_limit : float or None
+        Requests per second to a service.
+    token_variable : str or None
+        Environment variable with the token for a service.
     """
 
     classes: tuple[str, ...] = ()
@@ -37,6 +42,8 @@ class ModelOptions:
     channels_last: bool = False
     trusted: tuple[str, ...] = ()
     trust_pickle: bool = False
+    rate_limit: float | None = None
+    token_variable: str | None = None
 
 
 class NamedClassifier:
@@ -84,8 +91,14 @@ class NamedClassifier:
         named: NDArray[np.str_] = np.array(names)[positions]
         return named
 
-    def check_classes(self, classes: NDArray[np.str_]) -> None:
-        """Refuse classes of samples that a model which numbers its classes from 0 does not have.
+    def check_classes(self, classes: NDArray[np.str_], predicted: NDArray[np.str_]) -> None:
+        """Refuse classes of samples that a model which numbers its classes does not have.
+
+        Parameters
+        ----------
+        classes, predicted : ndarray of str, shape (n,)
+            Of the samples, and what the model predicts for them. Of a model that returns numbers as labels only these
+            are known.
 
         Raises
         ------
@@ -93,8 +106,12 @@ class NamedClassifier:
             They would be taken for other classes of the model.
         """
         numbers = tuple(map(str, range(len(self.names))))
+        if not self.names:
+            numbers = tuple(np.unique(predicted).tolist())
+            if not all(name.isdecimal() for name in numbers) or np.isin(numbers, classes).all():
+                return
         others = np.setdiff1d(classes, numbers).tolist()
-        if self.names == numbers and others:
+        if self.names in ((), numbers) and others:
             raise ValueError(
                 f"The classes of --data must be {', '.join(numbers)}, as the model numbers them, or be named in its "
                 f"order with --classes. Got {', '.join(others[:10])}."
@@ -111,8 +128,8 @@ def load_model(path: str, feature_shape: tuple[int, ...], options: ModelOptions)
     Parameters
     ----------
     path : str
-        A file of `scd.foreign.formats`; an ``.npz`` file of :meth:`scd.SCDClassifier.save`; or a folder of the store
-        with votes of a sign network.
+        A file of `scd.foreign.formats`; an ``.npz`` file of :meth:`scd.SCDClassifier.save`; a folder of the store with
+        votes of a sign network; or the address of a service of `scd.foreign.service`.
     feature_shape : tuple of int
         Shape of a sample.
     options : ModelOptions
@@ -122,6 +139,8 @@ def load_model(path: str, feature_shape: tuple[int, ...], options: ModelOptions)
     ValueError, FileNotFoundError, ImportError
         One sentence on what is missing or wrong.
     """
+    if is_address(path):
+        return NamedClassifier(_service(path, options), options.classes)
     file = Path(path).expanduser()
     if not file.exists():
         raise FileNotFoundError(f"--model {path} is not there.")
@@ -130,13 +149,38 @@ def load_model(path: str, feature_shape: tuple[int, ...], options: ModelOptions)
     return NamedClassifier(_foreign(file, path, feature_shape, options), options.classes)
 
 
+def is_address(path: str) -> bool:
+    """Return whether a model is a service."""
+    return path.startswith(("http://", "https://"))
+
+
+def _service(url: str, options: ModelOptions) -> Any:
+    """The predictor of a model behind a URL; labels that are all whole numbers become integers."""
+    variable = options.token_variable
+    token = None if variable is None else os.environ.get(variable)
+    if variable is not None and not token:
+        raise ValueError(f"--token-variable must be an environment variable with a token. Got {variable}.")
+    service = import_module("scd.foreign.service").Service(url, rate_limit=options.rate_limit, token=token)
+
+    def labels(x: NDArray[np.float32]) -> NDArray[Any]:
+        found: NDArray[np.str_] = service(x)
+        return found.astype(np.int64) if all(map(_is_number, found.tolist())) else found
+
+    return import_module("scd.foreign.outputs").Predictor(labels)
+
+
+def _is_number(label: str) -> bool:
+    return label.isdecimal() and str(int(label)) == label
+
+
 def _foreign(file: Path, path: str, feature_shape: tuple[int, ...], options: ModelOptions) -> Any:
     """The predictor of a model of another program."""
     readers = import_module("scd.foreign.formats")  # by name: its folder is a room of its own in a checkout
     known, ending = readers.formats(), file.suffix.lower().removeprefix(".")
     if ending not in known:
         raise ValueError(
-            f"--model must end in .npz, {', '.join(f'.{each}' for each in known)}, or be a folder of votes. Got {path}."
+            f"--model must end in .npz, {', '.join(f'.{each}' for each in known)}, or be a folder of votes or the "
+            f"address of a service, such as http://localhost:8000/predict. Got {path}."
         )
     kind = known[ending]
     if kind.runs_code and not options.trust_pickle:

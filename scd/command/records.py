@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scd import __version__
+from scd.command.model import is_address
 from scd.files import file_sha256, write_bytes, write_json, write_text
 from scd.statistics import bootstrap
 
@@ -75,7 +76,7 @@ def summary(done: Attacked, options: Namespace) -> dict[str, Any]:
     attacked = len(r.index) - misclassified
     row: dict[str, Any] = {
         "dataset": Path(options.data).name,
-        "model": Path(options.model).name,
+        "model": options.model if is_address(options.model) else Path(options.model).name,
         "attack": options.attack,
         "accuracy_ensemble": done.accuracy,
         "points": len(r.index),

@@ -109,3 +109,13 @@ def test_a_run_attacks_the_service(service, compose_config, tmp_path):
     record = run(compose_config(*words, "scale=smoke", "points.rule=random", "attack.query_budget=150"))
     assert record["attack"].startswith("arrays-endpoint-hsj-")
     assert sum(service.sizes) <= 15 + 2 * 150
+
+
+def test_a_service_of_other_classes_is_one_sentence_of_the_run(service, compose_config, tmp_path):
+    from pipeline.errors import UserError
+    from pipeline.experiment import run
+
+    np.savez(tmp_path / "own.npz", x=RNG.random((60, 3)), y=np.array(["cat", "dog"])[np.arange(60) % 2])
+    words = ["dataset=arrays", f"dataset.path={tmp_path / 'own.npz'}", "model=endpoint", f"model.url={service.url}"]
+    with pytest.raises(UserError, match="model=endpoint cannot be evaluated: The model predicts the class '"):
+        run(compose_config(*words, "scale=smoke", "attack=none"))

@@ -277,6 +277,20 @@ def test_outputs_that_cannot_be_told_are_refused(made, sentence):
         made.labels(X3)
 
 
+def test_labels_that_are_numbers_are_those_of_the_classes_in_their_order_whatever_the_batch_holds():
+    """As of scores. Where the names of the classes are numbers themselves, labels are names."""
+
+    def forward(names, dtype=np.int64):
+        return ClassForward(Predictor(lambda x: x[:, 0].astype(dtype)), names, None)
+
+    x = np.array([[2.0], [1.0], [2.0]], dtype=np.float32)
+    for part in (slice(3), slice(1)):
+        assert forward(("a", "b", "c")).labels(x[part])[:, 0].tolist() == x[part, 0].tolist()
+        assert forward(("2", "1")).labels(x[part])[:, 0].tolist() == [0, 1, 0][part]
+    with pytest.raises(ValueError, match="predicts the class '2', but a label must be one of 0, 1"):
+        forward(("a", "b")).labels(x)
+
+
 def test_a_fixed_batch_is_padded():
     seen = []
 
