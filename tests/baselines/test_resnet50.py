@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-import torchvision
 from torch import nn
 
 from baselines.resnet50 import ResNet50, ResNet50Votes
@@ -17,6 +16,8 @@ def fitted(digits):
 
 
 def torchvisions(arrays):
+    import torchvision  # takes as long as torch itself
+
     with torch.device("meta"):
         network = torchvision.models.resnet50(weights=None)
         network.conv1 = nn.Conv2d(1, 64, 3, stride=1, padding=1, bias=False)

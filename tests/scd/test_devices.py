@@ -5,12 +5,15 @@ import os
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from scd.devices import one_torch_thread, parse_bytes, resolve_device
+from scd.devices import cuda_is_available, one_torch_thread, parse_bytes, resolve_device
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.parametrize(
@@ -58,13 +61,28 @@ def test_torch_has_as_many_threads_after_an_error_as_before():
     assert torch.get_num_threads() == before
 
 
-def test_the_leaves_import_nothing_heavy():
-    program = (
-        "import sys, scd.files, scd.seeds, scd.devices, scd.statistics\n"
-        "sys.exit(', '.join(sorted({'torch', 'numba', 'scipy', 'sklearn'} & set(sys.modules))) or 0)"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+@pytest.mark.parametrize(
+    ("imports", "heavy"),
+    [
+        ("scd.files, scd.seeds, scd.devices, scd.statistics, scd.cache_folder", "torch numba scipy sklearn"),
+        ("scd.classifier, attacks", "torch numba"),
+        ("scd.search.cpu.ahead", "torch sklearn"),
+    ],
+)
+def test_what_is_imported_with_a_module(imports, heavy):
+    program = f"import sys, {imports}\nsys.exit(', '.join(sorted(set({heavy.split()}) & set(sys.modules))) or 0)"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_torch_is_asked_for_a_device_where_there_is_a_driver(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert cuda_is_available(), "torch is imported already, and asked"
+    monkeypatch.delitem(sys.modules, "torch")
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr("scd.devices._has_driver", lambda: False)
+    assert not cuda_is_available()
+    assert "torch" not in sys.modules
 
 
 def _in_a_fresh_process(code, **environment):
