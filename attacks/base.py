@@ -336,13 +336,15 @@ class RestartedAttack(DecisionAttack):
         Parameters of :class:`DecisionAttack`: `query_budget`, `memory_budget`, `verbose`.
     """
 
+    start_options: ClassVar[tuple[str, ...]] = ("noise", "nearest", "given")
+
     def __init__(self, *, max_iter: int, restarts: int, init_size: int, start: str, seed: int, **common: Any) -> None:
         super().__init__(**common)
         class_name = type(self).__name__
         self.max_iter = check_int(class_name, "max_iter", max_iter, 0)
         self.restarts = check_int(class_name, "restarts", restarts, 1)
         self.init_size = check_int(class_name, "init_size", init_size, 1)
-        self.start = check_choice(class_name, "start", start, ("noise", "nearest", "given"))
+        self.start = check_choice(class_name, "start", start, self.start_options)
         self.seed = check_int(class_name, "seed", seed, None)
 
     def starts_from(self) -> frozenset[str]:

@@ -28,6 +28,7 @@ _RESERVE = 16  # queries reserved from the search for the final projection
 _PREFIX = "ray."
 _DOUBLINGS = 10  # of the radius of a corner, without bounds
 _ROUND = 200  # queries between two trace rows and two snapshots
+_START_TOLERANCE = 2.0**-8  # of a bisection of `ray_starts`, relative to the width of the box
 
 
 class RayS(DecisionAttack):
@@ -215,6 +216,26 @@ class RaySearch:
             len(run_ids),
             len(run_ids) * out.shape[1],
         )
+
+
+def ray_starts(search: BoundarySearch, queries: int) -> None:
+    """Start the runs of another attack at the closest point that RayS finds with so many queries of each.
+
+    At most a third of what a run has left is spent. A run without an adversarial corner among the first candidates
+    gets no start. Nothing is random, so the restarts of an example start at the same point.
+    """
+    runs = search.runs
+    low, high = search.task.box
+    rays = Rays.of(len(runs), search.task.x.shape[1])
+    ray_search = RaySearch(search, rays, _START_TOLERANCE * float(np.max(high - low)))
+    everyone = np.arange(len(runs))
+    limit = runs.spent + np.minimum(search.left(everyone) // 3, queries)
+    while len(run_ids := np.flatnonzero(~runs.stopped & (runs.spent < limit))):
+        ray_search.step(run_ids)
+    ray_search.settle(everyone)
+    runs.point[runs.started] = runs.best[runs.started]
+    runs.lower[:] = 0.0  # the points of a clipped ray are not on the line to its end
+    runs.steps[:], runs.stopped[:] = 0, False
 
 
 @dataclass

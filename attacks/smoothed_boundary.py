@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,9 +14,10 @@ from .base import RestartedAttack, project_and_collect
 from .engine.bisection import PROJECTION_QUERIES, BoundarySearch
 from .engine.checkpoint import Journal
 from .engine.gradient_estimate import query_probes
-from .engine.initial_points import Candidates, run_keys
+from .engine.initial_points import Candidates, begin_runs, noise_starts, run_keys
 from .engine.run_state import Selection
 from .engine.validation import Task, check_choice, check_int, check_number, refuse
+from .rays import ray_starts
 from .result import AttackResult
 
 Floats = NDArray[np.float64]
@@ -26,9 +27,8 @@ _LINE_TOLERANCE = 1e-3  # smallest improvement of the distance that a line searc
 _LINE_QUERIES = 12  # maximum of a line search
 _PROBES_PER_LINE = 100  # in small budgets there is a line search for about so many probes
 _MIN_PROBES = 25  # of an iteration
-_MEMORY = 0.5  # the average of the estimates reaches back over this fraction of the iterations so far
 _MIN_MEMORY = 3.0  # iterations
-_STEP = 0.1  # of a direction towards the average
+_RAY_QUERIES = 150  # of start="rays"
 _FIRST_GAIN, _MIN_GAIN, _MAX_GAIN = 0.2, 0.002, 0.5  # of `State.gain`
 _MAX_CENTRE = 8.0  # distance of the centre, relative to the best adversarial
 _FIRST_SCALE = 0.3  # of `State.scale`
@@ -48,8 +48,8 @@ class SmoothedBoundary(RestartedAttack):
 
     1. queries Gaussian probes around the centre, of length `radius` times the distance of the centre; their labels
        give the gradient of the smoothed decision (as in HopSkipJump) and the fraction p of adversarial ones;
-    2. averages the gradient with the earlier ones, weighted by (4 p (1 - p))^1.5; the average reaches back over half
-       of the iterations so far;
+    2. averages the gradient with the earlier ones, weighted by (4 p (1 - p))^1.5; the average reaches back over the
+       fraction `memory` of the iterations so far;
     3. moves v towards the average, and changes r so that p approaches `target`;
     4. queries the point at the best distance along v. If it is adversarial, the boundary is bisected on this line.
 
@@ -64,6 +64,9 @@ class SmoothedBoundary(RestartedAttack):
 
     That a decision which is not smooth is smoothed by noise is from PopSkipJump (Simon-Gabriel, Sheikh, Krause, ICML
     2021), whose noise comes with the classifier. The estimate is that of HopSkipJump (Chen, Jordan, Wainwright 2020).
+
+    With few queries the start and the noise of the average decide: see conf/attack/smoothed_few.yaml for the settings
+    with about 5,000.
 
     Memory: 8 d bytes for each run, and the same again with a state file.
 
@@ -80,7 +83,15 @@ class SmoothedBoundary(RestartedAttack):
     target : float
         Fraction of adversarial probes that the distance of the centre is adapted to, between 0 and 1. At 0.5 an
         estimate is most precise; below, the centre is closer to the true boundary.
-    restarts, init_size, start, query_budget, seed, memory_budget, verbose
+    step : float
+        Length of the move of v towards the average in an iteration; both are of length 1.
+    memory : float
+        Part of the iterations so far that the average reaches back over. More has less noise, and its older estimates
+        are of centres farther away.
+    start : {"noise", "nearest", "given", "rays"}
+        "rays": the closest point of RayS after 150 queries of each run, or noise where it finds none. In images such
+        a point is much closer than one on the way to noise. The others: see :class:`attacks.base.RestartedAttack`.
+    restarts, init_size, query_budget, seed, memory_budget, verbose
         See :class:`attacks.base.RestartedAttack`.
 
     Examples
@@ -91,6 +102,7 @@ class SmoothedBoundary(RestartedAttack):
     """
 
     method_version = 1
+    start_options: ClassVar[tuple[str, ...]] = (*RestartedAttack.start_options, "rays")
 
     def __init__(
         self,
@@ -101,6 +113,8 @@ class SmoothedBoundary(RestartedAttack):
         probes: int = 500,
         radius: ArrayLike = (2.0, 0.15),
         target: float = 0.2,
+        step: float = 0.1,
+        memory: float = 0.5,
         init_size: int = 1000,
         start: str = "noise",
         query_budget: int | None = 10000,
@@ -123,6 +137,8 @@ class SmoothedBoundary(RestartedAttack):
         self.probes = check_int(class_name, "probes", probes, 1)
         self.radius = _check_pair(class_name, "radius", radius)
         self.target = check_number(class_name, "target", target, above=0.0, below=1.0)
+        self.step = check_number(class_name, "step", step, above=0.0)
+        self.memory = check_number(class_name, "memory", memory, above=0.0)
 
     def _attack(self, task: Task, journal: Journal, shared: Candidates | None) -> AttackResult:
         search = self._start_at_boundary(task, journal, shared, _START_TOLERANCE)
@@ -133,6 +149,17 @@ class SmoothedBoundary(RestartedAttack):
             state = State.at_boundary(search)
         self._iterate_all(search, lambda: self._iterate(search, state), {name: getattr(state, name) for name in names})
         return project_and_collect(search)
+
+    def _start(
+        self, task: Task, journal: Journal, shared: Candidates | None, to_boundary: bool = True
+    ) -> BoundarySearch:
+        if self.start != "rays":
+            return super()._start(task, journal, shared, to_boundary)
+        runs = begin_runs(task, journal, self.restarts, self.init_size, None)
+        search = BoundarySearch(task, journal, runs, self.norm == "linf")
+        ray_starts(search, _RAY_QUERIES)
+        noise_starts(search, self.init_size, self.seed, to_boundary)
+        return search
 
     def _schedule(self) -> tuple[int, int]:
         """Return the number of iterations, and after how many of them there is a line search."""
@@ -176,7 +203,9 @@ class SmoothedBoundary(RestartedAttack):
         radius = _between(self.radius, done) * state.scale[run_ids] * length
         probed = query_probes(search, run_ids, n_probes, radius, run_keys(search, self.seed, "direction", run_ids, t))
         fraction = probed.n_crossed / n_probes
-        state.turn(run_ids, probed.direction, (4.0 * fraction * (1.0 - fraction)) ** 1.5, t)
+        part = 1.0 / max(_MIN_MEMORY, self.memory * t)  # of the average, that this estimate gets
+        state.average(run_ids, probed.direction, (4.0 * fraction * (1.0 - fraction)) ** 1.5, part, t == 1)
+        state.turn(run_ids, self.step)
         state.move_centre(run_ids, fraction, self.target)
         distance = runs.linf if search.linf else runs.l2
         state.centre[run_ids] = np.minimum(state.centre[run_ids], _MAX_CENTRE * distance[run_ids])
@@ -239,13 +268,17 @@ class State:
         moved = task.x[search.runs.example[run_ids]] + place[:, None] * (np.sign(along) if search.linf else along)
         return np.clip(moved, task.low, task.high).astype(np.float32)
 
-    def turn(self, run_ids: Selection, estimate: NDArray[np.float32], weight: Floats, t: int) -> None:
-        """Average the estimates (k, d) of iteration t (from 1) with the earlier ones; move the directions to it."""
-        part = 1.0 / max(_MIN_MEMORY, _MEMORY * t)
-        kept = self.gradient[run_ids] if t > 1 else self.direction[run_ids]
+    def average(
+        self, run_ids: Selection, estimate: NDArray[np.float32], weight: Floats, part: float, first: bool
+    ) -> None:
+        """Average the estimates (k, d) with the earlier ones, or the first ones with the directions."""
+        kept = (self.direction if first else self.gradient)[run_ids]
         added = (part * weight[:, None]).astype(np.float32) * _unit(estimate)
         self.gradient[run_ids] = np.float32(1.0 - part) * kept + added
-        self.direction[run_ids] = _unit(self.direction[run_ids] + np.float32(_STEP) * _unit(self.gradient[run_ids]))
+
+    def turn(self, run_ids: Selection, step: float) -> None:
+        """Move the directions towards the averages."""
+        self.direction[run_ids] = _unit(self.direction[run_ids] + np.float32(step) * _unit(self.gradient[run_ids]))
 
     def move_centre(self, run_ids: Selection, fraction: Floats, target: float) -> None:
         """Move the centres so that the fraction of adversarial probes approaches the target; adapt the radius.

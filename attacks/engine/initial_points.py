@@ -92,14 +92,14 @@ def nearest_samples(
 
 
 def noise_starts(search: BoundarySearch, init_size: int, seed: int, to_boundary: bool = True) -> None:
-    """Start every run from uniform noise in the box: its first adversarial draw of at most `init_size`.
+    """Start every run that has no start from uniform noise in the box: its first adversarial draw of `init_size`.
 
     Each run draws from its own stream and queries one draw at a time, all runs together. With `to_boundary` a start
     is then bisected along the straight line to its original, whatever the norm.
     """
     runs = search.runs
     keys = run_keys(search, seed, "start", np.arange(len(runs)))
-    searching = np.arange(len(runs))
+    searching = np.flatnonzero(~runs.started)
     for attempt in range(init_size):
         without_queries = search.left(searching) <= 0
         runs.starved[searching[without_queries]] = True

@@ -23,6 +23,10 @@ ATTACKS: dict[str, tuple[str, dict[str, Any]]] = {
     "hsj": ("HopSkipJump", {"restarts": 1}),
     "hsj_wide": ("HopSkipJump", {"restarts": 1, "delta": 0.1}),
     "smoothed_boundary": ("SmoothedBoundary", {}),
+    "smoothed_few": (
+        "SmoothedBoundary",
+        {"start": "rays", "radius": (1.0, 0.3), "target": 0.3, "step": 0.2, "memory": 1.0},
+    ),
     "boundary": ("BoundaryAttack", {"restarts": 1, "max_iter": 5000}),
     "surfree": ("SurFree", {}),
     "cgba": ("CGBA", {}),

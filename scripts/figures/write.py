@@ -10,6 +10,7 @@ from scripts.figures.convergence import convergence
 from scripts.figures.examples import IMAGES, figure3, images
 from scripts.figures.frontier import figure_of_the_frontier
 from scripts.figures.intervals import intervals
+from scripts.figures.ranking import figure_of_the_ranking
 from scripts.figures.style import Drawn, write_figure
 from scripts.figures.substitute import figure2
 from scripts.figures.votes import figure1
@@ -22,6 +23,7 @@ FIGURES: dict[str, Callable[[Results], Drawn]] = {
     "frontier": figure_of_the_frontier,
     "intervals": intervals,
     "convergence": convergence,
+    "ranking": figure_of_the_ranking,
     **{f"images_{dataset}": partial(images, dataset=dataset) for dataset in IMAGES},
 }
 

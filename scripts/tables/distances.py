@@ -123,14 +123,19 @@ def protocol(results: Results, model: str, attack: str) -> pd.DataFrame:
     runs = where(results.attacks, dataset="cifar10", model=model, attack=attack, voting="hard")
     if not len(runs):
         return runs
-    from_image = runs["start"].eq("given")
-    other_norm = runs["norm"].eq("linf") & (attack != "rays")  # RayS searches in L-infinity; Table 2 has its L2
-    runs = runs[~(from_image | other_norm)]
+    runs = from_noise_in_l2(runs)
     at_random = [
         rule in DRAWN or (rule == "indices" and results.points(run) in results.drawn_points)
         for rule, run in zip(runs["points_rule"], runs["folder"], strict=True)
     ]
     return runs[np.array(at_random, dtype=bool)]
+
+
+def from_noise_in_l2(runs: pd.DataFrame) -> pd.DataFrame:
+    """The runs that begin at noise and minimise L2; RayS searches in L-infinity, and its L2 counts."""
+    from_image = runs["start"].eq("given")
+    other_norm = runs["norm"].eq("linf") & runs["attack"].ne("rays")
+    return runs[~(from_image | other_norm)]
 
 
 def _best_cell(results: Results, model: str, row: str, also_white: bool) -> Cell:

@@ -24,6 +24,7 @@ from scripts.tables.distances import table2, table3, table4, table5, table8
 from scripts.tables.fits import table1
 from scripts.tables.frontier import table9
 from scripts.tables.other_runs import NAME, NOTES, TITLE, other_cells, other_runs
+from scripts.tables.ranking import table_ranking
 from scripts.tables.render import write_claims, write_table
 from scripts.tables.text import table7
 from scripts.tables.transfer import table6
@@ -38,6 +39,7 @@ TABLES: dict[str, Callable[[Results], tuple[str, pd.DataFrame, list[str]]]] = {
     "table7": table7,
     "table8": table8,
     "table9": table9,
+    "ranking": table_ranking,
 }
 
 

@@ -101,6 +101,16 @@ CASES = {
         interrupts=(0, 2, 15, 40, 55),
         resumed={"restarts": 3, "memory_budget": 16 * INPUT_BYTES},
     ),
+    "smoothed-rays": Case(
+        attack=SmoothedBoundary,
+        quick={"max_iter": 4, "restarts": 2, "probes": 20, "start": "rays", "step": 0.2, "memory": 1.0},
+        constant=NO_START,
+        # two runs: the blocks of RayS on 12 features, see "rays", then noise
+        constant_queries=FAILED_STARTS + 2 * (1 + 2 + 4 + 6 + 12 + 1),
+        budget={"restarts": 2, "start": "rays"},
+        interrupts=(0, 2, 15, 40, 90),
+        resumed={"restarts": 3, "memory_budget": 16 * INPUT_BYTES},
+    ),
     "noise": Case(
         attack=NoiseSearch,
         quick={"levels": 8, "draws": 20},

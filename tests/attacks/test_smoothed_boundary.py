@@ -118,6 +118,45 @@ def test_starts_from_a_pool_or_given_reach_the_distance(start):
     assert 0.2 <= result.l2[0] <= 0.21
 
 
+FEW = {"start": "rays", "radius": (1.0, 0.3), "target": 0.3, "step": 0.2, "memory": 1.0}
+"""conf/attack/smoothed_few.yaml"""
+
+
+@pytest.mark.parametrize("kind", [HalfSpace, Staircase])
+def test_the_settings_for_few_queries_are_closer_than_the_others(kind):
+    """Averaging over all probes instead of the last half has less noise, which decides in many dimensions."""
+    excess = []
+    for settings in ({}, FEW):
+        models = [kind(2000, 0.3, seed) for seed in range(3)]
+        found = [SmoothedBoundary(query_budget=2000, **settings)(m, m.x, [0]) for m in models]
+        assert all(result.queries[0] <= 2000 for result in found)
+        excess.append(np.mean([result.l2[0] / 0.3 - 1 for result in found]))
+    assert excess[1] < 0.95 * excess[0]
+
+
+def test_a_start_on_a_ray_is_closer_than_one_towards_noise():
+    """The normal has signs by blocks, so that RayS finds it within its first candidates."""
+    model = HalfSpace(400, 0.5, seed=3)
+    model.normal = np.repeat([-1.0, 1.0], 200) / 20
+    model.bound = float(model.x[0].astype(np.float64) @ model.normal) + 0.5
+    for start, low, high in (("rays", 0.5, 0.51), ("noise", 2.0, 20.0)):
+        result = SmoothedBoundary(start=start, max_iter=0, query_budget=500)(model, model.x, [0])
+        assert low <= result.l2[0] <= high, start
+    assert result.queries[0] <= 500
+
+
+def test_where_no_ray_is_adversarial_a_run_starts_from_noise():
+    """Adversarial is what is off the corners of the box, which all rays lead to."""
+
+    def off_corners(rows):
+        return (np.abs(rows - 0.5).max(axis=1) < 0.499).astype(int) * (np.abs(rows - 0.5).max(axis=1) > 0.2)
+
+    x = np.full((1, 6), 0.5, dtype=np.float32)
+    result = SmoothedBoundary(start="rays", query_budget=600)(off_corners, x, [0])
+    assert result.success[0]
+    assert result.linf[0] == pytest.approx(0.2, abs=0.02)
+
+
 def test_more_queries_are_planned_as_more_and_larger_iterations():
     model = HalfSpace(100, 0.2, seed=1)
     found = [SmoothedBoundary(query_budget=b)(model, model.x, [0]) for b in (300, 1000, 3000, 10000)]
@@ -174,8 +213,10 @@ def test_the_result_does_not_depend_on_the_form_of_radius():
         ("radius", 0.5, "two numbers > 0, the first and the last"),
         ("radius", [1.0], "two numbers > 0, the first and the last"),
         ("target", 1.0, "a number > 0 and < 1"),
+        ("step", 0.0, "a number > 0"),
+        ("memory", 0.0, "a number > 0"),
         ("init_size", True, "an int >= 1"),
-        ("start", "zero", "one of 'noise', 'nearest', 'given'"),
+        ("start", "zero", "one of 'noise', 'nearest', 'given', 'rays'"),
         ("query_budget", 0, "an int >= 1"),
         ("seed", None, "an int"),
         ("memory_budget", -5, "a positive number of bytes, as an int or a text such as '256MiB'"),
