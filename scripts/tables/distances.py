@@ -47,6 +47,7 @@ BLACK_BOX = {
     "surfree": "SurFree",
     "cgba": "CGBA",
     "smoothed_boundary": "Smoothed boundary",
+    "smoothed_few": "Smoothed boundary, 5,000 queries",
     "noise": "Noise",
 }
 WHITE_BOX = {"whitebox": "White-box (bound)", "sign_pattern": "Sign pattern (white-box)"}
