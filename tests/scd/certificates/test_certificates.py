@@ -37,7 +37,7 @@ def radius(votes, x, y, norm="l2", **search):
     return certify(votes, np.array([x], dtype=np.float32), np.array([y]), norm, **(search or QUICK)).radius[0]
 
 
-@settings(max_examples=800, deadline=None, derandomize=True)
+@settings(max_examples=400, deadline=None, derandomize=True)
 @given(ensembles)
 def test_lower_bounds_are_never_above_the_exact_distance(ensemble):
     seed, count, units = ensemble
