@@ -18,6 +18,7 @@ _COLOURS = {
     "surfree": "#d4a017",
     "cgba": "#2b8a3e",
     "smoothed_boundary": "#b5179e",
+    "smoothed_few": "#f06bc4",
 }
 _TICKS = (0.1, 0.3, 1, 3, 10)
 
