@@ -127,7 +127,8 @@ def _read(files: list[Path], key: str, path: Any) -> NDArray[Any] | dict[str, ND
                 return found
             return {name.lower(): found[name] for name in found.files}
     except (ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
-        why = "it holds Python objects" if "allow_pickle" in str(error) else str(error)
+        objects = "it holds Python objects; save it again as .astype(str) or .astype(float)"
+        why = objects if "allow_pickle" in str(error) else str(error)
         raise ValueError(
             f"dataset.{key}={path} must be an .npy or .npz file of numbers or texts, but it cannot be read: {why}"
         ) from None

@@ -67,8 +67,11 @@ def load(
     files = [existing_file(_NAME, "path", path)]
     table = _read(files[0])
     if not isinstance(target, str) or target not in table.columns:
-        known = listed([str(column) for column in table.columns])
-        raise ValueError(f"dataset.target of {_NAME} must be a column of {path}: {known}. Got {target!r}.")
+        known = [str(column) for column in table.columns]
+        hint = " Its first line must have the names of the columns." if all(map(_is_number, known)) else ""
+        raise ValueError(
+            f"dataset.target of {_NAME} must be a column of {path}: {listed(known)}. Got {target!r}.{hint}"
+        )
     names = _features(table, target, split, columns)
     if test_path is not None:
         files.append(existing_file(_NAME, "test_path", test_path))
@@ -102,6 +105,14 @@ def _read(file: Path) -> pd.DataFrame:
         raise ValueError(needs_pyarrow(file, error)) from error
     except (ValueError, OSError) as error:  # pandas' parser errors are ValueErrors
         raise ValueError(f"The table {file} cannot be read: {str(error).splitlines()[0]}") from None
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _features(table: pd.DataFrame, target: str, split: str | None, columns: Any) -> list[str]:

@@ -132,7 +132,8 @@ def _features(columns: Sequence[str], target: str | None, path: Path) -> list[st
     """Names of the columns that are features."""
     if target is not None and target not in columns:
         shown = ", ".join(columns[:_SHOWN]) + (", …" if len(columns) > _SHOWN else "")
-        raise ValueError(f"--target must be a column of {path}: {shown}. Got {target}.")
+        nameless = " Its first line must have the names of the columns." if all(map(_is_number, columns)) else ""
+        raise ValueError(f"--target must be a column of {path}: {shown}. Got {target}.{nameless}")
     if len(set(columns)) < len(columns):
         raise ValueError(f"The columns of {path} must have different names. Got {', '.join(columns[:_SHOWN])}.")
     return [name for name in columns if name != target]
@@ -232,5 +233,6 @@ def _load(path: Path) -> NDArray[Any] | dict[str, NDArray[Any]]:
             found: Any = np.load(file, allow_pickle=False)
             return found if isinstance(found, np.ndarray) else {name.lower(): found[name] for name in found.files}
     except (ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
-        why = "it holds Python objects" if "allow_pickle" in str(error) else str(error)
+        objects = "it holds Python objects; save it again as .astype(str) or .astype(float)"
+        why = objects if "allow_pickle" in str(error) else str(error)
         raise ValueError(f"{path} must be an .npy or .npz file of numbers or texts: {why}.") from None

@@ -76,7 +76,10 @@ def _of_the_data(results: Results, cells: pd.DataFrame) -> list[str]:
 
 
 def render(outputs: Path, scale: str) -> tuple[list[Made], list[str]]:
-    """Write tables, figures and report of the runs in `outputs` beside them; returns the tables, and all as text."""
+    """Write tables, figures and report of the runs in `outputs` beside them; returns the tables, and text to print.
+
+    The text leaves out tables and figures that no run has filled, if there are others, and names them.
+    """
     results, left_out = read_results(outputs, scale)
     tables = make_tables(results, scale, left_out)
     figures = {
@@ -90,11 +93,17 @@ def render(outputs: Path, scale: str) -> tuple[list[Made], list[str]]:
     claims = claims_table(results)
     write_claims(outputs / "tables", claims)
     write_report(outputs, results, tables, figures, claims, scale)
-    texts = [(outputs / "tables" / f"{t.name}.md").read_text("utf-8").replace("<br>", "; ") for t in tables]
+    filled = [table for table in tables if _shown([table], {})]
+    drawn_or_all = {name: drawn for name, drawn in figures.items() if drawn.figure or not filled}
+    texts = [(outputs / "tables" / f"{t.name}.md").read_text("utf-8").replace("<br>", "; ") for t in filled or tables]
     texts.append((outputs / "tables" / "claims.md").read_text("utf-8"))
-    for name, drawn in figures.items():
+    for name, drawn in drawn_or_all.items():
         empty = "" if drawn.figure else " (nothing to draw yet)"
         texts.append("\n".join([f"{name}: {drawn.title}{empty}", *drawn.notes, ""]))
+    printed = {*(table.name for table in filled or tables), *drawn_or_all}
+    without = [name for name in (*(table.name for table in tables), *figures) if name not in printed]
+    if without:
+        texts.append(f"Without a run: {', '.join(without)}. The report has the command for each.\n")
     return tables, texts
 
 

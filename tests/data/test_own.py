@@ -148,7 +148,7 @@ def test_bad_files_are_one_sentence(tmp_path):
     for given, sentence in (
         ((None, None), r"dataset\.path of arrays must be the path of a file, got None"),
         ((path, None), r"dataset\.labels of arrays must be the path of the labels"),
-        ((str(tmp_path / "objects.npy"), path), "it holds Python objects"),
+        ((str(tmp_path / "objects.npy"), path), "it holds Python objects; save it again as .astype"),
         ((str(tmp_path / "text.npy"), path), "cannot be read"),
         ((str(tmp_path / "other.npz"), None), "must hold the arrays x and y, or .* got a"),
     ):
@@ -210,9 +210,11 @@ def test_bad_tables_are_one_sentence(wine, tmp_path):
     wine.assign(c="text").to_csv(tmp_path / "text.csv", index=False)
     wine.assign(a=wine["a"].where(wine.index != 5)).to_csv(tmp_path / "gap.csv", index=False)
     (tmp_path / "empty.csv").touch()
+    (tmp_path / "nameless.csv").write_text("1.5,-2e-3\n1,2\n")
     for given, more, sentence in (
         ((path, "lable"), {}, r"must be a column of .*: a, b, label\. Got 'lable'"),
         ((path, None), {}, "dataset.target of table must be a column"),
+        ((str(tmp_path / "nameless.csv"), "label"), {}, "Its first line must have the names of the columns"),
         ((path, "label"), {"columns": ["a", "z"]}, r"columns a, b, label; there is no feature 'z'"),
         ((path, "label"), {"split": "part"}, r"dataset\.split of table must be one of the columns"),
         ((path, "label"), {"split": "b"}, "must say train or test"),

@@ -231,6 +231,7 @@ def test_a_full_disk_does_not_cost_the_numbers(folder, monkeypatch, capsys):
         ((*MODEL, "--data", "no.csv"), "--data no.csv is not there."),
         ((*MODEL, "--data", "m.joblib"), "--data must end in .csv, .tsv, .parquet"),
         ((*MODEL, "--data", "t.csv", "--target", "kind"), "--target must be a column of t.csv: sepal length (cm)"),
+        ((*MODEL, "--data", "bare.csv", "--target", "kind"), "Its first line must have the names of the columns."),
         ((*MODEL, "--data", "t.csv"), "The column 'species' of t.csv must be numbers. Got 'setosa' in sample 0"),
         ((*MODEL, "--data", "X.npy", "--target", "species"), "--target is for tables"),
         ((*MODEL, *TABLE, "--labels", "y.npy"), "--labels is for arrays"),
@@ -259,6 +260,7 @@ def test_bad_input_is_one_sentence(folder, capsys, words, sentence):
     np.save("codes.npy", np.zeros(150, dtype=int))
     np.save("nan.npy", np.array([[0.0], [1.0], [np.nan]]))
     np.save("two.npy", np.zeros((3, 2)))
+    Path("bare.csv").write_text("1.5,-2e-3\n1,2\n")
     Path("ragged.csv").write_text("a,b\n1,2\n3\n")
     table = pd.read_csv("t.csv")
     pd.concat([table.iloc[:, 3::-1], table["species"]], axis=1).to_csv("turned.csv", index=False)

@@ -27,7 +27,12 @@ def test_a_users_first_command_is_in_the_report_with_mean_and_spread_over_seeds(
     assert 'id="other_runs"' in page
     drawn = pd.read_csv(tmp_path / "figures" / "other_runs.csv")
     assert set(drawn["line"]) == {"scd01, hsj", "scd01, hsj (attack.max_iter=1)"}
-    assert "Not tested: 18 of 18 claims" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "Not tested: 18 of 18 claims" in printed
+    assert "# Your runs" in printed
+    assert "# Table 2" not in printed
+    assert "nothing to draw yet" not in printed
+    assert "Without a run: table2, table3" in printed
 
 
 def test_the_spread_is_taken_where_all_seeds_have_found_something():
