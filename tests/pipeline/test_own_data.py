@@ -64,6 +64,8 @@ def test_a_data_set_of_a_folder_outside_the_checkout(run_program, files, tmp_pat
     assert done.returncode == 0, done.stderr
     assert "scd01 on mine" in done.stdout
     assert "scd01 on own" in done.stdout
+    assert "2 of 2 jobs succeeded." in done.stdout
+    assert len(list((tmp_path / "outputs" / "fits").glob("*/evaluation_3_smoke.json"))) == 2
     assert "'digit 0' against 'digit 1'" in done.stdout
 
 
