@@ -82,7 +82,8 @@ def publish(outputs: Path, to: Path) -> tuple[int, int, list[str]]:
         there = [run for run in attacked if (outputs / "attacks" / run / f"{name}.csv").is_file()]
         new.tables[name] = _joined((run, source.table(run, name)) for run in there)
     for run in attacked:
-        pictures = source.adversarials(run) if run.startswith(f"{OURS_TO_SHOW}-") else None
+        drawn = run.startswith(f"{OURS_TO_SHOW}-") and source.record(run)["config"]["attack"]["name"] == "hsj"
+        pictures = source.adversarials(run) if drawn else None  # those that Figure 3 may show
         if pictures is not None:
             new.pictures[run] = pictures
     new.tables["runs"] = pd.DataFrame([*_fit_rows(new), *_attack_rows(new)], columns=list(RUN_COLUMNS))

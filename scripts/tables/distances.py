@@ -317,7 +317,7 @@ def table8(results: Results) -> Table:
             cells.append(distance_cell(f"{label}: HopSkipJump, L2", dataset, model, "hsj", known, found, more))
         known = paper_value(paper, dataset=dataset, metric="p_value")
         cells.append(_paired_cell(results, attacked["scd01"], attacked["rf"], f"{label}: p, scd01 against rf", known))
-        cells += _other_attacks(results, dataset, label, models)
+        cells += _other_attacks(results, dataset, label, attacked)
     notes = [
         "The paper's data set is PTB; ECG200 is another, smaller set, used where PTB is not there; it is no "
         f"reproduction. {BOUNDS} p: two-sided paired tests of the per-point distances of scd01 and rf, the exact "
@@ -328,12 +328,19 @@ def table8(results: Results) -> Table:
     return "Table 8: ECG", pd.DataFrame(cells), notes
 
 
-def _other_attacks(results: Results, dataset: str, label: str, models: tuple[str, ...]) -> list[Cell]:
-    """A row for each attack that is not the paper's on this set and was run on any of these models."""
+def _other_attacks(results: Results, dataset: str, label: str, attacked: dict[str, pd.DataFrame]) -> list[Cell]:
+    """A row for each attack that is not the paper's on this set and was run on any model.
+
+    Parameters
+    ----------
+    attacked : dict of DataFrame
+        The runs of HopSkipJump on each model: of another attack those at the same points are shown.
+    """
     cells: list[Cell] = []
     for attack, name in ATTACKS.items():
-        runs = {m: where(results.attacks, dataset=dataset, model=m, attack=attack) for m in models}
+        runs = {m: where(results.attacks, dataset=dataset, model=m, attack=attack) for m in attacked}
         runs = {m: found[found["norm"].ne("linf")] if len(found) else found for m, found in runs.items()}
+        runs = {m: _at_the_points_of(results, attacked[m], found) for m, found in runs.items()}
         if attack == "hsj" or not any(map(len, runs.values())):
             continue
         cells += [
@@ -341,6 +348,14 @@ def _other_attacks(results: Results, dataset: str, label: str, models: tuple[str
             for model, found in runs.items()
         ]
     return cells
+
+
+def _at_the_points_of(results: Results, first: pd.DataFrame, found: pd.DataFrame) -> pd.DataFrame:
+    """Of `found` the runs at the points of the largest run of `first`; all where `first` is empty."""
+    if not len(first) or not len(found):
+        return found
+    points = results.points(largest(first)["folder"])
+    return found[np.array([results.points(run) == points for run in found["folder"]], dtype=bool)]
 
 
 def _paired_cell(results: Results, first: pd.DataFrame, second: pd.DataFrame, row: str, paper: float | None) -> Cell:

@@ -25,7 +25,7 @@ MODELS = (
     "mlp_adversarial",
     "lenet",
 )
-"""Those of ``conf/experiment/frontier.yaml``, in the order of the rows."""
+"""Those of ``conf/experiment/frontier.yaml``, in the order of the rows of each data set."""
 
 _UPPER, _LOWER = ("whitebox", "sign_pattern", "leaf_tuple"), ("certificate",)
 _COLUMNS = ("accuracy, %", "white-box", "certified", "white-box / certified", "white-box, common points")
@@ -46,8 +46,8 @@ def table9(results: Results) -> tuple[str, pd.DataFrame, list[str]]:
         "bootstrap interval. White-box: an attack that uses the weights found an adversarial at this distance; of "
         "several the closest at each point. "
         f"Certified: there is none nearer (docs/certificates.md). {BOUNDS} Common points: those that every model of "
-        "the table classifies correctly; only this column compares models at the same points. Settings beside a name "
-        "are those that differ from conf/. docs/robust.md says how they were chosen.",
+        "the data set classifies correctly; only this column compares models at the same points. Settings beside a "
+        "name are those that differ from conf/. docs/robust.md says how they were chosen.",
         *missing(cells),
     ]
     return "Table 9: accuracy against white-box and certified distance", pd.DataFrame(cells), notes
@@ -65,8 +65,8 @@ def frontier(results: Results) -> pd.DataFrame:
         ``accuracy`` (per cent), ``late_gain``; ``upper``, ``lower`` and ``common``, the mean distance of the white-box
         attacks, of several the closest at each point, of the certificate, and of the former at the points that all rows
         of the data set classify correctly, each with ``_low``, ``_high`` and ``_points``, the first two with
-        ``_folder``; and ``ratio``, of the means at the points that have both. NaN where it was not run. The sign
-        networks come first, then the others.
+        ``_folder``; and ``ratio``, of the means at the points that have both. NaN where it was not run. The rows of
+        a data set are in the order of `MODELS`, then the others.
     """
     runs = results.all_attacks
     if not len(runs):
@@ -85,7 +85,7 @@ def frontier(results: Results) -> pd.DataFrame:
         others = [each for each in rows.get(key, []) if each["n_votes"] == run["n_votes"]]
         rows[key] = [*(each for each in others if each["attack"] != run["attack"]), run]
     order = {model: place for place, model in enumerate(MODELS)}
-    ordered = sorted(rows, key=lambda key: (key[0][0] != "cifar10", order.get(key[1], len(MODELS))))
+    ordered = sorted(rows, key=lambda key: (key[0][0] != "cifar10", key[0][0], order.get(key[1], len(MODELS))))
     upper = {key: _closest(results, rows[key]).dropna() for key in rows}
     upper = {key: distances for key, distances in upper.items() if len(distances)}
     made = []

@@ -69,7 +69,7 @@ def groups(results: Results) -> list[pd.DataFrame]:
     attacks, of these the one with the most votes.
     """
     runs = results.attacks
-    if not len(runs):
+    if not len(runs) or "start" not in runs:  # nothing, or texts alone
         return []
     runs = runs[runs["attack"].isin(list(NAMES)) & runs["voting"].eq("hard") & runs["succeeded"].gt(0)]
     runs = from_noise_in_l2(runs)

@@ -205,6 +205,17 @@ def test_table_8_shows_other_attacks_where_they_were_run_and_asks_for_none(resul
     assert cells.loc[("ecg200 (stand-in): Boundary, L2", "rf"), "ours"] == 0.5
 
 
+def test_table_8_shows_another_attack_at_the_points_of_hopskipjump_alone(results, tmp_path):
+    """A larger run at other points does not replace the one at the same points."""
+    same = results.attacks[(results.attacks["dataset"] == "ecg200") & (results.attacks["model"] == "scd01")]
+    same = same.assign(attack="whitebox", l2_mean=0.5)
+    write_attack_table(tmp_path, "elsewhere", pd.DataFrame({"index": [0, 1, 2, 3, 4], "l2": 0.1}))
+    elsewhere = same.assign(folder="elsewhere", l2_mean=0.1, points=5)
+    attacks = pd.concat([results.attacks, same, elsewhere], ignore_index=True)
+    cells = table8(replace(results, attacks=attacks))[1].set_index(["row", "model"])
+    assert cells.loc[("ecg200 (stand-in): White-box (bound), L2", "scd01"), "ours"] == 0.5
+
+
 def test_what_is_amiss_with_the_data_stands_under_the_table(results):
     fits = pd.DataFrame({"dataset": ["gtsrb", "gtsrb", "mnist"], "data_notes": [("a subset",), ("a subset",), ("x",)]})
     known = replace(results, evaluations=fits)
