@@ -158,8 +158,9 @@ def _xgboost(request: Request) -> Predictor:
     import xgboost
 
     booster = xgboost.Booster(model_file=str(request.path))
-    if booster.attr("scikit_learn") and booster.attr("best_iteration"):  # by which a classifier of its own predicts
-        booster = booster[: int(booster.attr("best_iteration")) + 1]
+    best = booster.attr("best_iteration")
+    if booster.attr("scikit_learn") and best:  # by which a classifier of its own predicts
+        booster = booster[: int(best) + 1]
     objective = json.loads(booster.save_config())["learner"]["objective"]["name"]
     if not objective.startswith(("binary:", "multi:")):
         raise ValueError(f"its objective is {objective!r}; it must be a classifier, binary: or multi:.")
