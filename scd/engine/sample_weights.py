@@ -62,7 +62,7 @@ def weights_of(
     if counts.min() < _FEWEST:
         raise ValueError(
             f"SCDClassifier needs at least {_FEWEST} samples of each class with a weight above 0. Got {counts.min()} "
-            f"of class {classes[counts.argmin()]!r}."
+            f"of class {classes.tolist()[counts.argmin()]!r}."
         )
     of_largest: Weights = weighted / weighted.max()
     return of_largest
