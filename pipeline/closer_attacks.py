@@ -39,10 +39,13 @@ def far_closer(attack: Path) -> list[tuple[str, float, float]]:
     for folder in attack.parent.glob(f"{glob.escape(attack.name.removesuffix(_end(summary)))}*"):
         if folder == attack or not (folder / "done.json").is_file():
             continue
-        other = read_summary(folder)
-        if _norm(other) != norm or any(other.get(name) != summary.get(name) for name in _SAME):
+        try:
+            other = read_summary(folder)
+            if _norm(other) != norm or any(other.get(name) != summary.get(name) for name in _SAME):
+                continue
+            theirs = _distances(folder, norm)
+        except (OSError, ValueError, LookupError):  # damaged: the command that reads it says so
             continue
-        theirs = _distances(folder, norm)
         if set(theirs.index) != set(own.index) or sealed(folder)[0] is None:
             continue
         both = pd.concat([own, theirs], axis=1).dropna()

@@ -63,7 +63,7 @@ def test_disagreement_is_that_of_the_runs_that_were_not_given_up():
     assert disagreement(trace((0, 0, 9, 1.0), (0, 1, 9, 1.0), (1, 0, 9, 2.0), (1, 1, 9, 4.0))) == pytest.approx(0.25)
 
 
-def test_another_attack_that_found_less_than_half_is_named(compose_config, capsys):
+def test_another_attack_that_found_less_than_half_is_named(compose_config, capsys, tmp_path):
     """Noise searches along random directions; the white-box attack at the same points of the same votes finds less."""
     words = ["model.n_votes=5", "model.n_iter=40", "points.count=3"]
     run(compose_config(*words, "attack=whitebox"))
@@ -71,6 +71,11 @@ def test_another_attack_that_found_less_than_half_is_named(compose_config, capsy
     run(compose_config(*words, "attack=whitebox", "points.count=2", "attack.max_iter=9"))
     run(compose_config(*words, "attack=whitebox", "model.n_votes=4"))
     assert "another attack found less" not in capsys.readouterr().out
+    for name, left in (("summary.csv", b""), ("examples.csv", b"index\n0\n")):  # damaged, beside the others
+        damaged = tmp_path / "outputs" / "attacks" / f"digits-scd01-hsj-{len(left):016d}"
+        damaged.mkdir()
+        for file in next((tmp_path / "outputs" / "attacks").glob("digits-scd01-whitebox-*")).iterdir():
+            (damaged / file.name).write_bytes(left if file.name == name else file.read_bytes())
     run(compose_config(*words, "attack=noise"))
     (line,) = [line for line in capsys.readouterr().out.splitlines() if "another attack found less" in line]
     assert re.fullmatch(r"    another attack found less    whitebox: 0\.\d{3} where this one has \d\.\d{3}", line)
