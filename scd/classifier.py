@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from scd.devices import cores, one_torch_thread, parse_bytes, resolve_device
-from scd.engine.basis import basis, coefficients, folded
 from scd.engine.early_stopping import EarlyStopping, held_out_rows
-from scd.engine.feature_columns import as_columns
 from scd.engine.parameters import Settings
-from scd.engine.sample_weights import Weights, check_class_weight, drawn_rows, weights_of
+from scd.engine.samples.basis import basis, coefficients, folded
+from scd.engine.samples.feature_columns import as_columns
+from scd.engine.samples.sample_weights import Weights, check_class_weight, drawn_rows, weights_of
 from scd.engine.sign_networks import SignNetworks
 from scd.engine.training import RECORD, Training, training_with
 from scd.ensemble import Progress
@@ -98,8 +98,8 @@ class SCDClassifier(SignNetworks):
         Show a progress bar.
     basis : {"pixels", "blocks", "dct", "pca"}
         Coordinates of training: the features themselves (paper), or a few orthonormal directions of them: block means,
-        lowest frequencies, principal components. See :mod:`scd.engine.basis`. The trained votes have weights of the
-        features.
+        lowest frequencies, principal components. See :mod:`scd.engine.samples.basis`. The trained votes have weights of
+        the features.
     basis_size : int or "auto"
         Blocks or frequencies along each axis, or components. "auto" is 8 for images, 32 for signals and 100 components,
         or fewer where there are no more.

@@ -27,7 +27,7 @@ def fewest_features(votes: list[Vote], X: NDArray[np.float32], y: NDArray[np.int
     Returns
     -------
     ndarray of float64
-        0 where the point is misclassified; inf where no change of all features is enough.
+        0 where the point is misclassified; inf where fewer votes read any feature than must change.
     """
     units = SignUnits(votes)
     reads = np.stack([np.any(vote["hidden"] != 0, axis=0) for vote in votes])

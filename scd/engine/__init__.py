@@ -1,1 +1,1 @@
-"""Parts of training and prediction: bases, feature columns, random choices, descent, objective, forward pass."""
+"""Parts of training and prediction: samples, random choices, descent, objective, forward pass."""

@@ -75,7 +75,7 @@ def _busy_loop(seconds: float = 300.0) -> Iterator[None]:
 
 
 def _columns(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, float, int]:
-    from scd.engine.feature_columns import as_columns
+    from scd.engine.samples.feature_columns import as_columns
 
     columns, divisor = as_columns(x, np.argsort(y, kind="stable"))
     return columns, divisor, int((y == 0).sum())

@@ -7,8 +7,8 @@ import pytest
 
 from scd import SCDClassifier
 from scd.engine.adversarial import groups_of, moved
-from scd.engine.feature_columns import as_columns
-from tests.scd.engine.test_basis import SHAPE, images
+from scd.engine.samples.feature_columns import as_columns
+from tests.scd.engine.samples.test_basis import SHAPE, images
 
 SETTINGS = {"n_iter": 250, "hidden_nodes": 6, "device": "cpu", "random_state": 4}
 ADVERSARIAL = {**SETTINGS, "adversarial": 0.5}

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from scd.engine.feature_columns import as_columns
 from scd.engine.parameters import NAMES, Settings
+from scd.engine.samples.feature_columns import as_columns
 from scd.engine.training import REFRESH, training_with
 from scd.search import backend, reference
 from tests.scd.search import cpu_kernel

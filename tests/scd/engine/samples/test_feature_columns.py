@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from scd import SCDClassifier
-from scd.engine.feature_columns import as_columns
+from scd.engine.samples.feature_columns import as_columns
 
 
 def test_samples_become_bytes_only_where_nothing_is_lost():

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from scd import SCDClassifier
-from scd.engine.basis import basis, coefficients, folded
 from scd.engine.forward import StackedVotes
+from scd.engine.samples.basis import basis, coefficients, folded
 
 SHAPE = (3, 9, 6)
 KINDS = ("blocks", "dct", "pca")

@@ -7,7 +7,7 @@ import pytest
 
 from scd import SCDClassifier
 from scd.engine.early_stopping import held_out_rows
-from scd.engine.sample_weights import drawn_rows, weights_of
+from scd.engine.samples.sample_weights import drawn_rows, weights_of
 
 SETTINGS = {"n_votes": 3, "n_iter": 40, "hidden_nodes": 5, "random_state": 0, "device": "cpu"}
 KINDS = [
