@@ -20,7 +20,7 @@ def compile_ahead() -> None:
     """
     if not is_empty():
         return
-    print("note: The first run compiles code (about 40 seconds of CPU time); later runs read it.", flush=True)
+    print("note: The first run compiles code (about 30 seconds of CPU time); later runs read it.", flush=True)
     for part in ("hidden", "output") if cores() > 1 else ():
         subprocess.Popen(
             [sys.executable, "-m", "scd.search.cpu.ahead", part],
