@@ -30,7 +30,7 @@ from scd.devices import parse_bytes, resolve_device
 
 MULTICLASS = (
     "rf", "rf_authors", "mlp", "mlp_adversarial", "logistic", "lenet", "resnet50", "cnn1d", "estimator", "file",
-    "endpoint",
+    "endpoint", "xgboost",
 )  # fmt: skip
 """Names of the models in conf/ for more than two classes."""
 RULES = ("first", "random", "indices", "correct", "correct_for_all")

@@ -36,6 +36,7 @@ COLOURS = {
     "cnn1d": "#5c940d",
     "rf": "#343a40",
     "rf_authors": "#868e96",
+    "xgboost": "#adb5bd",
 }
 """Sign networks trained without gradients warm, the others cold; forests grey."""
 

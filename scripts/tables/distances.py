@@ -52,7 +52,7 @@ BLACK_BOX = {
 }
 WHITE_BOX = {"whitebox": "White-box (bound)", "sign_pattern": "Sign pattern (white-box)"}
 ATTACKS = {**IN_TABLE_2, **BLACK_BOX, **WHITE_BOX}
-_TREES = ("rf", "rf_authors")
+_TREES = ("rf", "rf_authors", "xgboost")
 """Models without a gradient: their white-box attack is `leaf_tuple`."""
 _CERTIFIED = ("logistic", "mlp", "bnn", *_TREES)
 """Models besides sign networks that certify radii."""
@@ -113,7 +113,7 @@ def _white_box_on(model: str) -> list[str]:
 def _controls(results: Results) -> list[str]:
     """Models that are not the paper's and have been attacked."""
     there = set(results.attacks["model"]) if len(results.attacks) else set()
-    return [model for model in ("scd_random", "scd01bnn", "rf_authors") if model in there]
+    return [model for model in ("scd_random", "scd01bnn", "rf_authors", "xgboost") if model in there]
 
 
 def protocol(results: Results, model: str, attack: str) -> pd.DataFrame:

@@ -32,6 +32,15 @@ def test_rf_is_the_papers_text_and_rf_authors_the_program():
     assert built("model=rf_authors").get_params() == expected.get_params()
 
 
+def test_xgboost_is_one_sum_of_trees_with_the_packages_own_depth_and_rate(digits):
+    xgboost = pytest.importorskip("xgboost")
+    X, y = digits[:2]
+    model = built("model=xgboost", "dataset=cifar10").fit(X, y)
+    assert (model.n_votes, len(model.trees())) == (1, 100)
+    expected = xgboost.XGBClassifier(max_depth=6, learning_rate=0.3, random_state=0).fit(X, y)
+    assert (model.predict(X) == expected.predict(X)).all()
+
+
 @pytest.mark.parametrize("name", ["mlp", "rf", "rf_authors"])
 def test_every_constructor_parameter_is_a_key_or_set_by_the_pipeline(name):
     register_resolvers()
