@@ -252,6 +252,8 @@ class MemberOracle(LabelOracle):
     n_features : int
     memory_budget : int
         Bytes for the inputs of one call and their copies.
+    budget : int, optional
+        See :class:`LabelOracle`.
     """
 
     def __init__(
@@ -261,8 +263,9 @@ class MemberOracle(LabelOracle):
         n_features: int,
         *,
         memory_budget: int = DEFAULT_MEMORY,
+        budget: int | None = None,
     ) -> None:
-        super().__init__(labels, len(members), n_features, memory_budget=memory_budget)
+        super().__init__(labels, len(members), n_features, memory_budget=memory_budget, budget=budget)
         self.member_labels: MemberFunction = labels
         self.members = members
 

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from scd.seeds import stream_key
 from scd.statistics import bootstrap
 
-from .base import ArrayAttack, refuse_options, run_or_resume
+from .base import ArrayAttack, RestartedAttack, refuse_options, run_or_resume
 from .engine.checkpoint import Journal
 from .engine.confirmation import confirmed, with_target
 from .engine.run_state import Arrays
@@ -21,6 +21,7 @@ from .engine.validation import (
     Described,
     Task,
     as_array,
+    check_choice,
     check_int,
     check_numbers,
     read_mask,
@@ -32,6 +33,7 @@ from .engine.view import ALREADY_THE_TARGET
 from .hopskipjump import HopSkipJump
 from .oracle import MEMBERS, MemberFunction, MemberOracle
 from .result import ALREADY_MISCLASSIFIED, NO_START, NOT_CONFIRMED, AttackResult
+from .smoothed_boundary import SmoothedBoundary
 
 _MAX_MEMBERS = 2**20  # a pair's number, which names its random streams, is the point's number times this + the member
 
@@ -39,8 +41,8 @@ _MAX_MEMBERS = 2**20  # a pair's number, which names its random streams, is the 
 class Transfer(ArrayAttack):
     """Transferability within an ensemble (the paper's section 3.2 and Table 6).
 
-    HopSkipJump (L2, one run) attacks every member alone at every point; then all members are queried at its
-    adversarials. All pairs (point, member) are one batch of runs. A pair draws from its own random streams, so its
+    HopSkipJump (L2, one run), or the attack that `search` names, attacks every member alone at every point; then all
+    members are queried at its adversarials. All pairs (point, member) are one batch of runs. A pair draws from its own random streams, so its
     result does not depend on the other points and members under attack, nor on `memory_budget`, threads, or being
     interrupted and resumed.
 
@@ -66,6 +68,11 @@ class Transfer(ArrayAttack):
     ----------
     max_iter, max_eval, init_eval, init_size : int
         See `HopSkipJump`.
+    search : {"hsj", "smoothed_boundary"}
+        The attack on a member: HopSkipJump, or :class:`attacks.smoothed_boundary.SmoothedBoundary` with `max_iter`,
+        `init_size` and its other defaults.
+    query_budget : int or None
+        Most queries of a pair; None for no limit.
     members : int or None
         Attack only the first so many members; None attacks all. All members are counted in any case.
     overshoots : sequence of float
@@ -92,6 +99,8 @@ class Transfer(ArrayAttack):
         self,
         *,
         max_iter: int = 100,
+        search: str = "hsj",
+        query_budget: int | None = None,
         members: int | None = None,
         overshoots: ArrayLike = (0.0, 0.05, 0.2),
         max_eval: int = 10000,
@@ -104,6 +113,8 @@ class Transfer(ArrayAttack):
         super().__init__(memory_budget=memory_budget, verbose=verbose)
         class_name = type(self).__name__
         self.max_iter = check_int(class_name, "max_iter", max_iter, 0)
+        self.search = check_choice(class_name, "search", search, ("hsj", "smoothed_boundary"))
+        self.query_budget = None if query_budget is None else check_int(class_name, "query_budget", query_budget, 1)
         self.members = None if members is None else check_int(class_name, "members", members, 1)
         self.overshoots = check_numbers(class_name, "overshoots", overshoots, 0.0)
         self.max_eval = check_int(class_name, "max_eval", max_eval, 1)
@@ -189,14 +200,15 @@ class Transfer(ArrayAttack):
         fixed, goal = read_mask(class_name, mask, task.x.shape[1]), read_target(class_name, target, len(task.x))
         pairs = Pairs.of(task, self.members or m, goal)
         attacked_task = pairs.attacked(~fixed)
-        oracle = PairOracle(labels, pairs, ~fixed, self.memory_budget)
+        oracle = PairOracle(labels, pairs, ~fixed, self.memory_budget, self.query_budget)
         arrays: dict[str, Any] = {"fixed": fixed} if fixed.any() else {}
         arrays |= {} if goal is None else {"target": goal}
-        identity = self._identity(task, arrays, hsj=HopSkipJump.method_version, n_members=m)
+        single = self._single()
+        identity = self._identity(task, arrays, **{self.search: single.method_version}, n_members=m)
         journal = Journal(oracle, attacked_task.y, None if state is None else Path(state), identity)
 
         def attack() -> AttackResult:
-            attacked = self._single()._attack(attacked_task, journal, None)
+            attacked = single._attack(attacked_task, journal, None)
             attacked = confirmed(class_name, attacked, attacked_task, oracle, labels)
             attacked = replace(attacked, adversarials=_with_all_features(attacked, pairs.task.x, ~fixed))
             if pairs.goal is not None:
@@ -209,18 +221,20 @@ class Transfer(ArrayAttack):
 
         return run_or_resume(journal, attacked_task, attack)
 
-    def _single(self) -> HopSkipJump:
+    def _single(self) -> RestartedAttack:
         """Return the attack on one member."""
-        return HopSkipJump(
-            max_iter=self.max_iter,
-            restarts=1,
-            max_eval=self.max_eval,
-            init_eval=self.init_eval,
-            init_size=self.init_size,
-            seed=self.seed,
-            memory_budget=self.memory_budget,
-            verbose=self.verbose,
-        )
+        common: dict[str, Any] = {
+            "max_iter": self.max_iter,
+            "restarts": 1,
+            "init_size": self.init_size,
+            "query_budget": self.query_budget,
+            "seed": self.seed,
+            "memory_budget": self.memory_budget,
+            "verbose": self.verbose,
+        }
+        if self.search == "smoothed_boundary":
+            return SmoothedBoundary(**common)
+        return HopSkipJump(max_eval=self.max_eval, init_eval=self.init_eval, **common)
 
 
 @dataclass(frozen=True)
@@ -268,10 +282,19 @@ class PairOracle(MemberOracle):
     free : ndarray of bool, shape (d,)
         Features that may change.
     memory_budget : int
+    budget : int or None
+        Most queries of a pair.
     """
 
-    def __init__(self, labels: MemberFunction, pairs: Pairs, free: NDArray[np.bool_], memory_budget: int) -> None:
-        super().__init__(labels, pairs.member, int(free.sum()), memory_budget=memory_budget)
+    def __init__(
+        self,
+        labels: MemberFunction,
+        pairs: Pairs,
+        free: NDArray[np.bool_],
+        memory_budget: int,
+        budget: int | None,
+    ) -> None:
+        super().__init__(labels, pairs.member, int(free.sum()), memory_budget=memory_budget, budget=budget)
         self.pairs, self.free = pairs, free
 
     def _predict(self, inputs: Any, examples: NDArray[np.int64]) -> ArrayLike:

@@ -180,7 +180,7 @@ def grows_with_votes(results: Results) -> Verdict:
     """What the votes beyond the first add to the distance: scd01 against mlp, bnn and rf."""
     data = figure1(results).data
     gains = {}
-    for model, rows in data.groupby("model") if len(data) else []:
+    for model, rows in data[data["attack"] == "hsj"].groupby("model") if len(data) else []:
         if len(rows) > 1:
             gains[str(model)] = float(rows["l2_mean"].iloc[-1] - rows["l2_mean"].iloc[0])
     baselines = {model: gain for model, gain in gains.items() if model in BASELINES}

@@ -163,7 +163,7 @@ def _common(run: str, row: Any, record: dict[str, Any]) -> dict[str, Any]:
 def _headline(new: Published, row: dict[str, Any]) -> dict[str, Any]:
     """The headline number of an attack, with its interval where it has one."""
     run, attack = row["run"], row["attack"]
-    if attack == "transfer":
+    if attack in ("transfer", "transfer_smoothed"):
         table = new.tables["transfer"]
         found = table[(table["run"] == run) & (table["overshoot"] == 0)].iloc[0]
         return {

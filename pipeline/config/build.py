@@ -125,6 +125,7 @@ def arguments(group: str, node: Config, **more: Any) -> dict[str, Any]:
 ADDED_LATER = {
     "attacks.hopskipjump.HopSkipJump": ("delta",),
     "attacks.sign_pattern.SignPattern": ("norm",),
+    "attacks.transfer.Transfer": ("search", "query_budget"),
     "attacks.whitebox.WhiteBox": ("norm",),
     "scd.SCDClassifier": ("class_weight",),
 }

@@ -246,3 +246,54 @@ def test_in_the_pipeline_members_are_queried_and_the_tables_are_stored(compose_c
     assert {"transfer.csv", "pairs.csv"} <= set(pd.read_json(folder / "done.json").index)
     with pytest.raises(UserError, match=r"needs an ensemble of two votes or more: .* Got 1\."):
         run_experiment(compose_config("model.use_votes=1", *words))
+
+
+@pytest.mark.parametrize("search", ["hsj", "smoothed_boundary"])
+def test_no_pair_has_more_queries_than_its_budget(search):
+    model, n = skewed(0.1, 0.12, 0.14), 3
+    result = run(model, middle(n, spread=0.02), max_iter=30, search=search, query_budget=300)
+    queries = result.tables["pairs"]["queries"]
+    assert queries.shape == (3 * n,)
+    assert 250 < queries.min() <= queries.max() <= 300
+
+
+def test_the_smoothed_boundary_attack_comes_as_close_to_a_member_as_when_it_attacks_the_member_alone():
+    x, distances = middle(4, spread=0.02), (0.1, 0.2)
+    model = skewed(*distances)
+    result = run(model, x, max_iter=140, search="smoothed_boundary", query_budget=3000)
+    pairs = result.tables["pairs"]
+    depth = ((x.astype(np.float64) - 0.5)[:, None] * model.normals).sum(axis=2)
+    exact = (model.distances - depth).ravel()  # (point, member), as the pairs
+    assert pairs["success"].all()
+    np.testing.assert_allclose(pairs["l2"], exact, rtol=0.02)
+    assert (pairs["l2"] > exact * (1 - 1e-6)).all()
+
+
+def test_an_interrupted_search_of_members_continues_to_the_same_result(tmp_path):
+    x, options = middle(2, spread=0.02), {"max_iter": 20, "search": "smoothed_boundary", "query_budget": 600}
+    whole = run(skewed(0.1, 0.2), x, **options)
+
+    class Interrupted(Planes):
+        def __call__(self, rows, members):
+            if self.rows > 1200:
+                raise KeyboardInterrupt
+            return super().__call__(rows, members)
+
+    model = skewed(0.1, 0.2)
+    with pytest.raises(KeyboardInterrupt):
+        run(Interrupted(model.normals, model.distances), x, state=tmp_path / "s", **options)
+    assert (tmp_path / "s").exists()
+    same_result(run(model, x, state=tmp_path / "s", **options), whole)
+    assert model.rows < sum(whole.tables["pairs"]["queries"])
+
+
+def test_another_search_does_not_continue_a_state(tmp_path):
+    x = middle(2, spread=0.02)
+    run(skewed(0.1, 0.2), x, state=tmp_path / "s", search="smoothed_boundary", query_budget=600)
+    with pytest.raises(ValueError, match="state"):
+        run(skewed(0.1, 0.2), x, state=tmp_path / "s", query_budget=600)
+
+
+def test_an_unknown_search_is_refused():
+    with pytest.raises(ValueError, match="search.*hsj.*smoothed_boundary"):
+        Transfer(search="boundary")

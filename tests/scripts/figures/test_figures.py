@@ -23,6 +23,9 @@ def outputs(tmp_path_factory, run_in_miniature):
         ("model=rf", "attack=hsj", "points.rule=random"),
         ("model=scd01", "attack=substitute"),
         ("model=scd01", "attack=transfer"),
+        ("model=scd01", "attack=transfer_smoothed"),
+        ("model=scd01", "attack=smoothed_boundary", "points.rule=random"),
+        ("model=scd01", "attack=smoothed_boundary", "points.rule=random", "model.use_votes=1"),
     ):
         run_in_miniature(folder, *words)
     assert main(["--outputs", str(folder), "--scale", "smoke"]) == 0
@@ -37,11 +40,13 @@ def summary(outputs, **wanted):
 
 
 def test_figure_1_has_the_runs_on_the_same_points_and_no_other(outputs):
-    found = pd.read_csv(outputs / "figures" / "figure1.csv").set_index(["model", "n_votes"])
-    assert sorted(found.index) == [("rf", 3), ("scd01", 1), ("scd01", 3)]
-    for votes in (1, 3):
-        ran = summary(outputs, model="scd01", attack="hsj", n_votes=votes)
-        assert found.loc[("scd01", votes), "l2_mean"] == pytest.approx(ran["l2_mean"])
+    found = pd.read_csv(outputs / "figures" / "figure1.csv").set_index(["attack", "model", "n_votes"])
+    ours = [("smoothed_boundary", "scd01", votes) for votes in (1, 3)]
+    assert sorted(found.index) == [("hsj", "rf", 3), ("hsj", "scd01", 1), ("hsj", "scd01", 3), *ours]
+    for attack in ("hsj", "smoothed_boundary"):
+        for votes in (1, 3):
+            ran = summary(outputs, model="scd01", attack=attack, n_votes=votes)
+            assert found.loc[(attack, "scd01", votes), "l2_mean"] == pytest.approx(ran["l2_mean"])
 
 
 def test_figure_2_has_the_last_round(outputs):
@@ -61,6 +66,9 @@ def test_table_6_is_the_transfer_table(outputs):
     assert ours["On the boundary"] == pytest.approx(ran.loc[0.0, "p_main"])
     assert ours["20 % past the boundary"] == pytest.approx(ran.loc[0.2, "p_main"])
     assert ours["Literal count, on the boundary"] == pytest.approx(ran.loc[0.0, "p_paper_literal"])
+    (folder,) = (outputs / "attacks").glob("*-transfer_smoothed-*")
+    ran = pd.read_csv(folder / "transfer.csv").set_index("overshoot")
+    assert ours["Smoothed boundary: on the boundary"] == pytest.approx(ran.loc[0.0, "p_main"])
     literal = cells[cells["row"] == "Literal count, on the boundary"].set_index("model")
     assert literal.loc["scd01", "paper"] == 0.006
     assert literal.loc["mlp", "command"].startswith("python run.py")
