@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import math
+import os
+import threading
+import time
 from collections.abc import Callable, Iterable
+from functools import cache
 from typing import TYPE_CHECKING, TypeVar
 
 from joblib import Parallel, delayed, effective_n_jobs, parallel_config
@@ -15,6 +19,8 @@ if TYPE_CHECKING:
     from scd.ensemble import Progress
 
 T = TypeVar("T")
+
+_WATCH_SECONDS = 1.0  # between two looks at the parent process
 
 
 def train_in_parallel(
@@ -29,7 +35,8 @@ def train_in_parallel(
     """Return ``[train(vote) for vote in votes]``.
 
     Linear algebra is single-threaded in this process meanwhile, because the number of threads may change the rounding
-    and a vote must not depend on `n_jobs`. A `train` that runs in other processes has to ensure that itself.
+    and a vote must not depend on `n_jobs`. A `train` that runs in other processes has to ensure that itself. Other
+    processes end when this one does, even when it is killed, and leave the vote that they train.
 
     Parameters
     ----------
@@ -50,7 +57,7 @@ def train_in_parallel(
     trained: list[T] = []
     bar = progress_bar(len(votes), verbose=verbose, desc="votes", leave=False)
     with threadpool_limits(limits=1), bar:
-        jobs = (delayed(train)(vote) for vote in votes)
+        jobs = (delayed(_train_for)(os.getpid(), train, vote) for vote in votes)
         results: Iterable[T]
         if outside:
             results = _outside(effective_n_jobs(n_jobs))(jobs)
@@ -73,3 +80,22 @@ def _outside(jobs: int) -> Parallel:
     """
     with parallel_config("loky", inner_max_num_threads=1):
         return Parallel(n_jobs=max(2, jobs), pre_dispatch=jobs, return_as="generator")
+
+
+def _train_for(parent: int, train: Callable[[int], T], vote: int) -> T:
+    """Train a vote for the process `parent`: this one, or the one that started this worker."""
+    if os.getppid() == parent:
+        _end_with(parent)
+    return train(vote)
+
+
+@cache
+def _end_with(parent: int) -> None:
+    """Watch `parent`, once: a worker of a killed process would otherwise train all votes that it was given."""
+    threading.Thread(target=_watch, args=(parent,), name="watch-parent", daemon=True).start()
+
+
+def _watch(parent: int) -> None:
+    while os.getppid() == parent:  # another process adopts an orphan
+        time.sleep(_WATCH_SECONDS)
+    os._exit(1)
