@@ -42,9 +42,9 @@ class Transfer(ArrayAttack):
     """Transferability within an ensemble (the paper's section 3.2 and Table 6).
 
     HopSkipJump (L2, one run), or the attack that `search` names, attacks every member alone at every point; then all
-    members are queried at its adversarials. All pairs (point, member) are one batch of runs. A pair draws from its own random streams, so its
-    result does not depend on the other points and members under attack, nor on `memory_budget`, threads, or being
-    interrupted and resumed.
+    members are queried at its adversarials. All pairs (point, member) are one batch of runs. A pair draws from its own
+    random streams, so its result does not depend on the other points and members under attack, nor on `memory_budget`,
+    threads, or being interrupted and resumed.
 
     For a point x, let R be the members that classify x correctly, and A those members of R that were attacked with
     success; x'_i is the adversarial of member i. The transfer probability of the point is

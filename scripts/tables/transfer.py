@@ -39,8 +39,8 @@ def table6(results: Results) -> tuple[str, pd.DataFrame, list[str]]:
         "second: mean over images 0 to 7 with its 95 % bootstrap interval. Other rows move the adversarial on past the "
         "boundary by a fraction of its distance, because a point on the boundary of one member fools few others by "
         "construction. The literal count is the paper's: members that misclassify the original count as fooled. "
-        "Members are attacked by HopSkipJump; in the last rows, ours, by the smoothed boundary attack with 5,000 queries "
-        "a pair, where it was run.",
+        "Members are attacked by HopSkipJump; in the last rows, ours, by the smoothed boundary attack with 5,000 "
+        "queries a pair, where it was run.",
         *missing(cells),
     ]
     title = "Table 6: probability that an adversarial of one member fools another, CIFAR-10 class 0 against 1"

@@ -295,5 +295,5 @@ def test_another_search_does_not_continue_a_state(tmp_path):
 
 
 def test_an_unknown_search_is_refused():
-    with pytest.raises(ValueError, match="search.*hsj.*smoothed_boundary"):
+    with pytest.raises(ValueError, match=r"search.*hsj.*smoothed_boundary"):
         Transfer(search="boundary")
