@@ -66,7 +66,7 @@ def read_history(path: Path) -> list[Entry]:
                 f"{path} is not a history of `make bench`: its columns must be {', '.join(Entry._fields)}."
             )
         try:
-            return [Entry(*(row[name] for name in Entry._fields[:-1]), value=float(row["value"])) for row in rows]
+            return [Entry._make([*list(row.values())[:-1], float(row["value"])]) for row in rows]
         except (TypeError, ValueError) as unread:
             raise ValueError(f"{path}, line {rows.line_num}, is no entry of a history ({unread}).") from unread
 
