@@ -91,23 +91,24 @@ def last_ratios(entries: list[Entry], new: dict[str, Any]) -> dict[str, float]:
         There is none.
     """
     machine = machine_of(new)
-    same = [e for e in entries if (e.machine, e.data) == (machine, new["data"]) and e.date != new["date"]]
+    earlier = [e for e in entries if e.date != new["date"]]
+    same = [e for e in earlier if (e.machine, e.data) == (machine, new["data"])]
     if not same:
-        known = "; ".join(dict.fromkeys(f"{e.machine} ({e.data})" for e in entries)) or "none"
+        known = "; ".join(dict.fromkeys(f"{e.machine} ({e.data})" for e in earlier)) or "none"
         raise ValueError(f"The history has no earlier run on {machine} ({new['data']}). It has: {known}.")
     return {e.ratio: e.value for e in same}
 
 
 def draw_history(entries: list[Entry], path: Path) -> None:
-    """A panel for each section, a line for each ratio and machine, as SVG."""
+    """A panel for each section, a line for each ratio and machine over the runs, as SVG."""
     sections = list(dict.fromkeys(e.section for e in entries))
     figure, panels = axes(len(sections), 1, 8.0, 2.8)
     for (panel,), section in zip(panels, sections, strict=True):
         mine = [e for e in entries if e.section == section]
-        dates = sorted({e.date for e in mine})
+        runs = list(dict.fromkeys((e.date, e.commit) for e in mine))
         names = list(dict.fromkeys(e.ratio for e in mine))
         for name, machine in dict.fromkeys((e.ratio, e.machine) for e in mine):
-            at = [(dates.index(e.date), e.value) for e in mine if (e.ratio, e.machine) == (name, machine)]
+            at = [(runs.index((e.date, e.commit)), e.value) for e in mine if (e.ratio, e.machine) == (name, machine)]
             first = all(line.get_label() != name for line in panel.lines)
             places, values = zip(*at, strict=True)
             panel.plot(
@@ -118,6 +119,7 @@ def draw_history(entries: list[Entry], path: Path) -> None:
         panel.yaxis.set_major_formatter("{x:g}")
         panel.yaxis.set_minor_formatter("{x:g}")
         panel.tick_params(axis="y", which="both", labelsize=6)
-        panel.set_xticks(range(len(dates)), [date[:10] for date in dates], rotation=30, ha="right", fontsize=6)
+        shown = [f"{date[:10]} {commit}" for date, commit in runs]
+        panel.set_xticks(range(len(runs)), shown, rotation=30, ha="right", fontsize=6)
         panel.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), fontsize=6, frameon=False)
     write_bytes(path, svg(figure))
