@@ -9,7 +9,7 @@ PIP = $(PY) -m pip install --disable-pip-version-check -q -c $(CONSTRAINTS)
 OUTPUTS ?= outputs
 ARGS ?=
 SCALE ?= smoke
-OLD ?= outputs/bench_before.json
+OLD ?= docs/benchmarks-history.csv
 NEW ?= outputs/bench.json
 
 .DEFAULT_GOAL := help
@@ -53,7 +53,7 @@ docs: $(VENV)/.docs # the documentation with an API reference, into site/; warni
 bench: $(VENV)/.test # speeds, against ART and scikit-learn in the same run
 	$(PY) -m scripts.bench $(ARGS)
 
-bench-check: $(VENV)/.test # compare the ratios of two benchmarks: OLD=before.json NEW=after.json
+bench-check: $(VENV)/.test # compare the last benchmark with the history, or two files: OLD=before.json NEW=after.json
 	$(PY) -m scripts.bench.compare "$(OLD)" "$(NEW)"
 
 tables: $(VENV)/.run # tables, figures and the report from finished runs

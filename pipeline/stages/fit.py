@@ -5,7 +5,6 @@ Vote 0 is always trained alone, which gives the time of one vote; the others fol
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from pipeline.run_log import BEGUN, command
 from pipeline.stages.inputs import adapt, inputs_for
 from pipeline.stages.timer import ResumableTimer
 from pipeline.store import key_of, locked, read_shard_facts, remove_temporaries, write_checked, write_config
-from scd.devices import cuda_is_available
+from scd.devices import cores, cuda_is_available
 from scd.files import file_sha256
 from scd.progress import progress_bar
 from scd.storage import load_votes, save_votes
@@ -190,10 +189,25 @@ def _shown_on(bar: Any) -> Callable[[int, int, float], None]:
 
 
 def _shard_votes(model: Model, rows: int) -> int:
-    """Votes of a shard: enough to keep the device busy, few enough that a kill loses little."""
     if model.device != "cpu" and cuda_is_available():
         return _GPU_SHARD
-    return max(model.shard_votes, 2 * (os.cpu_count() or 1), _ROWS_A_SHARD // rows)
+    return shard_votes(model.shard_votes, rows, cores())
+
+
+def shard_votes(of_two_cores: int, rows: int, cores: int) -> int:
+    """Votes of a shard: enough to keep all cores busy, few enough that a kill loses little time.
+
+    Every shard checks the data and makes columns again, which one core does.
+
+    Parameters
+    ----------
+    of_two_cores : int
+        Votes that two cores finish in the time that a kill may lose.
+    rows : int
+        Training samples.
+    cores : int
+    """
+    return max(of_two_cores * max(1, cores // 2), 2 * cores, _ROWS_A_SHARD // rows)
 
 
 def shard_ranges(missing: list[int], size: int) -> list[range]:

@@ -1,4 +1,7 @@
-"""Compares two files of ``make bench``: ``python -m scripts.bench.compare OLD NEW`` fails on a regression over 20 %."""
+"""Compares two runs of ``make bench``: ``python -m scripts.bench.compare OLD NEW`` fails on a regression over 20 %.
+
+NEW is a ``bench.json``. OLD is another, or the history: then the last entries before NEW, of the same machine.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,8 @@ import argparse
 import json
 import sys
 from pathlib import Path
+
+from scripts.bench.history import last_ratios, read_history
 
 ALLOWED = 0.2  # share of a ratio that may be lost
 
@@ -25,6 +30,25 @@ def read_ratios(path: Path) -> dict[str, float]:
         return {str(name): float(value) for name, value in ratios.items()}
     except (json.JSONDecodeError, KeyError, TypeError, AttributeError, ValueError) as unread:
         raise ValueError(f"{path} is not a file of `make bench`: it has no table of ratios ({unread}).") from unread
+
+
+def ratios_before(history: Path, new: Path) -> dict[str, float]:
+    """The last ratios in the history of the machine that the file `new` is of.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        No such file, or not one of ``make bench``; no earlier run on this machine.
+    """
+    if not history.is_file():
+        raise FileNotFoundError(f"There is no file {history}. `make bench` writes the history.")
+    facts = json.loads(new.read_text(encoding="utf-8"))
+    missing = [key for key in ("processor", "cores", "data", "date") if key not in facts]
+    if missing:
+        raise ValueError(
+            f"{new} does not say its {' and '.join(missing)}, so no entry of the history compares with it."
+        )
+    return last_ratios(read_history(history), facts)
 
 
 def compare(old: dict[str, float], new: dict[str, float]) -> tuple[list[str], bool]:
@@ -56,7 +80,9 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("new", type=Path)
     given = parser.parse_args(words)
     try:
-        lines, worse = compare(read_ratios(given.old), read_ratios(given.new))
+        new = read_ratios(given.new)
+        old = ratios_before(given.old, given.new) if given.old.suffix == ".csv" else read_ratios(given.old)
+        lines, worse = compare(old, new)
     except (FileNotFoundError, ValueError) as refused:
         print(refused, file=sys.stderr)
         return 2

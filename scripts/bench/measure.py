@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import statistics
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 
@@ -21,12 +23,38 @@ class Section:
     """Numbers without a unit, from one run, of which more is better: what ``make bench-check`` compares."""
     notes: list[str] = field(default_factory=list)
     """What was not measured, and why."""
+    name: str = ""
+    """As in ``--sections``."""
+    load: float | None = None
+    """Cores that other programs used meanwhile, mean; None where the system does not say."""
 
     def markdown(self) -> str:
         """A table of figures, then of ratios."""
         rows = [f"| {name} | {_shown(value)} |" for name, value in {**self.figures, **self.ratios}.items()]
-        notes = [f"\n{note}" for note in self.notes]
+        beside = [] if self.load is None else [f"Other programs used {self.load:.1f} cores meanwhile."]
+        notes = [f"\n{note}" for note in [*self.notes, *beside]]
         return "\n".join([f"### {self.title}\n", "| figure | value |", "|---|---|", *rows, *notes])
+
+
+def with_load(name: str, measure: Callable[[], Section]) -> Section:
+    """The section that `measure` returns, with its name and the load beside it."""
+    began, busy, own = time.perf_counter(), _busy_seconds(), sum(os.times()[:4])
+    section = measure()
+    after, seconds = _busy_seconds(), time.perf_counter() - began
+    section.name = name
+    if busy is not None and after is not None:
+        others = after - busy - (sum(os.times()[:4]) - own)
+        section.load = max(0.0, others / seconds)
+    return section
+
+
+def _busy_seconds() -> float | None:
+    """CPU time of all programs on all cores since the system's start, and what a virtual machine's host took."""
+    try:
+        user, nice, system, _idle, _waiting, *interrupts = Path("/proc/stat").read_text().splitlines()[0].split()[1:9]
+    except (OSError, ValueError, IndexError):
+        return None
+    return sum(map(int, (user, nice, system, *interrupts))) / os.sysconf("SC_CLK_TCK")
 
 
 def _shown(value: float) -> str:

@@ -1,7 +1,9 @@
 """Measures the speeds that this project promises, against its peers in the same run: ``make bench``.
 
-Prints Markdown and writes ``outputs/bench.json`` and ``outputs/bench.md``. Ratios within one run say more than single
-times: machines differ and are shared. Uses CIFAR-10 where the data folder has it, else random images of the same size.
+Prints Markdown and writes ``outputs/bench.json`` and ``outputs/bench.md``. The ratios are added to
+``docs/benchmarks-history.csv``, which is drawn as ``outputs/bench_history.svg``. Ratios within one run say more than
+single times: machines differ and are shared. Uses CIFAR-10 where the data folder has it, else random images of the same
+size.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import resource
 import time
 from collections.abc import Callable
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +29,17 @@ from scripts.bench.attacks import attack_rates, runs
 from scripts.bench.cuda import on_card
 from scripts.bench.foolbox import foolbox_rates
 from scripts.bench.forward import forward, start_up
-from scripts.bench.measure import Section
+from scripts.bench.history import HISTORY, add_to_history, draw_history, entries_of
+from scripts.bench.measure import Section, with_load
 from scripts.bench.scaling import scaling
+from scripts.bench.schedule import schedule
 from scripts.bench.training import against_mlp, busy, training_memory, vote_iterations
 from scripts.bench.words import words
 
-SECTIONS = ("training", "busy", "mlp", "memory", "scaling", "forward", "attacks", "foolbox", "words", "startup", "cuda")
+SECTIONS = (
+    "training", "busy", "schedule", "mlp", "memory", "scaling", "forward", "attacks", "foolbox", "words", "startup",
+    "cuda",
+)  # fmt: skip
 
 
 def images() -> tuple[np.ndarray, np.ndarray, str]:
@@ -55,30 +63,33 @@ def measured(
     from scd import SCDClassifier
 
     x, y, source = images()
+
+    def measure(name: str, section: Callable[[], Section]) -> Section:
+        found = with_load(name, section)
+        report(found)
+        return found
+
     if "training" in names or "mlp" in names:
-        speeds = vote_iterations(x, y, iterations)
-        report(speeds)
+        speeds = measure("training", lambda: vote_iterations(x, y, iterations))
         if "mlp" in names:
-            report(against_mlp(x, y, speeds))
-    if "busy" in names:
-        report(busy(x, y, iterations))
-    if "memory" in names:
-        report(training_memory())
-    if "scaling" in names:
-        report(scaling())
+            measure("mlp", lambda: against_mlp(x, y, speeds))
     if {"forward", "attacks", "foolbox"} & set(names):
         model = SCDClassifier(n_iter=30, random_state=0).fit(x, y)
-        for name, measure in (("forward", lambda: forward(model, x)),
-                              ("attacks", lambda: attack_rates(model, x, y, only)),
-                              ("foolbox", lambda: foolbox_rates(model, x, y))):  # fmt: skip
-            if name in names:
-                report(measure())
-    if "words" in names:
-        report(words())
-    if "startup" in names:
-        report(start_up())
-    if "cuda" in names:
-        report(on_card(x, y))
+    sections: dict[str, Callable[[], Section]] = {
+        "busy": lambda: busy(x, y, iterations),
+        "schedule": lambda: schedule(x, y),
+        "memory": training_memory,
+        "scaling": scaling,
+        "forward": lambda: forward(model, x),
+        "attacks": lambda: attack_rates(model, x, y, only),
+        "foolbox": lambda: foolbox_rates(model, x, y),
+        "words": words,
+        "startup": start_up,
+        "cuda": lambda: on_card(x, y),
+    }
+    for name, section in sections.items():
+        if name in names:
+            measure(name, section)
     return source
 
 
@@ -106,6 +117,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--iterations", type=int, default=60, help="timed iterations of each variant")
     parser.add_argument("--sections", nargs="+", choices=SECTIONS, default=SECTIONS)
     parser.add_argument("--attacks", nargs="+", choices=runs(), help="of the section attacks, by default all")
+    parser.add_argument("--history", type=Path, default=HISTORY, help=f"where the ratios are added, default {HISTORY}")
     given = parser.parse_args(arguments)
     began, sections = time.perf_counter(), []
 
@@ -117,12 +129,16 @@ def main(arguments: list[str] | None = None) -> int:
     source = measured(list(given.sections), given.iterations, report, given.attacks)
     facts = {
         **provenance("cpu"),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "processor": _processor(),
         "load": load,  # of the machine before: above 0 something else ran
         "data": source,
         "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         "seconds": time.perf_counter() - began,
     }
-    _write(Path(given.outputs), sections, facts)
-    print(f"\n{facts['seconds']:.0f} s. Written to {Path(given.outputs) / 'bench.json'} and bench.md")
+    outputs = Path(given.outputs)
+    _write(outputs, sections, facts)
+    draw_history(add_to_history(given.history, entries_of(sections, facts)), outputs / "bench_history.svg")
+    print(f"\n{facts['seconds']:.0f} s. Written to {outputs / 'bench.json'}, bench.md and bench_history.svg")
+    print(f"The ratios were added to {given.history}; commit this file to keep them.")
     return 0

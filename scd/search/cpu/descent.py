@@ -22,7 +22,7 @@ from scd.search.cpu.llvm import LANES
 from scd.search.cpu.node import output_sums_vote
 from scd.search.cpu.vote import Saved, State, Task, Weights, advance
 
-_SECONDS = 0.1  # between two calls of `progress`
+_SECONDS = 0.1  # between two calls of `meanwhile`
 
 
 class CpuDescent(Training):
@@ -150,38 +150,59 @@ class CpuDescent(Training):
         if not advance(state, self.task, np.empty(n, np.int32), *options):
             advance(state, self.task, np.empty(n, np.int64), *options)
 
-    # ------------------------------------------------------------------ all votes
-
     def _all(self, work: Callable[[int], bool], progress: Callable[[Training], None] | None = None) -> None:
-        """Call `work` for every vote, again and again until it returns True, on all threads."""
-        left = deque(range(len(self.states)))
-        stopped = False
+        def show() -> None:
+            assert progress is not None
+            self.iteration = sum(int(state.at[0]) for state in self.states) // len(self.states)
+            progress(self)
 
-        def until_empty() -> None:
-            while not stopped:
-                try:
-                    v = left.popleft()
-                except IndexError:
-                    return
-                if not work(v):
-                    left.append(v)
+        in_turns(work, len(self.states), self.threads, None if progress is None else show)
 
-        threads = min(self.threads, len(left))
-        if threads == 1 and progress is None:
-            return until_empty()
-        with ThreadPoolExecutor(threads, "votes") as pool:
+
+def in_turns(
+    work: Callable[[int], bool], votes: int, threads: int, meanwhile: Callable[[], None] | None = None
+) -> None:
+    """Call `work` for every vote, again and again until it returns True, on all threads.
+
+    Each thread takes the vote that has waited longest. No thread waits for another, and all are busy as long as there
+    are as many unfinished votes.
+
+    Parameters
+    ----------
+    work : callable
+        Called with the number of a vote, by one thread at a time for each vote.
+    votes : int
+    threads : int
+    meanwhile : callable, optional
+        Called several times a second by the calling thread.
+    """
+    left = deque(range(votes))
+    stopped = False
+
+    def until_empty() -> None:
+        while not stopped:
             try:
-                futures = [pool.submit(until_empty) for _ in range(threads)]
-                running: set[Future[None]] = set(futures)
-                while running:
-                    done, running = wait(running, _SECONDS, FIRST_EXCEPTION)
-                    for future in done:
-                        future.result()
-                    if progress is not None:
-                        self.iteration = sum(int(state.at[0]) for state in self.states) // len(self.states)
-                        progress(self)
-            finally:
-                stopped = True
+                v = left.popleft()
+            except IndexError:
+                return
+            if not work(v):
+                left.append(v)
+
+    threads = min(threads, len(left))
+    if threads == 1 and meanwhile is None:
+        return until_empty()
+    with ThreadPoolExecutor(threads, "votes") as pool:
+        try:
+            futures = [pool.submit(until_empty) for _ in range(threads)]
+            running: set[Future[None]] = set(futures)
+            while running:
+                done, running = wait(running, _SECONDS, FIRST_EXCEPTION)
+                for future in done:
+                    future.result()
+                if meanwhile is not None:
+                    meanwhile()
+        finally:
+            stopped = True
 
 
 def _weights_of(networks: Networks, v: int) -> Weights:

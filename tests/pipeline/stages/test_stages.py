@@ -118,6 +118,14 @@ def test_shards_are_cut_at_multiples_with_vote_0_alone():
     assert shard_ranges([], 10) == []
 
 
+def test_a_shard_grows_with_the_cores_so_that_a_kill_loses_the_same_time():
+    from pipeline.stages.fit import shard_votes
+
+    assert [shard_votes(25, 10_000, cores) for cores in (1, 2, 3, 4, 16)] == [25, 25, 25, 50, 200]
+    assert shard_votes(1, 10_000, 8) == 16  # two for each core at least
+    assert shard_votes(25, 100, 2) == 250  # small data
+
+
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_voting_combines_the_same_votes_in_another_way(small, monkeypatch):
     """No vote is trained again; evaluation, attack and summary are its own and say which it was."""
