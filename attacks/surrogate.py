@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -89,7 +90,7 @@ class Surrogate(SmoothedBoundary):
         self,
         *,
         surrogate: str = "scd01",
-        samples: int = 1000,
+        samples: int = 300,
         votes: int = 20,
         iterations: int = 300,
         norm: str = "l2",
@@ -147,7 +148,7 @@ class Surrogate(SmoothedBoundary):
             search = BoundarySearch(task, journal, RunState.from_arrays(snapshot), linf)
             answers = snapshot["answers"]
             guides = self._guides(task, shared, answers)
-            state = PriorState(*(snapshot[name].copy() for name in names), guides)
+            state = PriorState(guides=guides, **{name: snapshot[name].copy() for name in names})
         else:
             runs = begin_runs(task, journal, self.restarts, self.init_size, None)
             search = BoundarySearch(task, journal, runs, linf)
@@ -156,7 +157,7 @@ class Surrogate(SmoothedBoundary):
             self._place(search, shared, answers, guides)
             begun = State.at_boundary(search)
             agreement = np.full((len(runs), 2), _FIRST_AGREEMENT / math.sqrt(task.x.shape[1]))
-            state = PriorState(*(getattr(begun, column.name) for column in fields(State)), agreement, guides)
+            state = PriorState(agreement=agreement, guides=guides, **vars(begun))
         kept = {"answers": answers, **{name: getattr(state, name) for name in names}}
         if not snapshot:
             journal.mark({**search.runs.to_arrays(), **kept})
@@ -235,8 +236,9 @@ class Surrogate(SmoothedBoundary):
                 nearest = np.argmin(((rows - task.x[e]) ** 2).sum(axis=1))
                 runs.point[waiting], runs.started[waiting] = rows[nearest], True
                 search.keep_best(waiting, np.zeros(len(waiting)))
-        guided = [r for r in np.flatnonzero(search.left(np.arange(len(runs))) > 2 * PROJECTION_QUERIES)]
-        line_starts(search, np.array([r for r in guided if guides[runs.example[r]]], dtype=np.int64), guides)
+        guided = np.array([guides[e] is not None for e in runs.example], dtype=bool)
+        guided &= search.left(np.arange(len(runs))) > 2 * PROJECTION_QUERIES
+        line_starts(search, np.flatnonzero(guided), guides)
         noise_starts(search, self.init_size, self.seed)
         started = np.flatnonzero(runs.started)
         search.search(started, search.linf, START_TOLERANCE)
@@ -283,7 +285,7 @@ def line_starts(search: BoundarySearch, run_ids: Selection, guides: Sequence[Gui
             return
         moved = task.x[runs.example[run_ids]] + (place * farthest)[:, None] * along
         points = np.clip(moved, task.low, task.high).astype(np.float32)
-        adversarial = search.host.query(run_ids, lambda out, b, e, points=points: np.copyto(out, points[b:e]))
+        adversarial = search.host.query(run_ids, partial(_copy_rows, points))
         found = run_ids[adversarial]
         runs.point[found], runs.started[found] = points[adversarial], True
         search.keep_best(found, np.zeros(len(found)))
@@ -347,6 +349,10 @@ def combined(prior: NDArray[np.float32], average: NDArray[np.float32], agreement
     of_average = np.maximum(agreement[:, 1] - common * agreement[:, 0], 0.0)
     of_average[(of_prior == 0) & (of_average == 0)] = 1.0
     return of_prior.astype(np.float32)[:, None] * prior + of_average.astype(np.float32)[:, None] * average
+
+
+def _copy_rows(rows: NDArray[np.float32], out: NDArray[np.float32], begin: int, end: int) -> None:
+    out[:] = rows[begin:end]
 
 
 def _dot(one: NDArray[np.float32], other: NDArray[np.float32]) -> Floats:
