@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
 from typing import Any
@@ -132,6 +132,19 @@ class Surrogate(SmoothedBoundary):
     def starts_from(self) -> frozenset[str]:
         """Samples: the pool."""
         return frozenset({"nearest"})
+
+    def inputs(self) -> dict[str, str]:
+        """Version of what trains the surrogate."""
+        if self.surrogate == "logistic":
+            import sklearn
+
+            return {"scikit-learn": str(sklearn.__version__)}
+        from scd.classifier import SCDClassifier
+
+        return {"SCDClassifier": str(SCDClassifier.method_version)}
+
+    def _identity(self, task: Task, arrays: Mapping[str, Any] | None = None, **more: Any) -> str:
+        return super()._identity(task, arrays, **self.inputs(), **more)
 
     def _candidates(self, class_name: str, task: Task, pool: Any, pool_labels: Any, starts: Any) -> Candidates | None:
         """Return the samples of the pool that are queried, the same for all examples."""
