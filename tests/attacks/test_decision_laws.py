@@ -119,7 +119,7 @@ CASES = {
         # the samples of a point, then as of "smoothed-rays": without an adversarial sample there is no surrogate
         constant_queries=FAILED_STARTS + 24 + 2 * (1 + 2 + 4 + 6 + 12 + 1),
         budget={"restarts": 2, "votes": 2, "iterations": 3},
-        interrupts=(0, 1, 2, 15, 40, 90),
+        interrupts=(0, 1, 2, 40, 170, 180),
         resumed={"restarts": 3, "memory_budget": 16 * INPUT_BYTES},
     ),
     "surrogate-linf": Case(
@@ -129,7 +129,7 @@ CASES = {
         constant=NO_START,
         constant_queries=FAILED_STARTS + 24 + 2 * (1 + 2 + 4 + 6 + 12 + 1),
         budget={"restarts": 2, "surrogate": "logistic", "norm": "linf"},
-        interrupts=(0, 1, 2, 15, 40, 90),
+        interrupts=(0, 1, 2, 40, 170, 180),
         resumed={"restarts": 3, "memory_budget": 16 * INPUT_BYTES},
     ),
     "noise": Case(
