@@ -25,6 +25,7 @@ if TYPE_CHECKING:  # the types of `_MODULES` for mypy and editors
     from .smoothing import RandomizedSmoothing as RandomizedSmoothing
     from .substitute import Substitute as Substitute
     from .surfree import SurFree as SurFree
+    from .surrogate import Surrogate as Surrogate
     from .text.result import TextResult as TextResult
     from .textfooler import TextFooler as TextFooler
     from .transfer import Transfer as Transfer
@@ -48,6 +49,7 @@ _MODULES = {
     "SmoothedBoundary": ".smoothed_boundary",
     "Substitute": ".substitute",
     "SurFree": ".surfree",
+    "Surrogate": ".surrogate",
     "TextFooler": ".textfooler",
     "TextResult": ".text.result",
     "Transfer": ".transfer",

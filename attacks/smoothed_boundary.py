@@ -22,13 +22,13 @@ from .result import AttackResult
 
 Floats = NDArray[np.float64]
 
-_START_TOLERANCE = 1e-3  # of the first bisection, as a fraction of the distance
+START_TOLERANCE = 1e-3  # of the first bisection, as a fraction of the distance
 _LINE_TOLERANCE = 1e-3  # smallest improvement of the distance that a line search looks for
 _LINE_QUERIES = 12  # maximum of a line search
 _PROBES_PER_LINE = 100  # in small budgets there is a line search for about so many probes
 _MIN_PROBES = 25  # of an iteration
 _MIN_MEMORY = 3.0  # iterations
-_RAY_QUERIES = 150  # of start="rays"
+RAY_QUERIES = 150  # of start="rays"
 _FIRST_GAIN, _MIN_GAIN, _MAX_GAIN = 0.2, 0.002, 0.5  # of `State.gain`
 _MAX_CENTRE = 8.0  # distance of the centre, relative to the best adversarial
 _FIRST_SCALE = 0.3  # of `State.scale`
@@ -141,7 +141,7 @@ class SmoothedBoundary(RestartedAttack):
         self.memory = check_number(class_name, "memory", memory, above=0.0)
 
     def _attack(self, task: Task, journal: Journal, shared: Candidates | None) -> AttackResult:
-        search = self._start_at_boundary(task, journal, shared, _START_TOLERANCE)
+        search = self._start_at_boundary(task, journal, shared, START_TOLERANCE)
         names = [column.name for column in fields(State)]
         if all(name in journal.snapshot for name in names):
             state = State(*(journal.snapshot[name].copy() for name in names))
@@ -157,7 +157,7 @@ class SmoothedBoundary(RestartedAttack):
             return super()._start(task, journal, shared, to_boundary)
         runs = begin_runs(task, journal, self.restarts, self.init_size, None)
         search = BoundarySearch(task, journal, runs, self.norm == "linf")
-        ray_starts(search, _RAY_QUERIES)
+        ray_starts(search, RAY_QUERIES)
         noise_starts(search, self.init_size, self.seed, to_boundary)
         return search
 
@@ -204,8 +204,8 @@ class SmoothedBoundary(RestartedAttack):
         probed = query_probes(search, run_ids, n_probes, radius, run_keys(search, self.seed, "direction", run_ids, t))
         fraction = probed.n_crossed / n_probes
         part = 1.0 / max(_MIN_MEMORY, self.memory * t)  # of the average, that this estimate gets
-        state.average(run_ids, probed.direction, (4.0 * fraction * (1.0 - fraction)) ** 1.5, part, t == 1)
-        state.turn(run_ids, self.step)
+        weight = (4.0 * fraction * (1.0 - fraction)) ** 1.5
+        state.turn(run_ids, state.average(search, run_ids, probed.direction, weight, part, t == 1), self.step)
         state.move_centre(run_ids, fraction, self.target)
         distance = runs.linf if search.linf else runs.l2
         state.centre[run_ids] = np.minimum(state.centre[run_ids], _MAX_CENTRE * distance[run_ids])
@@ -255,7 +255,7 @@ class State:
     def at_boundary(cls, search: BoundarySearch) -> State:
         """Begin at the points of the runs, which are at the boundary."""
         runs = search.runs
-        direction = _unit(runs.point - search.task.x[runs.example])
+        direction = unit_rows(runs.point - search.task.x[runs.example])
         distance = runs.linf if search.linf else runs.l2
         centre = np.where(np.isfinite(distance), distance, 0.0)
         count = len(runs)
@@ -269,16 +269,27 @@ class State:
         return np.clip(moved, task.low, task.high).astype(np.float32)
 
     def average(
-        self, run_ids: Selection, estimate: NDArray[np.float32], weight: Floats, part: float, first: bool
-    ) -> None:
-        """Average the estimates (k, d) with the earlier ones, or the first ones with the directions."""
-        kept = (self.direction if first else self.gradient)[run_ids]
-        added = (part * weight[:, None]).astype(np.float32) * _unit(estimate)
-        self.gradient[run_ids] = np.float32(1.0 - part) * kept + added
+        self,
+        search: BoundarySearch,
+        run_ids: Selection,
+        estimate: NDArray[np.float32],
+        weight: Floats,
+        part: float,
+        first: bool,
+    ) -> NDArray[np.float32]:
+        """Average the estimates (k, d) with the earlier ones, or the first ones with the directions.
 
-    def turn(self, run_ids: Selection, step: float) -> None:
-        """Move the directions towards the averages."""
-        self.direction[run_ids] = _unit(self.direction[run_ids] + np.float32(step) * _unit(self.gradient[run_ids]))
+        The estimates are of the centres, at which the points of the runs are. What is returned, (k, d), is where the
+        directions move to.
+        """
+        kept = (self.direction if first else self.gradient)[run_ids]
+        added = (part * weight[:, None]).astype(np.float32) * unit_rows(estimate)
+        self.gradient[run_ids] = np.float32(1.0 - part) * kept + added
+        return self.gradient[run_ids]
+
+    def turn(self, run_ids: Selection, towards: NDArray[np.float32], step: float) -> None:
+        """Move the directions of the runs (k,) towards others, (k, d)."""
+        self.direction[run_ids] = unit_rows(self.direction[run_ids] + np.float32(step) * unit_rows(towards))
 
     def move_centre(self, run_ids: Selection, fraction: Floats, target: float) -> None:
         """Move the centres so that the fraction of adversarial probes approaches the target; adapt the radius.
@@ -308,7 +319,7 @@ class State:
         search.search(run_ids[adversarial], search.linf, 2 * _LINE_TOLERANCE)
 
 
-def _unit(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+def unit_rows(rows: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the rows divided by their L2 norms; zeros stay."""
     norm = np.sqrt(np.sum(rows.astype(np.float64) ** 2, axis=1, keepdims=True))
     return (rows / np.where(norm > 0, norm, 1.0)).astype(np.float32)

@@ -27,6 +27,8 @@ ATTACKS: dict[str, tuple[str, dict[str, Any]]] = {
         "SmoothedBoundary",
         {"start": "rays", "radius": (1.0, 0.3), "target": 0.3, "step": 0.2, "memory": 1.0},
     ),
+    "surrogate": ("Surrogate", {}),
+    "surrogate_linear": ("Surrogate", {"surrogate": "logistic"}),
     "boundary": ("BoundaryAttack", {"restarts": 1, "max_iter": 5000}),
     "surfree": ("SurFree", {}),
     "cgba": ("CGBA", {}),
@@ -73,8 +75,10 @@ def attack(options: Namespace) -> None:
     clip = bounds(samples, options.clip)
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
+    others = np.delete(samples.x, index, axis=0)
+    pool = {"pool": others} if "nearest" in method.starts_from() and len(others) else {}
     state, began = None if folder is None else folder / _STATE, time.perf_counter()
-    result = method(model, samples.x[index], classes[index], clip=clip, index=index, state=state)
+    result = method(model, samples.x[index], classes[index], clip=clip, index=index, state=state, **pool)
     seconds = time.perf_counter() - began
     reached = np.full(len(index), "", dtype=object)
     if result.success.any():

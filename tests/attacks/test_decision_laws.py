@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import tests.attacks.attack_laws as laws
-from attacks import CGBA, BoundaryAttack, HopSkipJump, NoiseSearch, RayS, SmoothedBoundary, SurFree
+from attacks import CGBA, BoundaryAttack, HopSkipJump, NoiseSearch, RayS, SmoothedBoundary, SurFree, Surrogate
 from scd import devices
 from tests.attacks.half_space import same_result
 
@@ -34,6 +34,7 @@ NO_START = {"init_size": 7}
 FAILED_STARTS = 1 + 2 * 7  # the own label, then 7 candidates of 2 runs
 INPUT_BYTES = 16 * 40  # of an input of `laws.resumes` in a block
 HSJ = {"max_iter": 4, "restarts": 2, "init_eval": 20}
+SURROGATE = {"max_iter": 4, "restarts": 2, "probes": 20, "samples": 24}
 CASES = {
     "hsj": Case(
         attack=HopSkipJump,
@@ -109,6 +110,26 @@ CASES = {
         constant_queries=FAILED_STARTS + 2 * (1 + 2 + 4 + 6 + 12 + 1),
         budget={"restarts": 2, "start": "rays"},
         interrupts=(0, 2, 15, 40, 90),
+        resumed={"restarts": 3, "memory_budget": 16 * INPUT_BYTES},
+    ),
+    "surrogate": Case(
+        attack=Surrogate,
+        quick={**SURROGATE, "votes": 2, "iterations": 3},
+        constant=NO_START,
+        # the samples of a point, then as of "smoothed-rays": without an adversarial sample there is no surrogate
+        constant_queries=FAILED_STARTS + 24 + 2 * (1 + 2 + 4 + 6 + 12 + 1),
+        budget={"restarts": 2, "votes": 2, "iterations": 3},
+        interrupts=(0, 1, 2, 40, 170, 180),
+        resumed={"restarts": 3, "memory_budget": 16 * INPUT_BYTES},
+    ),
+    "surrogate-linf": Case(
+        attack=Surrogate,
+        quick={**SURROGATE, "surrogate": "logistic", "norm": "linf"},
+        norm="linf",
+        constant=NO_START,
+        constant_queries=FAILED_STARTS + 24 + 2 * (1 + 2 + 4 + 6 + 12 + 1),
+        budget={"restarts": 2, "surrogate": "logistic", "norm": "linf"},
+        interrupts=(0, 1, 2, 40, 170, 180),
         resumed={"restarts": 3, "memory_budget": 16 * INPUT_BYTES},
     ),
     "noise": Case(

@@ -14,7 +14,7 @@ import pytest
 from sklearn.datasets import load_iris
 from sklearn.linear_model import LogisticRegression
 
-from attacks import HopSkipJump
+from attacks import HopSkipJump, SmoothedBoundary
 from pipeline.records import examples_table
 from scd import SCDClassifier, __version__
 from scd.command.line import main
@@ -125,13 +125,36 @@ def test_without_classes_those_of_the_model_count_as_true(folder, capsys):
 
 
 @pytest.mark.parametrize(
-    "name", ["rays", "smoothed_boundary", "smoothed_few", "noise", "boundary", "surfree", "cgba", "hsj_wide"]
+    "name",
+    [
+        "rays",
+        "smoothed_boundary",
+        "smoothed_few",
+        "surrogate",
+        "surrogate_linear",
+        "noise",
+        "boundary",
+        "surfree",
+        "cgba",
+        "hsj_wide",
+    ],
 )
 def test_every_attack_stays_within_the_budget(folder, name, capsys):
     assert attack(*MODEL, *TABLE, "--budget", "60", "--points", "2", "--attack", name, "--out", "out") == 0
     found = pd.read_csv("out/examples.csv")
     assert found["queries"].max() <= 60
     assert found["success"].all()
+
+
+def test_the_other_samples_are_those_that_an_attack_starts_from_or_trains_on(folder, monkeypatch):
+    pools = []
+    monkeypatch.setattr(SmoothedBoundary, "__call__", lambda self, *given, **more: pools.append(more) or 1 / 0)
+    for words in (("smoothed_boundary", "--set", "start=nearest"), ("surrogate",), ("smoothed_boundary",)):
+        with pytest.raises(ZeroDivisionError):
+            attack(*MODEL, *TABLE, "--points", "4", "--attack", *words)
+    table = pd.read_csv("t.csv").iloc[:, :-1].to_numpy(np.float32)
+    assert [len(more.get("pool", [])) for more in pools] == [len(table) - 4, len(table) - 4, 0]
+    np.testing.assert_array_equal(pools[0]["pool"], np.delete(table, pools[0]["index"], axis=0))
 
 
 def test_votes_of_sign_networks_from_a_file_and_from_the_store(iris, tmp_path, monkeypatch, capsys):
