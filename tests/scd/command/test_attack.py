@@ -125,7 +125,19 @@ def test_without_classes_those_of_the_model_count_as_true(folder, capsys):
 
 
 @pytest.mark.parametrize(
-    "name", ["rays", "smoothed_boundary", "smoothed_few", "noise", "boundary", "surfree", "cgba", "hsj_wide"]
+    "name",
+    [
+        "rays",
+        "smoothed_boundary",
+        "smoothed_few",
+        "noise",
+        "boundary",
+        "surfree",
+        "cgba",
+        "signopt",
+        "arsopt",
+        "hsj_wide",
+    ],
 )
 def test_every_attack_stays_within_the_budget(folder, name, capsys):
     assert attack(*MODEL, *TABLE, "--budget", "60", "--points", "2", "--attack", name, "--out", "out") == 0
