@@ -31,7 +31,7 @@ ATTACKS: dict[str, tuple[str, dict[str, Any]]] = {
     "surfree": ("SurFree", {}),
     "cgba": ("CGBA", {}),
     "signopt": ("SignOPT", {}),
-    "arsopt": ("SignOPT", {"accelerated": True, "probes": 100, "step": 1.0}),
+    "arsopt": ("SignOPT", {"accelerated": True, "step": 1.0}),
     "rays": ("RayS", {}),
     "noise": ("NoiseSearch", {}),
 }
