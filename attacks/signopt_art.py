@@ -5,8 +5,11 @@ from __future__ import annotations
 import sys
 from typing import Any, ClassVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from .engine.art import ARTRuns
-from .engine.bisection import BoundarySearch
+from .engine.bisection import FINAL_TOLERANCE, BoundarySearch
 from .engine.checkpoint import Journal
 from .engine.initial_points import Candidates, begin_runs
 from .engine.validation import Task, refuse
@@ -23,7 +26,9 @@ class SignOPTART(ARTRuns, SignOPT):
     - `epsilon` and `step` refer to the sum of the probes' directions divided by their number.
     - `query_budget` must be None and `accelerated` False. `max_iter` ends the attack.
 
-    ART queries one input at a time, and takes a boundary farther away than 20 for none.
+    ART queries one input at a time, and takes a boundary farther away than 20 for none. It ends within 1e-5 of the
+    boundary, where rounding decides the label. So its point is moved outwards by 1e-4 of its distance, which
+    `l2_returned` includes.
     """
 
     n_classes = 3  # ART refuses a model of two
@@ -41,6 +46,12 @@ class SignOPTART(ARTRuns, SignOPT):
         runs = begin_runs(task, journal, self.restarts, self.init_size, None)
         runs.started[:] = True
         return BoundarySearch(task, journal, runs, self.norm == "linf")
+
+    def _perturb(self, art: Any, search: BoundarySearch, r: int) -> NDArray[np.float32]:
+        point, task = super()._perturb(art, search, r), search.task
+        original = task.x[search.runs.example[r]]
+        moved = original + np.float32(1.0 + FINAL_TOLERANCE) * (point - original)
+        return np.clip(moved, np.float32(task.low), np.float32(task.high))
 
     def _build(self, art: Any, model: Any, batch_size: int) -> Any:
         return art.SignOPTAttack(

@@ -39,10 +39,10 @@ def test_distances_are_at_most_5_percent_larger_than_those_of_art_at_the_same_qu
     assert ours.l2.mean() <= 1.05 * theirs.l2.mean()
 
 
-def test_projection_never_lengthens_and_every_query_is_counted(art):
+def test_projection_shortens_and_every_query_is_counted(art):
     model = HalfSpace(60, 0.2, seed=1)
     result = SignOPTART(**QUICK)(model, model.x, [0])
-    assert 0.2 <= result.l2[0] <= result.extra["l2_returned"][0]
+    assert 0.2 <= result.l2[0] < result.extra["l2_returned"][0]
     assert 0 < model.beyond(result.adversarials)[0] < 1e-4 * result.l2[0]
     assert result.queries[0] + 1 == model.queried  # the last one confirms
 
