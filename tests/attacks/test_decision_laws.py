@@ -88,7 +88,7 @@ CASES = {
         constant=NO_START,
         constant_queries=FAILED_STARTS,
         budget={"restarts": 2},
-        interrupts=(0, 2, 15, 40, 70),
+        interrupts=(0, 2, 60, 105, 160),
         resumed={"memory_budget": 16 * INPUT_BYTES},
     ),
     "arsopt": Case(
@@ -97,7 +97,7 @@ CASES = {
         constant=NO_START,
         constant_queries=FAILED_STARTS,
         budget={"restarts": 2, "accelerated": True, "probes": 30},
-        interrupts=(0, 2, 15, 40, 70),
+        interrupts=(0, 2, 60, 140, 240),
         resumed={"restarts": 3, "memory_budget": 16 * INPUT_BYTES},
     ),
     "smoothed": Case(
