@@ -21,6 +21,8 @@ if TYPE_CHECKING:  # the types of `_MODULES` for mypy and editors
     from .rays import RayS as RayS
     from .result import AttackResult as AttackResult
     from .sign_pattern import SignPattern as SignPattern
+    from .signopt import SignOPT as SignOPT
+    from .signopt_art import SignOPTART as SignOPTART
     from .smoothed_boundary import SmoothedBoundary as SmoothedBoundary
     from .smoothing import RandomizedSmoothing as RandomizedSmoothing
     from .substitute import Substitute as Substitute
@@ -45,6 +47,8 @@ _MODULES = {
     "QueryBudgetExceeded": ".oracle",
     "RandomizedSmoothing": ".smoothing",
     "RayS": ".rays",
+    "SignOPT": ".signopt",
+    "SignOPTART": ".signopt_art",
     "SignPattern": ".sign_pattern",
     "SmoothedBoundary": ".smoothed_boundary",
     "Substitute": ".substitute",

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from .base import RestartedAttack, project_and_collect
 from .engine.bisection import PROJECTION_QUERIES, BoundarySearch
 from .engine.checkpoint import Journal
-from .engine.gradient_estimate import query_probes
+from .engine.gradient_estimate import query_probes, unit
 from .engine.initial_points import Candidates, begin_runs, noise_starts, run_keys
 from .engine.run_state import Selection
 from .engine.validation import Task, check_choice, check_int, check_number, refuse
@@ -255,7 +255,7 @@ class State:
     def at_boundary(cls, search: BoundarySearch) -> State:
         """Begin at the points of the runs, which are at the boundary."""
         runs = search.runs
-        direction = unit_rows(runs.point - search.task.x[runs.example])
+        direction = unit(runs.point - search.task.x[runs.example])
         distance = runs.linf if search.linf else runs.l2
         centre = np.where(np.isfinite(distance), distance, 0.0)
         count = len(runs)
@@ -283,13 +283,13 @@ class State:
         directions move to.
         """
         kept = (self.direction if first else self.gradient)[run_ids]
-        added = (part * weight[:, None]).astype(np.float32) * unit_rows(estimate)
+        added = (part * weight[:, None]).astype(np.float32) * unit(estimate)
         self.gradient[run_ids] = np.float32(1.0 - part) * kept + added
         return self.gradient[run_ids]
 
     def turn(self, run_ids: Selection, towards: NDArray[np.float32], step: float) -> None:
         """Move the directions of the runs (k,) towards others, (k, d)."""
-        self.direction[run_ids] = unit_rows(self.direction[run_ids] + np.float32(step) * unit_rows(towards))
+        self.direction[run_ids] = unit(self.direction[run_ids] + np.float32(step) * unit(towards))
 
     def move_centre(self, run_ids: Selection, fraction: Floats, target: float) -> None:
         """Move the centres so that the fraction of adversarial probes approaches the target; adapt the radius.
@@ -317,12 +317,6 @@ class State:
             runs.point[run_ids] = self.on_line(search, run_ids, outward)
         adversarial = search.host.query_lines(run_ids, runs.point, np.ones(len(run_ids)), False)
         search.search(run_ids[adversarial], search.linf, 2 * _LINE_TOLERANCE)
-
-
-def unit_rows(rows: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the rows divided by their L2 norms; zeros stay."""
-    norm = np.sqrt(np.sum(rows.astype(np.float64) ** 2, axis=1, keepdims=True))
-    return (rows / np.where(norm > 0, norm, 1.0)).astype(np.float32)
 
 
 def _between(ends: tuple[float, float], done: float) -> float:

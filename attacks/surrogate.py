@@ -17,13 +17,14 @@ from scd.seeds import generator_for, seed_for
 from .base import project_and_collect
 from .engine.bisection import PROJECTION_QUERIES, BoundarySearch
 from .engine.checkpoint import Journal
+from .engine.gradient_estimate import unit
 from .engine.initial_points import Candidates, begin_runs, noise_starts, query_in_blocks
 from .engine.run_state import RunState, Selection
 from .engine.validation import Task, check_choice, check_int, read_pool
 from .oracle import GradientOracle, SmoothFunction
 from .rays import ray_starts
 from .result import AttackResult
-from .smoothed_boundary import RAY_QUERIES, START_TOLERANCE, SmoothedBoundary, State, unit_rows
+from .smoothed_boundary import RAY_QUERIES, START_TOLERANCE, SmoothedBoundary, State
 
 Floats = NDArray[np.float64]
 Bits = NDArray[np.bool_]
@@ -278,7 +279,7 @@ class Guide:
     @one_torch_thread()
     def __call__(self, point: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the gradient (d,) at a point (d,), of length 1."""
-        return unit_rows(self.oracle(point[None], np.zeros(1, dtype=np.int64), self.beta, _GAMMA))[0]
+        return unit(self.oracle(point[None], np.zeros(1, dtype=np.int64), self.beta, _GAMMA))[0]
 
 
 def line_starts(search: BoundarySearch, run_ids: Selection, guides: Sequence[Guide | None]) -> None:
@@ -332,17 +333,17 @@ class PriorState(State):
         first: bool,
     ) -> NDArray[np.float32]:
         """Measure how both directions agree with the estimates; return their combination."""
-        runs, before = search.runs, unit_rows((self.direction if first else self.gradient)[run_ids])
+        runs, before = search.runs, unit((self.direction if first else self.gradient)[run_ids])
         prior = np.zeros_like(before)
         for k, r in enumerate(run_ids):
             guide = self.guides[runs.example[r]]
             if guide is not None:
                 prior[k] = guide(runs.point[r])
-        estimate = unit_rows(estimate)
+        estimate = unit(estimate)
         measured = np.stack([_dot(estimate, prior), _dot(estimate, before)], axis=1)
         kept = (1.0 - part) ** 2  # half as far back as the average: the surrogate agrees less and less
         self.agreement[run_ids] = kept * self.agreement[run_ids] + weight[:, None] * measured
-        average = unit_rows(super().average(search, run_ids, estimate, weight, part, first))
+        average = unit(super().average(search, run_ids, estimate, weight, part, first))
         return combined(prior, average, self.agreement[run_ids])
 
 

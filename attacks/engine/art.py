@@ -40,6 +40,7 @@ class ARTRuns(RestartedAttack):
 
     max_iter: int
     starts_at_boundary = True
+    n_classes = 2  # that ART is told: its classes are 0, the true label, and 1, any other
     unbounded = False
 
     def __init__(self, **parameters: Any) -> None:
@@ -78,19 +79,18 @@ class ARTRuns(RestartedAttack):
         e = int(runs.example[r])
 
         def predict(rows: Any) -> NDArray[np.float32]:
-            # the attack distinguishes two classes only: 0 is the true label, 1 any other
             rows = np.clip(np.ascontiguousarray(rows, dtype=np.float32), np.float32(task.low), np.float32(task.high))
             runs.spent[r] += len(rows)
             adversarial = search.journal.query(rows, np.full(len(rows), e))
-            return np.eye(2, dtype=np.float32)[adversarial.astype(np.int64)]
+            return np.eye(self.n_classes, dtype=np.float32)[adversarial.astype(np.int64)]
 
         model = art.BlackBoxClassifier(
-            predict, input_shape=task.x.shape[1:], nb_classes=2, clip_values=(task.low, task.high)
+            predict, input_shape=task.x.shape[1:], nb_classes=self.n_classes, clip_values=(task.low, task.high)
         )
         attack = self._build(art, model, search.host.block_rows)
         with _global_seed(stream_key(self.seed, task.index[e], runs.restart[r], "art")):
             point = attack.generate(
-                task.x[e : e + 1].copy(), y=np.array([[1.0, 0.0]]), x_adv_init=runs.point[r : r + 1].copy()
+                task.x[e : e + 1].copy(), y=np.eye(1, self.n_classes), x_adv_init=runs.point[r : r + 1].copy()
             )
         inside: NDArray[np.float32] = np.clip(point[0], np.float32(task.low), np.float32(task.high))
         return inside
@@ -123,7 +123,7 @@ def _global_seed(key: NDArray[np.uint64]) -> Iterator[None]:
 def _import_art(owner: str) -> Any:
     """Import the needed classes of ART; the error says how to install it."""
     try:
-        from art.attacks.evasion import BoundaryAttack, HopSkipJump
+        from art.attacks.evasion import BoundaryAttack, HopSkipJump, SignOPTAttack
         from art.estimators.classification import BlackBoxClassifier
     except ImportError as missing:
         raise ImportError(
@@ -131,5 +131,8 @@ def _import_art(owner: str) -> Any:
             f"install it with `pip install .[art]` ({missing})."
         ) from missing
     return SimpleNamespace(
-        BoundaryAttack=BoundaryAttack, HopSkipJump=HopSkipJump, BlackBoxClassifier=BlackBoxClassifier
+        BoundaryAttack=BoundaryAttack,
+        HopSkipJump=HopSkipJump,
+        SignOPTAttack=SignOPTAttack,
+        BlackBoxClassifier=BlackBoxClassifier,
     )

@@ -101,3 +101,9 @@ class ProbeSums:
             sums[: complete.stop - first], self.n_crossed[complete], self.n_probes[complete]
         )
         self._carried = sums[-1] if self._missing[last] else self.inputs.zero_sums(1)[0]
+
+
+def unit(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return directions (k, d) divided by their L2 norms; zeros stay."""
+    norm = np.sqrt(np.sum(rows.astype(np.float64) ** 2, axis=1, keepdims=True))
+    return (rows / np.where(norm > 0, norm, 1.0)).astype(np.float32)

@@ -32,6 +32,8 @@ ATTACKS: dict[str, tuple[str, dict[str, Any]]] = {
     "boundary": ("BoundaryAttack", {"restarts": 1, "max_iter": 5000}),
     "surfree": ("SurFree", {}),
     "cgba": ("CGBA", {}),
+    "signopt": ("SignOPT", {}),
+    "arsopt": ("SignOPT", {"accelerated": True, "step": 1.0}),
     "rays": ("RayS", {}),
     "noise": ("NoiseSearch", {}),
 }

@@ -36,11 +36,14 @@ def runs() -> dict[str, Callable[[], Any]]:
         "rays": lambda: a.RayS(query_budget=1500),
         "surfree": lambda: a.SurFree(max_iter=60, restarts=3),
         "cgba": lambda: a.CGBA(max_iter=8, restarts=3),
+        "signopt": lambda: a.SignOPT(max_iter=6, restarts=3),
+        "arsopt": lambda: a.SignOPT(max_iter=6, restarts=3, accelerated=True, step=1.0),
         "smoothed_boundary": lambda: a.SmoothedBoundary(max_iter=8, query_budget=3000),
         "noise": lambda: a.NoiseSearch(draws=50),
         "transfer": lambda: a.Transfer(max_iter=4, members=8),
         "hsj_art": lambda: a.HopSkipJumpART(max_iter=4, restarts=1),
         "boundary_art": lambda: a.BoundaryAttackART(max_iter=10, restarts=1),
+        "signopt_art": lambda: a.SignOPTART(max_iter=2, restarts=1),
     }
 
 

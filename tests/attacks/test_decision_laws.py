@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import tests.attacks.attack_laws as laws
-from attacks import CGBA, BoundaryAttack, HopSkipJump, NoiseSearch, RayS, SmoothedBoundary, SurFree, Surrogate
+from attacks import CGBA, BoundaryAttack, HopSkipJump, NoiseSearch, RayS, SignOPT, SmoothedBoundary, SurFree, Surrogate
 from scd import devices
 from tests.attacks.half_space import same_result
 
@@ -82,6 +82,24 @@ CASES = {
         interrupts=(0, 2, 15, 40, 90),
         resumed={"restarts": 3},
         small_block=3,
+    ),
+    "signopt": Case(
+        attack=SignOPT,
+        quick={"max_iter": 4, "restarts": 2, "probes": 20},
+        constant=NO_START,
+        constant_queries=FAILED_STARTS,
+        budget={"restarts": 2},
+        interrupts=(0, 2, 60, 105, 160),
+        resumed={"memory_budget": 16 * INPUT_BYTES},
+    ),
+    "arsopt": Case(
+        attack=SignOPT,
+        quick={"max_iter": 4, "restarts": 2, "probes": 20, "accelerated": True},
+        constant=NO_START,
+        constant_queries=FAILED_STARTS,
+        budget={"restarts": 2, "accelerated": True, "probes": 30},
+        interrupts=(0, 2, 60, 140, 240),
+        resumed={"restarts": 3, "memory_budget": 16 * INPUT_BYTES},
     ),
     "smoothed": Case(
         attack=SmoothedBoundary,

@@ -5,7 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from attacks import CGBA, BoundaryAttack, HopSkipJump, LabelOracle, NoiseSearch, RayS, SmoothedBoundary, SurFree
+from attacks import (
+    CGBA,
+    BoundaryAttack,
+    HopSkipJump,
+    LabelOracle,
+    NoiseSearch,
+    RayS,
+    SignOPT,
+    SmoothedBoundary,
+    SurFree,
+)
 
 ATTACKS = [
     HopSkipJump(max_iter=3, restarts=1, init_eval=10, max_eval=30),
@@ -13,6 +23,7 @@ ATTACKS = [
     RayS(query_budget=200),
     SurFree(max_iter=3, restarts=1),
     CGBA(max_iter=3, restarts=1),
+    SignOPT(max_iter=3, probes=20),
     SmoothedBoundary(max_iter=3, query_budget=300),
     NoiseSearch(),
 ]

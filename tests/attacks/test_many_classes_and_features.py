@@ -13,6 +13,7 @@ from attacks import (
     HopSkipJump,
     NoiseSearch,
     RayS,
+    SignOPT,
     SmoothedBoundary,
     Substitute,
     SurFree,
@@ -31,10 +32,12 @@ ATTACKS = {
     "smoothed": SmoothedBoundary(query_budget=4000, seed=1),
     "surfree": SurFree(query_budget=3000, seed=1),
     "cgba": CGBA(query_budget=3000, seed=1),
+    "signopt": SignOPT(query_budget=3000, seed=1),
+    "arsopt": SignOPT(accelerated=True, query_budget=3000, seed=1),
     "rays": RayS(query_budget=2000),
     "noise": NoiseSearch(levels=12, draws=100, query_budget=None, seed=1),
 }
-NEAR_OPTIMAL = {"hsj", "boundary", "smoothed", "surfree", "cgba"}
+NEAR_OPTIMAL = {"hsj", "boundary", "smoothed", "surfree", "cgba", "signopt", "arsopt"}
 
 
 class Linear:
@@ -265,7 +268,7 @@ def test_attacks_without_these_options_say_so_by_name(option):
             attack(never, x, y, **more, maks=1)
 
 
-@pytest.mark.parametrize("name", ["hsj", "boundary", "surfree", "cgba", "smoothed"])
+@pytest.mark.parametrize("name", ["hsj", "boundary", "surfree", "cgba", "signopt", "arsopt", "smoothed"])
 def test_the_distance_to_the_nearest_of_many_classes_is_found(name):
     model = Linear(5, 7)
     x = np.random.default_rng(3).uniform(-1, 1, (4, D)).astype(np.float32)

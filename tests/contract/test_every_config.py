@@ -30,7 +30,7 @@ PREPARED: dict[str, tuple[str, tuple[int, ...], type]] = {  # file, row shape an
 }
 TEXTS = ("mr", "imdb", "yelp", "ag")
 OWN = ("arrays", "table", "images")  # sets of the user's files
-EXTRAS = {"hsj_art": "art", "boundary_art": "art", "bnn": "larq", "estimator": "skops"}
+EXTRAS = {"hsj_art": "art", "boundary_art": "art", "signopt_art": "art", "bnn": "larq", "estimator": "skops"}
 """Configs that need an extra, by the module it brings."""
 
 

@@ -136,6 +136,8 @@ def test_without_classes_those_of_the_model_count_as_true(folder, capsys):
         "boundary",
         "surfree",
         "cgba",
+        "signopt",
+        "arsopt",
         "hsj_wide",
     ],
 )
