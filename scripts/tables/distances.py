@@ -117,14 +117,16 @@ def _controls(results: Results) -> list[str]:
 
 
 def protocol(results: Results, model: str, attack: str) -> pd.DataFrame:
-    """The runs of an attack on a model that Table 2 may show: from noise, at points drawn at random.
+    """The runs of an attack on a model that Table 2 may show: from noise, at points drawn at random."""
+    runs = where(results.attacks, dataset="cifar10", model=model, attack=attack, voting="hard")
+    return drawn_at_random(results, from_noise_in_l2(runs)) if len(runs) else runs
+
+
+def drawn_at_random(results: Results, runs: pd.DataFrame) -> pd.DataFrame:
+    """The runs at points that were drawn at random.
 
     Points that were named (``points.rule=indices``) count where they are those of a run that drew them.
     """
-    runs = where(results.attacks, dataset="cifar10", model=model, attack=attack, voting="hard")
-    if not len(runs):
-        return runs
-    runs = from_noise_in_l2(runs)
     at_random = [
         rule in DRAWN or (rule == "indices" and results.points(run) in results.drawn_points)
         for rule, run in zip(runs["points_rule"], runs["folder"], strict=True)
