@@ -26,8 +26,8 @@ from scripts.tables.cells import (
 CERTIFIED = (
     "Certified: no adversarial of any attack is nearer (docs/certificates.md), the mean over the points with its 95 % "
     "bootstrap interval. White-box / certified: the quotient of the means at the same points, 1 at best; white-box is "
-    "per point the minimum over the white-box attacks. Sign networks with hard voting, forests, logistic "
-    "regression and mlp are certified."
+    "per point the minimum over the white-box attacks. Sign networks with hard voting, bnn among them, forests, "
+    "logistic regression and mlp are certified."
 )
 
 RADII_LINF = {"8/255": 8 / 255, "16/255": 16 / 255}
