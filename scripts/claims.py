@@ -162,27 +162,35 @@ def quantizers_alike(results: Results) -> Verdict:
 
 
 def _similar(found: dict[str, pd.Series], of: str = "") -> Verdict:
-    there = {name: float(values.mean()) for name, values in found.items() if len(values)}
+    there = {name: bootstrap(values.to_numpy()) for name, values in found.items() if len(values)}
     if len(there) < 2:
         return untested(f"HopSkipJump on two or more of {', '.join(found) or 'the variants'}")
-    ratio = max(there.values()) / min(there.values())
-    number = ", ".join(f"{name} {value:.2f}" for name, value in there.items())
+    means = [mean for mean, _, _ in there.values()]
+    ratio = max(means) / min(means)
+    number = _with_intervals(there)
     return Verdict(HOLDS if ratio <= SIMILAR else FAILS, f"{number}{of}; similar: a ratio of at most {SIMILAR}")
 
 
 def same_ranking(results: Results) -> Verdict:
     """Table 3's order: scd01, rf, lenet, mlp."""
     iterations = minimum(10, results.caps.get("max_iter"))
-    means = {}
+    means: dict[str, tuple[float, float, float]] = {}
     for model in ORDER:
         of_hsj = {"attack": "hsj", "norm": "l2", "start": "given", "points_rule": "first"}
         found = where(results.attacks, dataset="cifar10", model=model, max_iter=iterations, **of_hsj)
         if len(found):
-            means[model] = float(largest(found)["l2_mean"])
+            mean, low, high = largest(found)[["l2_mean", "l2_mean_low", "l2_mean_high"]]
+            means[model] = float(mean), float(low), float(high)
     if len(means) < len(ORDER):
         return untested(f"Table 3 for {', '.join(m for m in ORDER if m not in means)}")
-    number = ", ".join(f"{model} {mean:.2f}" for model, mean in means.items())
-    return Verdict(HOLDS if sorted(means, key=lambda m: -means[m]) == list(ORDER) else FAILS, number)
+    in_order = sorted(means, key=lambda m: -means[m][0]) == list(ORDER)
+    return Verdict(HOLDS if in_order else FAILS, _with_intervals(means))
+
+
+def _with_intervals(means: dict[str, tuple[float, float, float]]) -> str:
+    """Means of distances with their 95 % bootstrap intervals over points; one point has none."""
+    shown = {name: f" ({low:.2f} to {high:.2f})" if pd.notna(low) else "" for name, (_, low, high) in means.items()}
+    return ", ".join(f"{name} {mean:.2f}{shown[name]}" for name, (mean, _, _) in means.items())
 
 
 def grows_with_votes(results: Results) -> Verdict:

@@ -265,7 +265,8 @@ def table4(results: Results) -> Table:
             cells.append(distance_cell(dataset, dataset, model, "hsj", known, found))
     notes = [
         f"The paper attacks one random image of each set, which it does not name: {BOUNDS} Ours is the mean over the "
-        "points attacked. docs/data.md says which of our files are subsets or rescaled.",
+        "points attacked; of one point there is no interval over points. docs/data.md says which of our files are "
+        "subsets or rescaled.",
         *missing(cells),
     ]
     return "Table 4: minimum L2 distortion on CelebA, GTSRB and ImageNet", pd.DataFrame(cells), notes
