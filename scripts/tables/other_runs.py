@@ -17,8 +17,8 @@ TITLE = "Your runs: what is in no table of the paper"
 NOTES = [
     "Attacks: mean minimum L2 (texts: adversarial accuracy, %); certificate: mean certified L2; fits: test accuracy, "
     "%. Settings that differ from those of conf/ are beside the name. Seeds of the same settings share a cell: mean ± "
-    "standard deviation over seeds. In parentheses: 95 % bootstrap interval over the points of one run. An attack gives an "
-    "upper bound of the distance. †: the search had not converged."
+    "standard deviation over seeds. In parentheses: 95 % bootstrap interval over the points of one run. An attack "
+    "gives an upper bound of the distance. †: the search had not converged."
 ]
 
 
