@@ -1,9 +1,14 @@
-"""The paper's claims, one a row, each with the verdict of our runs: holds, fails, open, not tested."""
+"""The paper's claims, one a row, each with the verdict of our runs: holds, fails, open, not tested.
+
+A claim that compares distances is judged twice: by what attacks found, and by the intervals between what is certified
+and what attacks found.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,10 +16,11 @@ import pandas as pd
 from pipeline.config.resolvers import minimum
 from scd.statistics import bootstrap
 from scripts.figures.substitute import figure2
-from scripts.figures.votes import figure1
+from scripts.figures.votes import figure1, of_one_protocol
 from scripts.results import Results
 from scripts.tables.cells import largest, where
 from scripts.tables.distances import of_table_5, protocol, runs_on_the_same_points
+from scripts.tables.sides import Compared, Sides, Term, both_kinds, compare, judge, runs_on, sides_of
 from scripts.tables.text import MAIN, find_run
 from scripts.tables.text import SIGN as TEXT_SIGN
 from scripts.tables.transfer import LITERAL, table6
@@ -29,7 +35,11 @@ TEXTS = "mr"
 """The set of Table 7 whose documents are all those of the paper."""
 TEXT_BASELINES = ("wordcnn", "mlp", "bnn", "rf")
 
+ORDER = ("scd01", "rf", "lenet", "mlp")
+"""Table 3's, the largest distance first."""
+
 HOLDS, FAILS, OPEN, UNTESTED = "holds", "fails", "open", "not tested"
+NO_DISTANCES = "–"
 
 
 @dataclass(frozen=True)
@@ -152,28 +162,35 @@ def quantizers_alike(results: Results) -> Verdict:
 
 
 def _similar(found: dict[str, pd.Series], of: str = "") -> Verdict:
-    there = {name: float(values.mean()) for name, values in found.items() if len(values)}
+    there = {name: bootstrap(values.to_numpy()) for name, values in found.items() if len(values)}
     if len(there) < 2:
         return untested(f"HopSkipJump on two or more of {', '.join(found) or 'the variants'}")
-    ratio = max(there.values()) / min(there.values())
-    number = ", ".join(f"{name} {value:.2f}" for name, value in there.items())
+    means = [mean for mean, _, _ in there.values()]
+    ratio = max(means) / min(means)
+    number = _with_intervals(there)
     return Verdict(HOLDS if ratio <= SIMILAR else FAILS, f"{number}{of}; similar: a ratio of at most {SIMILAR}")
 
 
 def same_ranking(results: Results) -> Verdict:
     """Table 3's order: scd01, rf, lenet, mlp."""
-    order = ("scd01", "rf", "lenet", "mlp")
     iterations = minimum(10, results.caps.get("max_iter"))
-    means = {}
-    for model in order:
+    means: dict[str, tuple[float, float, float]] = {}
+    for model in ORDER:
         of_hsj = {"attack": "hsj", "norm": "l2", "start": "given", "points_rule": "first"}
         found = where(results.attacks, dataset="cifar10", model=model, max_iter=iterations, **of_hsj)
         if len(found):
-            means[model] = float(largest(found)["l2_mean"])
-    if len(means) < len(order):
-        return untested(f"Table 3 for {', '.join(m for m in order if m not in means)}")
-    number = ", ".join(f"{model} {mean:.2f}" for model, mean in means.items())
-    return Verdict(HOLDS if sorted(means, key=lambda m: -means[m]) == list(order) else FAILS, number)
+            mean, low, high = largest(found)[["l2_mean", "l2_mean_low", "l2_mean_high"]]
+            means[model] = float(mean), float(low), float(high)
+    if len(means) < len(ORDER):
+        return untested(f"Table 3 for {', '.join(m for m in ORDER if m not in means)}")
+    in_order = sorted(means, key=lambda m: -means[m][0]) == list(ORDER)
+    return Verdict(HOLDS if in_order else FAILS, _with_intervals(means))
+
+
+def _with_intervals(means: dict[str, tuple[float, float, float]]) -> str:
+    """Means of distances with their 95 % bootstrap intervals over points; one point has none."""
+    shown = {name: f" ({low:.2f} to {high:.2f})" if pd.notna(low) else "" for name, (_, low, high) in means.items()}
+    return ", ".join(f"{name} {mean:.2f}{shown[name]}" for name, (mean, _, _) in means.items())
 
 
 def grows_with_votes(results: Results) -> Verdict:
@@ -304,32 +321,211 @@ def _survived(results: Results, model: str, **settings: object) -> pd.Series | N
     return survived.astype(np.float64)
 
 
-CLAIMS: list[tuple[str, str, Callable[[Results], Verdict]]] = [
-    ("Table 1", "The accuracy of sign networks is comparable to MLP's and BNN's", comparable_accuracy),
-    ("Table 2", "Under HopSkipJump, sign networks need more distortion than every baseline", highest_distortion),
-    ("ours", "Same, against the strongest black-box attack", highest_under_black_boxes),
-    ("ours", "Same, against a white-box attack", highest_under_white_box),
-    ("Table 2", "Among sign networks, binary weights (scdcebnn) need the most distortion", binary_weights_win),
-    ("Table 2", "BNN's distortion is similar to MLP's", bnn_like_mlp),
-    ("Section 3.1", "BNN's distortion stays similar with the ste and swish quantizers", quantizers_alike),
-    ("Table 3", "On 100 images with ten iterations the order is scd01, rf, lenet, mlp", same_ranking),
-    ("Figure 1", "More votes add more distortion to sign networks than to the baselines", grows_with_votes),
-    ("Table 5", "More hidden nodes add distortion", more_hidden_nodes),
-    ("Table 6", "Adversarials transfer least between members of sign networks", lowest_transfer),
-    ("Figure 2", "A substitute model needs larger steps against scd01 than against MLP and BNN", substitute_needs_more),
-    ("Figure 2", "Gaussian noise of the same size barely hurts", noise_is_harmless),
-    ("Table 7", "Under TextFooler sign networks keep more accuracy than every baseline (MR)", keeps_most_accuracy),
-    ("ours", "Same, with a fraction of votes as the score of every model", keeps_most_accuracy_by_votes),
-    ("ours", "Same, with a mean probability as the score of every model", keeps_most_accuracy_soft),
-    ("Section 3.4", "With 100 votes instead of 8 adversarial accuracy drops (scd01 on MR)", hundred_votes_lower),
-    ("Table 8", "On ECG scd01 needs more distortion than random forests, significantly", ecg_is_significant),
+def _sides(results: Results, model: str, n_votes: float | None = None) -> Sides | None:
+    """Both sides of a model on CIFAR-10, also of its first votes."""
+    runs = runs_on(results, "cifar10", model)
+    if n_votes is None or not len(runs):
+        return sides_of(results, model, runs)
+    return sides_of(results, f"{model} ({n_votes:.0f} votes)", runs[runs["n_votes"] == n_votes])
+
+
+def _differences(first: Sides | None, others: list[Sides | None], weight: float = 1.0) -> list[Compared | None]:
+    """`weight` times the first minus each of the others; those that were run at all."""
+    if first is None:
+        return []
+    return [compare(Term(weight, first), Term(-1.0, other)) for other in others if other is not None]
+
+
+def sides_of_baselines(results: Results) -> list[Compared | None]:
+    """scd01 minus each baseline."""
+    return _differences(_sides(results, "scd01"), [_sides(results, model) for model in BASELINES])
+
+
+def sides_of_sign_networks(results: Results) -> list[Compared | None]:
+    """scdcebnn minus the other two."""
+    return _differences(_sides(results, "scdcebnn"), [_sides(results, model) for model in ("scd01", "scdce")])
+
+
+def sides_of_bnn_and_mlp(results: Results) -> list[Compared | None]:
+    """Either of them, times the ratio that is called similar, minus the other."""
+    return _similar_sides([_sides(results, model) for model in ("bnn", "mlp")])
+
+
+def sides_of_quantizers(results: Results) -> list[Compared | None]:
+    """The same for bnn with each of Larq's quantizers."""
+    runs = both_kinds(results.all_attacks, dataset="cifar10", model="bnn")
+    return _similar_sides([sides_of(results, str(name), of_it) for name, of_it in _by(runs, "input_quantizer")])
+
+
+def _similar_sides(found: list[Sides | None]) -> list[Compared | None]:
+    return [each for first in found for each in _differences(first, [x for x in found if x is not first], SIMILAR)]
+
+
+def sides_of_the_order(results: Results) -> list[Compared | None]:
+    """Each model of Table 3's order minus each that comes later."""
+    found = [_sides(results, model) for model in ORDER]
+    return [each for place, first in enumerate(found) for each in _differences(first, found[place + 1 :])]
+
+
+def sides_of_votes(results: Results) -> list[Compared | None]:
+    """What the votes beyond the fewest add to scd01, minus what they add to each baseline."""
+    gains: dict[str, tuple[Term, Term]] = {}
+    for model in ("scd01", *BASELINES):
+        votes = of_one_protocol(results, model, "hsj").get("n_votes", pd.Series(dtype=float))
+        ends = [_sides(results, model, n_votes) for n_votes in (votes.max(), votes.min())] if len(votes) > 1 else []
+        if len(ends) == 2 and ends[0] is not None and ends[1] is not None:
+            gains[model] = Term(1.0, ends[0]), Term(-1.0, ends[1])
+    ours = gains.pop("scd01", None)
+    if ours is None:
+        return []
+    return [compare(*ours, *(Term(-term.weight, term.sides) for term in gain)) for gain in gains.values()]
+
+
+def sides_of_hidden_nodes(results: Results) -> list[Compared | None]:
+    """scd01 with 64 hidden nodes minus scd01 with 20."""
+    runs = both_kinds(results.all_attacks, dataset="cifar10", model="scd01", as_in_table5=True)
+    found = {nodes: sides_of(results, f"{nodes:.0f} nodes", of_it) for nodes, of_it in _by(runs, "hidden_nodes")}
+    return _differences(found.get(64), [found.get(20)])
+
+
+def sides_on_ecg(results: Results) -> list[Compared | None]:
+    """scd01 minus rf on PTB."""
+    ours, theirs = (sides_of(results, model, runs_on(results, "ptb", model)) for model in ("scd01", "rf"))
+    return _differences(ours, [theirs])
+
+
+def _by(runs: pd.DataFrame, column: str) -> list[tuple[Any, pd.DataFrame]]:
+    return list(runs.groupby(column)) if len(runs) else []
+
+
+def only_attacks(results: Results) -> list[Compared | None]:
+    """Nothing: no certificate bounds what the claim is about."""
+    return []
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A claim of the paper, or one that our runs ask instead."""
+
+    where: str
+    """The table, figure or section, or "ours"."""
+    words: str
+    test: Callable[[Results], Verdict]
+    intervals: Callable[[Results], list[Compared | None]] | None
+    """The sums of distances that it says are positive; None for a claim that compares no distances."""
+
+
+CLAIMS = [
+    Claim("Table 1", "The accuracy of sign networks is comparable to MLP's and BNN's", comparable_accuracy, None),
+    Claim(
+        "Table 2",
+        "Under HopSkipJump, sign networks need more distortion than every baseline",
+        highest_distortion,
+        sides_of_baselines,
+    ),
+    Claim("ours", "Same, against the strongest black-box attack", highest_under_black_boxes, sides_of_baselines),
+    Claim("ours", "Same, against a white-box attack", highest_under_white_box, sides_of_baselines),
+    Claim(
+        "Table 2",
+        "Among sign networks, binary weights (scdcebnn) need the most distortion",
+        binary_weights_win,
+        sides_of_sign_networks,
+    ),
+    Claim("Table 2", "BNN's distortion is similar to MLP's", bnn_like_mlp, sides_of_bnn_and_mlp),
+    Claim(
+        "Section 3.1",
+        "BNN's distortion stays similar with the ste and swish quantizers",
+        quantizers_alike,
+        sides_of_quantizers,
+    ),
+    Claim(
+        "Table 3",
+        "On 100 images with ten iterations the order is scd01, rf, lenet, mlp",
+        same_ranking,
+        sides_of_the_order,
+    ),
+    Claim(
+        "Figure 1",
+        "More votes add more distortion to sign networks than to the baselines",
+        grows_with_votes,
+        sides_of_votes,
+    ),
+    Claim("Table 5", "More hidden nodes add distortion", more_hidden_nodes, sides_of_hidden_nodes),
+    Claim("Table 6", "Adversarials transfer least between members of sign networks", lowest_transfer, only_attacks),
+    Claim(
+        "Figure 2",
+        "A substitute model needs larger steps against scd01 than against MLP and BNN",
+        substitute_needs_more,
+        only_attacks,
+    ),
+    Claim("Figure 2", "Gaussian noise of the same size barely hurts", noise_is_harmless, None),
+    Claim(
+        "Table 7",
+        "Under TextFooler sign networks keep more accuracy than every baseline (MR)",
+        keeps_most_accuracy,
+        only_attacks,
+    ),
+    Claim(
+        "ours", "Same, with a fraction of votes as the score of every model", keeps_most_accuracy_by_votes, only_attacks
+    ),
+    Claim("ours", "Same, with a mean probability as the score of every model", keeps_most_accuracy_soft, only_attacks),
+    Claim(
+        "Section 3.4",
+        "With 100 votes instead of 8 adversarial accuracy drops (scd01 on MR)",
+        hundred_votes_lower,
+        only_attacks,
+    ),
+    Claim(
+        "Table 8",
+        "On ECG scd01 needs more distortion than random forests, significantly",
+        ecg_is_significant,
+        sides_on_ecg,
+    ),
 ]
 
 
 def claims_table(results: Results) -> pd.DataFrame:
-    """A row per claim: ``where`` in the paper it is, ``claim``, ``verdict``, ``number`` behind it."""
+    """A row per claim: ``where`` in the paper it is, ``claim``, ``verdict``, ``number`` behind it, and ``intervals``.
+
+    ``intervals`` is the verdict by both sides of the distances; "–" for a claim that compares no distances.
+    """
     rows = []
-    for place, claim, test in CLAIMS:
-        found = test(results)
-        rows.append({"where": place, "claim": claim, "verdict": found.verdict, "number": found.number})
+    for claim in CLAIMS:
+        found = claim.test(results)
+        row = {"where": claim.where, "claim": claim.words, "verdict": found.verdict, "number": found.number}
+        rows.append({**row, "intervals": _by_intervals(results, claim, found.verdict)})
     return pd.DataFrame(rows)
+
+
+def _by_intervals(results: Results, claim: Claim, verdict: str) -> str:
+    if claim.intervals is None:
+        return NO_DISTANCES
+    return UNTESTED if verdict == UNTESTED else judge(claim.intervals(results))
+
+
+def intervals_table(results: Results) -> pd.DataFrame:
+    """A row per sum of distances that a claim calls positive and that a certificate bounds from below or above.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``difference`` (in words), ``each`` (certified and closest mean distance of each ensemble, in words),
+        ``at_least`` and ``at_most``, each with ``_low`` and ``_high``, ``points``, ``verdict``.
+    """
+    rows: dict[str, dict[str, Any]] = {}
+    for claim in CLAIMS:
+        for found in claim.intervals(results) if claim.intervals is not None else []:
+            if found is not None and found.words not in rows:
+                rows[found.words] = _row(found)
+    return pd.DataFrame(list(rows.values()))
+
+
+def _row(found: Compared) -> dict[str, Any]:
+    names = [f"{side}{end}" for side in ("at_least", "at_most") for end in ("", "_low", "_high")]
+    bounds = dict(zip(names, (*found.at_least, *found.at_most), strict=True))
+    each = "; ".join(f"{name} {_shown(low)} to {_shown(high)}" for name, low, high in found.each)
+    return {"difference": found.words, "each": each, **bounds, "points": found.points, "verdict": found.verdict}
+
+
+def _shown(value: float) -> str:
+    return "–" if np.isnan(value) else f"{value:.2f}"

@@ -19,6 +19,10 @@ _COLOURS = {
     "cgba": "#2b8a3e",
     "smoothed_boundary": "#b5179e",
     "smoothed_few": "#f06bc4",
+    "surrogate": "#c1121f",
+    "surrogate_linear": "#ff9b57",
+    "signopt": "#6741d9",
+    "arsopt": "#0b8f8f",
 }
 _TICKS = (0.1, 0.3, 1, 3, 10)
 

@@ -30,8 +30,8 @@ def figure1(results: Results) -> Drawn:
         "over points. A point that k votes misclassify is not in their mean; the CSV also has the mean with zeros. "
         "The smoothed boundary attack is not the paper's.",
     ]
-    of_hsj = data["model"][data["attack"] == "hsj"] if len(data) else data
-    lacking = [model for model in MODELS if (of_hsj == model).sum() < 2]
+    found = list(data["model"][data["attack"] == "hsj"]) if len(data) else []
+    lacking = [model for model in MODELS if found.count(model) < 2]
     if lacking:
         notes.append(f"Filled by: `{command('cifar10', lacking, 'hsj')}{words}`")
     if not len(data):

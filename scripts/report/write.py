@@ -15,6 +15,7 @@ from scd.files import write_bytes
 from scripts.figures.style import Drawn
 from scripts.results import Results
 from scripts.tables.cells import Cell, Made
+from scripts.tables.render import CLAIMS_NOTES, INTERVALS_COLUMNS, INTERVALS_NOTE, intervals_row
 
 SAME_ACCURACY = 2.0
 """Accuracies, per cent, that differ from the paper's by no more are called the same."""
@@ -30,7 +31,7 @@ def write_report(
     results: Results,
     tables: list[Made],
     figures: dict[str, Drawn],
-    claims: pd.DataFrame,
+    claims: tuple[pd.DataFrame, pd.DataFrame],
     scale: str,
 ) -> Path:
     """Write ``report.html`` into `outputs` and return its path.
@@ -43,8 +44,8 @@ def write_report(
         Their source says where the runs under each table came from.
     tables, figures
         As made; a figure of the paper that nothing was run for is listed with the command that fills it.
-    claims : DataFrame
-        Columns ``where``, ``claim``, ``verdict``, ``number``.
+    claims : (DataFrame, DataFrame)
+        Those of :func:`scripts.claims.claims_table` and :func:`scripts.claims.intervals_table`.
     scale : str
     """
     page = Environment(loader=FileSystemLoader(PAGE), autoescape=True, undefined=StrictUndefined)
@@ -54,7 +55,11 @@ def write_report(
     html = page.get_template("report.html.j2").render(
         style=Markup((PAGE / "report.css").read_text("utf-8")),
         scale=scale,
-        claims=claims.to_dict("records"),
+        claims=claims[0].to_dict("records"),
+        claims_notes=CLAIMS_NOTES,
+        intervals=[intervals_row(row) for row in claims[1].to_dict("records")],
+        intervals_columns=INTERVALS_COLUMNS,
+        intervals_note=INTERVALS_NOTE,
         tables=[_table(results, table) for table in tables],
         first=[each for each in drawn_figures if each["name"] == FIRST],
         figures=[each for each in drawn_figures if each["name"] != FIRST],

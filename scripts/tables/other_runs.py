@@ -17,7 +17,8 @@ TITLE = "Your runs: what is in no table of the paper"
 NOTES = [
     "Attacks: mean minimum L2 (texts: adversarial accuracy, %); certificate: mean certified L2; fits: test accuracy, "
     "%. Settings that differ from those of conf/ are beside the name. Seeds of the same settings share a cell: mean ± "
-    "standard deviation over seeds. An attack gives an upper bound of the distance. †: the search had not converged."
+    "standard deviation over seeds. In parentheses: 95 % bootstrap interval over the points of one run. An attack "
+    "gives an upper bound of the distance. †: the search had not converged."
 ]
 
 
@@ -28,7 +29,7 @@ def other_runs(results: Results, shown: set[str]) -> pd.DataFrame:
     -------
     DataFrame
         Columns ``row`` (data set, attack and settings), ``dataset``, ``model``, ``attack``, ``settings``, ``n_votes``,
-        ``points``, ``seed``, ``value``, ``queries_mean``, ``late_gain``, ``folder``.
+        ``points``, ``seed``, ``value``, ``low``, ``high``, ``queries_mean``, ``late_gain``, ``folder``.
     """
     attacked = results.all_attacks
     rows = [_attack(results, run) for run in attacked.to_dict("records") if run["folder"] not in shown]
@@ -38,7 +39,8 @@ def other_runs(results: Results, shown: set[str]) -> pd.DataFrame:
         if folder not in used:
             largest = evaluated.loc[evaluated["n_votes"].idxmax()].to_dict()
             about = {"attack": "", "points": largest["n_test"], "value": 100 * largest["accuracy_ensemble"]}
-            rows.append({**_common(results, largest), **about, "queries_mean": np.nan, "late_gain": np.nan})
+            unknown = dict.fromkeys(("low", "high", "queries_mean", "late_gain"), np.nan)
+            rows.append({**_common(results, largest), **about, **unknown})
     for row in rows:
         name = f"{row['dataset']}: {row['attack'] or 'test accuracy, %'}"
         row["row"] = f"{name} ({row['settings']})" if row["settings"] else name
@@ -55,11 +57,14 @@ def other_cells(found: pd.DataFrame) -> pd.DataFrame:
         shown = "none found" if not len(values) else f"{mean:.2f}"
         shown += " †" if (runs["late_gain"] > NOT_FLAT).any() else ""
         shown += f" ± {spread:.2f}" if len(values) > 1 else ""
+        low, high = (first[end] if len(runs) == 1 else np.nan for end in ("low", "high"))
+        shown += f" ({low:.2f}–{high:.2f})" if pd.notna(low) else ""
         facts = [f"{first['points']:.0f} {'points' if first['attack'] else 'samples'}", f"{first['n_votes']:.0f} votes"]
         facts += [f"{runs['queries_mean'].mean():,.0f} queries"] if runs["queries_mean"].notna().any() else []
         facts += [f"{len(runs)} seeds"] if len(runs) > 1 else []
         cells.append({
             "row": row, "model": model, "attack": first["attack"], "ours": mean, "over_seeds": spread,
+            "low": low, "high": high,
             "seeds": len(runs), "points": first["points"], "n_votes": first["n_votes"],
             "queries_mean": runs["queries_mean"].mean(), "folder": first["folder"],
             "shown": f"{shown}<br>{', '.join(facts)}",
@@ -97,10 +102,11 @@ def _over_seeds(searches: list[pd.DataFrame]) -> pd.DataFrame:
 
 def _attack(results: Results, run: dict[str, Any]) -> dict[str, Any]:
     of_text = pd.notna(run.get("adversarial_accuracy"))
-    certified = pd.notna(run.get("l2_lower_mean"))
-    value = run["l2_lower_mean"] if certified else run.get("l2_mean", np.nan)
+    statistic = "l2_lower_mean" if pd.notna(run.get("l2_lower_mean")) else "l2_mean"
+    value, low, high = (run.get(f"{statistic}{end}", np.nan) for end in ("", "_low", "_high"))
     value = 100 * run["adversarial_accuracy"] if of_text else value
-    about = {"attack": run["attack"], "points": run["points"], "queries_mean": run["queries_mean"], "value": value}
+    about = {"attack": run["attack"], "points": run["points"], "queries_mean": run["queries_mean"]}
+    about |= {"value": value, "low": low, "high": high}
     return {**_common(results, run), **about, "late_gain": run.get("late_gain", np.nan)}
 
 

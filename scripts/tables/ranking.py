@@ -43,7 +43,7 @@ def table_ranking(results: Results) -> tuple[str, pd.DataFrame, list[str]]:
         "Attacks that plan for their budget are ahead late: `smoothed_boundary` with a budget of 5,000 is closer than "
         "after 5,000 of 68,700 queries (docs/choosing-an-attack.md). The "
         "published traces are means over points at 60 geometric steps: a distance is that of the last step before, "
-        "one step is 10 to 20 %, and medians are known for the ends alone.",
+        "one step is 10 to 20 %, medians are known for the ends alone, and these means have no interval.",
     ]
     title = "Ranking: black-box attacks by what they find and how soon"
     return title, pd.DataFrame(cells), notes

@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from scripts.claims import claims_table
+from scripts.claims import claims_table, intervals_table
 from scripts.figures.other_runs import figure_of_other_runs
 from scripts.figures.style import Drawn, write_figure
 from scripts.figures.write import write_figures
@@ -90,9 +90,9 @@ def render(outputs: Path, scale: str) -> tuple[list[Made], list[str]]:
         _add_other_runs(outputs, results, tables, figures)
     for table in tables:
         write_table(outputs / "tables", table.name, table.title, table.cells, table.notes)
-    claims = claims_table(results)
-    write_claims(outputs / "tables", claims)
-    write_report(outputs, results, tables, figures, claims, scale)
+    claims, intervals = claims_table(results), intervals_table(results)
+    write_claims(outputs / "tables", claims, intervals)
+    write_report(outputs, results, tables, figures, (claims, intervals), scale)
     filled = [table for table in tables if _shown([table], {})]
     drawn_or_all = {name: drawn for name, drawn in figures.items() if drawn.figure or not filled}
     texts = [(outputs / "tables" / f"{t.name}.md").read_text("utf-8").replace("<br>", "; ") for t in filled or tables]

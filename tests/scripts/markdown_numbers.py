@@ -31,6 +31,9 @@ class Published:
         rows += [(row["model"], "", row["value"]) for row in paper_values().to_dict("records")]
         claims = pd.read_csv(folder / "tables" / "claims.csv")["number"]
         rows += [("", "", _value(text)) for number in claims for text in _NUMBER.findall(number)]
+        judged = pd.read_csv(folder / "tables" / "claims_intervals.csv")
+        rows += [("", "", value) for value in judged.select_dtypes("number").to_numpy().ravel()]
+        rows += [("", "", _value(text)) for each in judged["each"] for text in _NUMBER.findall(each)]
         table = pd.DataFrame(rows, columns=["model", "row", "value"]).dropna(subset="value")
         self.numbers = pd.concat([table, table.assign(value=100 * table["value"])], ignore_index=True)
 

@@ -81,7 +81,7 @@ def test_every_column_is_described():
         assert set(table) <= described, name
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/results/README.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/results/README.md", "docs/robustness-numbers.md"])
 def test_every_number_of_a_results_table_is_published(page):
     tables = results_tables((ROOT / page).read_text())
     assert tables, "there are tables of results"

@@ -128,7 +128,7 @@ def test_rows_in_l_infinity_count_what_no_white_box_attack_changed(results, tmp_
     assert of_scd01.loc["Still correct within 8/255, L∞, %", "ours"] == 50
     assert of_scd01.loc["Still correct within 16/255, L∞, %", "ours"] == 25
     assert of_scd01.loc["Still correct within 16/255, L∞, %", "shown"].endswith("<br>4 samples, 100 votes")
-    assert of_scd01.loc["White-box (bound)", "shown"] == "–"  # another norm
+    assert "White-box (bound)" not in of_scd01.index  # another norm
     assert cells.set_index(["row", "model"])["shown"]["Still correct within 8/255, L∞, %", "lenet"] == "–"
     assert any("no white-box attack in L∞" in note.replace("\n", " ") for note in notes)
 

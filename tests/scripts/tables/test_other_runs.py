@@ -47,5 +47,13 @@ def test_the_spread_is_taken_where_all_seeds_have_found_something():
 
 def test_a_run_that_found_nothing_is_shown_as_such():
     row = {"row": "digits: hsj", "model": "rf", "attack": "hsj", "value": np.nan, "late_gain": np.nan, "points": 3,
-           "n_votes": 5, "queries_mean": 9.0, "folder": "x"}  # fmt: skip
+           "low": np.nan, "high": np.nan, "n_votes": 5, "queries_mean": 9.0, "folder": "x"}  # fmt: skip
     assert other_cells(pd.DataFrame([row]))["shown"][0] == "none found<br>3 points, 5 votes, 9 queries"
+
+
+def test_one_run_has_an_interval_over_its_points_and_several_a_spread_over_seeds():
+    row = {"row": "digits: hsj", "model": "rf", "attack": "hsj", "value": 1.0, "late_gain": np.nan, "points": 3,
+           "low": 0.5, "high": 1.5, "n_votes": 5, "queries_mean": 9.0, "folder": "x"}  # fmt: skip
+    shown = [other_cells(pd.DataFrame(rows))["shown"][0] for rows in ([row], [row, {**row, "value": 3.0}])]
+    assert shown[0] == "1.00 (0.50–1.50)<br>3 points, 5 votes, 9 queries"
+    assert shown[1] == "2.00 ± 1.41<br>3 points, 5 votes, 9 queries, 2 seeds"
