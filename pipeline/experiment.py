@@ -25,6 +25,7 @@ from pipeline.stages.fit import fit
 from pipeline.stages.points import check_indices
 from pipeline.store import outputs_folder
 from pipeline.sweep_table import result_of
+from scd.devices import slow_blas
 
 
 def run_from_command_line(cfg: DictConfig) -> int:
@@ -104,7 +105,8 @@ def run(config: Config, judge_configs: list[Config] | None = None) -> dict[str, 
         Job(each, dataset, made.model, None, outputs) for each, made in zip(judge_configs, judges_checked, strict=True)
     ]
     print(f"{dataset!r}", flush=True)
-    for note in [*dataset.provenance.get("notes", []), *attack_notes]:
+    slow = slow_blas()
+    for note in [*dataset.provenance.get("notes", []), *attack_notes, *([slow] if slow else [])]:
         print(f"note: {note}")
     record = RunRecord(outputs, config)
     with record.at_work():

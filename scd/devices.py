@@ -18,6 +18,7 @@ from numbers import Integral
 from typing import Any
 
 _SMALL_WORK = 100_000  # array elements; below this, handing work to a thread costs more than doing it
+_OLD_KERNELS = {"Prescott", "Core2", "Penryn", "Nehalem"}  # of OpenBLAS, without AVX
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30}
 
 
@@ -162,3 +163,35 @@ def in_threads(work: Callable[[int, int], None], length: int, elements: int) -> 
     pool = _pool(os.getpid(), _available())
     for done in [pool.submit(work, begin, end) for begin, end in pairwise(cuts)]:
         done.result()
+
+
+def slow_blas() -> str | None:
+    """Return a sentence if NumPy's OpenBLAS does not know this processor and uses the kernels of a much older one.
+
+    An OpenBLAS that is older than its processor may take kernels of SSE3 where there is AVX-512. Then a matrix product
+    takes five times as long. OpenBLAS reads its choice from the environment while it loads, and another one changes
+    the last bits of products, so it is left to the user.
+    """
+    if os.environ.get("OPENBLAS_CORETYPE"):
+        return None
+    from threadpoolctl import threadpool_info
+
+    kernels = {lib["architecture"] for lib in threadpool_info() if "numpy" in lib["filepath"] and "architecture" in lib}
+    flags = _processor_flags()
+    if not kernels & _OLD_KERNELS or "avx2" not in flags:
+        return None
+    better = "SkylakeX" if "avx512vl" in flags else "Haswell"
+    return (
+        f"NumPy's OpenBLAS does not know this processor and uses the kernels of an old one ({min(kernels)}). "
+        f"OPENBLAS_CORETYPE={better} before the command makes matrix products several times as fast."
+    )
+
+
+def _processor_flags() -> set[str]:
+    """What the processor can do, as Linux names it; empty elsewhere."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            line = next((line for line in file if line.startswith("flags")), "")
+    except OSError:
+        return set()
+    return set(line.partition(":")[2].split())

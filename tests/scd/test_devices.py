@@ -9,9 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import threadpoolctl
 import torch
 
-from scd.devices import cuda_is_available, one_torch_thread, parse_bytes, resolve_device
+from scd import devices
+from scd.devices import cuda_is_available, one_torch_thread, parse_bytes, resolve_device, slow_blas
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -146,3 +148,24 @@ def test_without_compilation_there_is_one_sentence():
         NUMBA_DISABLE_JIT="1",
     )
     assert "NUMBA_DISABLE_JIT" in out
+
+
+@pytest.mark.parametrize(
+    ("kernels", "flags", "said"),
+    [
+        ("Prescott", {"avx2", "avx512vl"}, "OPENBLAS_CORETYPE=SkylakeX"),
+        ("Nehalem", {"avx2"}, "OPENBLAS_CORETYPE=Haswell"),
+        ("Prescott", {"sse3"}, None),  # an old processor has these kernels by right
+        ("SkylakeX", {"avx2", "avx512vl"}, None),
+    ],
+)
+def test_a_blas_that_does_not_know_the_processor_is_one_sentence(monkeypatch, kernels, flags, said):
+    library = {"filepath": "/x/numpy.libs/libopenblas64_.so", "architecture": kernels}
+    other = {"filepath": "/x/scipy.libs/libscipy_openblas.so", "architecture": "Prescott"}
+    monkeypatch.delenv("OPENBLAS_CORETYPE", raising=False)
+    monkeypatch.setattr(threadpoolctl, "threadpool_info", lambda: [other, library, {"filepath": "/x/numpy/libgomp.so"}])
+    monkeypatch.setattr(devices, "_processor_flags", lambda: flags)
+    found = slow_blas()
+    assert (found is None) if said is None else (kernels in found and said in found)
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")
+    assert slow_blas() is None, "the user has chosen"
