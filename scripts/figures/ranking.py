@@ -64,5 +64,5 @@ def figure_of_the_ranking(results: Results) -> Drawn:
     for panel in all_panels[len(panels_of) :]:
         panel.set_visible(False)
     figure.supxlabel("queries of a point", fontsize=9)
-    figure.legend(list(shown.values()), list(shown), loc="outside upper center", ncols=7, frameon=False)
+    figure.legend(list(shown.values()), list(shown), loc="outside upper center", ncols=4, frameon=False)
     return Drawn(title, data, figure, notes)

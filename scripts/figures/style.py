@@ -89,7 +89,7 @@ def svg(figure: Figure) -> bytes:
     buffer = io.BytesIO()
     with matplotlib.rc_context(_STYLE):
         figure.savefig(buffer, format="svg", metadata={"Date": None})
-    return _numbered(buffer.getvalue())
+    return _rounded(_numbered(buffer.getvalue()))
 
 
 def _numbered(picture: bytes) -> bytes:
@@ -100,6 +100,11 @@ def _numbered(picture: bytes) -> bytes:
     return picture
 
 
+def _rounded(picture: bytes) -> bytes:
+    """The picture with the points of its paths in hundredths of a point, which the eye does not see."""
+    return re.sub(rb'(?<= d=")[^"]*', lambda path: re.sub(rb"(\.\d\d)\d+", rb"\1", path[0]), picture)
+
+
 def write_figure(folder: Path, name: str, drawn: Drawn) -> None:
     """Write ``<name>.svg`` and ``<name>.csv``; remove those of an earlier call where nothing is to be drawn."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -107,5 +112,5 @@ def write_figure(folder: Path, name: str, drawn: Drawn) -> None:
         for kind in ("svg", "csv"):
             (folder / f"{name}.{kind}").unlink(missing_ok=True)
         return
-    write_bytes(folder / f"{name}.csv", csv_bytes(drawn.data))
+    write_bytes(folder / f"{name}.csv", csv_bytes(drawn.data, digits=7))
     write_bytes(folder / f"{name}.svg", svg(drawn.figure))

@@ -185,11 +185,15 @@ class Publication:
         return self.content.records.get(run, {})
 
 
-def csv_bytes(table: pd.DataFrame) -> bytes:
-    """A table as CSV. Text that a spreadsheet would run as a formula is preceded by an apostrophe."""
+def csv_bytes(table: pd.DataFrame, digits: int | None = None) -> bytes:
+    """A table as CSV, numbers in full or rounded to so many significant digits.
+
+    Text that a spreadsheet would run as a formula is preceded by an apostrophe.
+    """
     texts = [name for name in table if not pd.api.types.is_numeric_dtype(table[name])]
     safe = table.assign(**{str(name): [_as_text(value) for value in table[name]] for name in texts})
-    return safe.to_csv(index=False, lineterminator="\n").encode()
+    rounded = None if digits is None else f"%.{digits}g"
+    return safe.to_csv(index=False, lineterminator="\n", float_format=rounded).encode()
 
 
 def _as_text(value: Any) -> Any:

@@ -93,8 +93,8 @@ def table2(results: Results) -> Table:
     notes = [
         "Mean minimum L2 over the attacked points with its 95 % bootstrap interval. The paper: 10 points, 10 restarts "
         f"× 100 iterations; its HopSkipJump and Boundary are ART's. {BOUNDS} Best: per point the minimum over "
-        "the attacks of this table that were run on the same points. δ is HopSkipJump's probe radius relative to the "
-        "current distance; its default is 0.01.",
+        "the attacks of this table that were run on as many votes and the same points. δ is HopSkipJump's probe radius "
+        "relative to the current distance; its default is 0.01.",
         *explained,
         *missing(cells),
     ]
@@ -157,7 +157,7 @@ def _best_cell(results: Results, model: str, row: str, also_white: bool) -> Cell
     minimum = pd.concat(same, axis=1).min(axis=1).dropna().to_numpy()
     mean, low, high = bootstrap(minimum, "mean")
     facts = {"ours": mean, "l2_mean": mean, "l2_mean_low": low, "l2_mean_high": high, "points": len(same[0])}
-    shown = f"{mean:.2f} ({low:.2f}–{high:.2f})<br>{len(same)} attacks"
+    shown = f"{mean:.2f} ({low:.2f}–{high:.2f})<br>{len(same)} attacks, {runs[0]['n_votes']:.0f} votes"
     return {**cell, **facts, "n_votes": runs[0]["n_votes"], "shown": shown}
 
 
@@ -170,13 +170,7 @@ def certified_cells(results: Results, model: str) -> tuple[Cell, Cell]:
         why = "not run" if model.startswith("scd") or model in _CERTIFIED else "no certificate"
         return {**lower, "shown": f"–<br>{why}"}, {**ratio, "shown": f"–<br>{why}"}
     ours = largest(found)
-    low, high = ours["l2_lower_mean_low"], ours["l2_lower_mean_high"]
-    names = ["points", "already_wrong", "n_votes", "n_iter", "points_rule", "folder"]
-    lower |= {"ours": ours["l2_lower_mean"], **{n: ours[n] for n in names}}
-    interval = f" ({low:.2f}–{high:.2f})" if pd.notna(low) else ""
-    left_out = f", {ours['already_wrong']:.0f} already misclassified" if ours["already_wrong"] else ""
-    about = f"{ours['points']:.0f} points, {ours['n_votes']:.0f} votes{left_out}"
-    lower["shown"] = f"{ours['l2_lower_mean']:.2f}{interval}<br>{about}"
+    lower |= _certified(ours)
     nearest = _nearest_white_box(results, model, ours)
     if nearest is None:
         return lower, {**ratio, "shown": "–<br>no white-box run at these points"}
@@ -184,6 +178,17 @@ def certified_cells(results: Results, model: str) -> tuple[Cell, Cell]:
     both = pd.concat([nearest, radius], axis=1, join="inner").dropna()
     value = float(both["l2"].mean() / both["l2_lower"].mean()) if len(both) else float("nan")
     return lower, {**ratio, "ours": value, "points": len(both), "shown": f"{value:.2f}<br>{len(both)} points"}
+
+
+def _certified(ours: pd.Series) -> Cell:
+    """What a cell says of the mean certified radius of a run."""
+    low, high = ours["l2_lower_mean_low"], ours["l2_lower_mean_high"]
+    names = ["points", "already_wrong", "n_votes", "n_iter", "points_rule", "folder"]
+    interval = f" ({low:.2f}–{high:.2f})" if pd.notna(low) else ""
+    left_out = f", {ours['already_wrong']:.0f} already misclassified" if ours["already_wrong"] else ""
+    about = f"{ours['points']:.0f} points, {ours['n_votes']:.0f} votes{left_out}"
+    shown = f"{ours['l2_lower_mean']:.2f}{interval}<br>{about}"
+    return {"ours": ours["l2_lower_mean"], **{n: ours[n] for n in names}, "shown": shown}
 
 
 def _nearest_white_box(results: Results, model: str, certified: pd.Series) -> pd.Series | None:
@@ -229,11 +234,18 @@ def linf_cells(results: Results, model: str) -> list[Cell]:
 
 
 def runs_on_the_same_points(results: Results, model: str, also_white: bool) -> list[pd.Series]:
-    """The largest run of each of Table 2's attacks on the points of the first of them."""
+    """The largest run of each of Table 2's attacks on as many votes, at the points of the first of them.
+
+    Of several numbers of votes it is the one with the most attacks, of these the largest.
+    """
     names = [*IN_TABLE_2, *BLACK_BOX, *(_white_box_on(model) if also_white else [])]
-    runs = [largest(found) for name in names if len(found := protocol(results, model, name))]
-    points = [results.points(run["folder"]) for run in runs]
-    return [run for run, some in zip(runs, points, strict=True) if some == points[0]]
+    found = [runs for name in names if len(runs := protocol(results, model, name))]
+    groups = []
+    for votes in sorted({n for runs in found for n in runs["n_votes"]}, reverse=True):
+        runs = [largest(same) for each in found if len(same := each[each["n_votes"] == votes])]
+        points = [results.points(run["folder"]) for run in runs]
+        groups.append([run for run, some in zip(runs, points, strict=True) if some == points[0]])
+    return max(groups, key=len, default=[])
 
 
 def table3(results: Results) -> Table:
@@ -341,7 +353,7 @@ def table8(results: Results) -> Table:
 
 
 def _other_attacks(results: Results, dataset: str, label: str, attacked: dict[str, pd.DataFrame]) -> list[Cell]:
-    """A row for each attack that is not the paper's on this set and was run on any model.
+    """A row for each attack that is not the paper's on this set and was run on any model, and one of certificates.
 
     Parameters
     ----------
@@ -350,15 +362,21 @@ def _other_attacks(results: Results, dataset: str, label: str, attacked: dict[st
     """
     cells: list[Cell] = []
     for attack, name in ATTACKS.items():
-        runs = {m: where(results.attacks, dataset=dataset, model=m, attack=attack) for m in attacked}
+        runs = {m: where(results.attacks, dataset=dataset, model=m, attack=_attack_on(m, attack)) for m in attacked}
         runs = {m: found[found["norm"].ne("linf")] if len(found) else found for m, found in runs.items()}
         runs = {m: _at_the_points_of(results, attacked[m], found) for m, found in runs.items()}
         if attack == "hsj" or not any(map(len, runs.values())):
             continue
         cells += [
-            _not_asked_for(distance_cell(f"{label}: {name}, L2", dataset, model, attack, None, found))
-            for model, found in runs.items()
+            _not_asked_for(distance_cell(f"{label}: {name}, L2", dataset, m, _attack_on(m, attack), None, found))
+            for m, found in runs.items()
         ]
+    certified = {m: where(results.attacks, dataset=dataset, model=m, attack="certificate") for m in attacked}
+    certified = {m: _at_the_points_of(results, attacked[m], found) for m, found in certified.items()}
+    if any(map(len, certified.values())):
+        row = {"row": f"{label}: certified at least, L2", "attack": "certificate", "paper": None}
+        for model, found in certified.items():
+            cells.append({**row, "model": model, **(_certified(largest(found)) if len(found) else {"shown": "–"})})
     return cells
 
 

@@ -108,3 +108,4 @@ def test_text_that_a_spreadsheet_would_run_is_kept_as_text():
 
     table = pd.DataFrame({"command": ["=cmd()", "python run.py"], "value": [-1.5, 2.0]})
     assert csv_bytes(table) == b"command,value\n'=cmd(),-1.5\npython run.py,2.0\n"
+    assert csv_bytes(table.assign(value=[1 / 3, 2.0]), digits=4) == b"command,value\n'=cmd(),0.3333\npython run.py,2\n"
