@@ -206,6 +206,30 @@ def test_the_bounds_on_digits_are_below_what_an_attack_finds(digits):
     assert (bounds["l2_lower"][~wrong] > 0).mean() > 0.9
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_a_grown_ensemble_has_the_certificates_of_one_that_was_fitted_whole(digits, seed):
+    X, y, T, t = digits
+    settings = {"n_iter": 20, "hidden_nodes": 4, "random_state": seed}
+    grown = SCDClassifier(n_votes=3, warm_start=True, **settings).fit(X, y)
+    of_three = certify(grown.votes_, T[:20], t[:20], **QUICK)
+    grown.set_params(n_votes=7).fit(X, y)
+    certificates = certify(grown.votes_, T[:20], t[:20], **QUICK)
+    whole = SCDClassifier(n_votes=7, **settings).fit(X, y)
+    np.testing.assert_array_equal(certificates.radius, certify(whole.votes_, T[:20], t[:20], **QUICK).radius)
+    assert verify_certificate(whole.votes_, T[:20], t[:20], certificates).all()
+    assert verify_certificate(whole.votes_[:3], T[:20], t[:20], of_three).all(), "the first votes stay"
+    assert not verify_certificate(grown.votes_, T[:20], t[:20], of_three).all()
+
+
+def test_another_seed_has_certificates_of_its_own(digits):
+    X, y, T, t = digits
+    fits = [SCDClassifier(n_votes=5, n_iter=20, hidden_nodes=4, random_state=seed).fit(X, y) for seed in (0, 1)]
+    first, second = (certify(fit.votes_, T[:20], t[:20], **QUICK) for fit in fits)
+    assert (first.radius != second.radius).any()
+    assert verify_certificate(fits[0].votes_, T[:20], t[:20], first).all()
+    assert not verify_certificate(fits[1].votes_, T[:20], t[:20], first).all()
+
+
 def test_the_library_speaks_the_classes_of_the_fit_and_refuses_mean_votes(digits):
     X, y, T, t = digits
     names = np.array(["three", "eight"])
