@@ -7,7 +7,7 @@ import pandas as pd
 
 from scripts.figures.style import Drawn, axes, colour
 from scripts.results import Results
-from scripts.tables.cells import largest
+from scripts.tables.cells import largest, votes_shown
 from scripts.tables.distances import ATTACKS, protocol
 
 _ATTACKS = (*ATTACKS, "leaf_tuple")
@@ -37,7 +37,9 @@ def intervals(results: Results) -> Drawn:
         panel.step(radius, upper, where="post", color=colour(model), lw=1.3, label="under all attacks")
         panel.step(radius, lower, where="post", color=colour(model), lw=1.3, ls=":", label="certified")
         panel.set(
-            title=f"{model}, {rows['n_votes'].iloc[0]:.0f} votes", ylim=(0, 105), xlim=(0, 1.02 * data["radius"].max())
+            title=f"{model}, {votes_shown(rows['n_votes'].iloc[0])}",
+            ylim=(0, 105),
+            xlim=(0, 1.02 * data["radius"].max()),
         )
         panel.legend(frameon=False, fontsize=7)
     for row in panels:

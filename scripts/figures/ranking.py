@@ -6,6 +6,7 @@ from typing import Any
 
 from scripts.figures.style import Drawn, axes
 from scripts.results import Results
+from scripts.tables.cells import votes_shown
 from scripts.tables.ranking import NAMES, curve_of, ranking
 
 _COLOURS = {
@@ -56,7 +57,7 @@ def figure_of_the_ranking(results: Results) -> Drawn:
             )  # fmt: skip
         panel.axhline(rows["best"].iloc[0], color="black", lw=0.7, ls="--")
         name = str(model) if dataset == "cifar10" else f"{dataset}: {model}"
-        panel.set(xscale="log", yscale="log", title=f"{name}, {rows['n_votes'].iloc[0]:.0f} votes")
+        panel.set(xscale="log", yscale="log", title=f"{name}, {votes_shown(rows['n_votes'].iloc[0])}")
         panel.minorticks_off()
         panel.set_yticks(_TICKS, map(str, _TICKS))
     for row in panels:

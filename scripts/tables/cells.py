@@ -33,7 +33,7 @@ def accuracy_cell(results: Results, dataset: str, model: str, paper: float | Non
         return {**cell, "command": command(dataset, model, "none"), "shown": f"{paper_shown(paper)}<br>ours –"}
     accuracy = 100 * ours["accuracy_ensemble"]
     more = {"ours": accuracy, "n_votes": ours["n_votes"], "n_iter": ours["n_iter"], "points": ours["n_test"]}
-    shown = f"{paper_shown(paper)}<br>ours {accuracy:.1f} ({ours['n_votes']:.0f} votes{precision_shown(ours)})"
+    shown = f"{paper_shown(paper)}<br>ours {accuracy:.1f} ({votes_shown(ours['n_votes'])}{precision_shown(ours)})"
     return {**cell, **more, "folder": ours["folder"], "shown": shown}
 
 
@@ -49,7 +49,7 @@ def distance_cell(
     ours = largest(found)
     names = ["l2_mean", "l2_mean_low", "l2_mean_high", "l2_median", "l2_mean_with_zeros", "points", "already_wrong"]
     names += ["succeeded", "n_votes", "n_iter", "max_iter", "restarts", "queries_mean", "points_rule", "late_gain"]
-    settings = [f"{ours['points']:.0f} points", f"{ours['n_votes']:.0f} votes{precision_shown(ours)}"]
+    settings = [f"{ours['points']:.0f} points", f"{votes_shown(ours['n_votes'])}{precision_shown(ours)}"]
     if pd.notna(ours["restarts"]) and pd.notna(ours["max_iter"]):
         settings.insert(1, f"{ours['restarts']:.0f} × {ours['max_iter']:.0f}")
     if ours["already_wrong"]:
@@ -83,6 +83,11 @@ def _with_interval(ours: pd.Series) -> str:
 def precision_shown(ours: pd.Series) -> str:
     """What a cell adds where votes were trained in less than float32."""
     return "" if ours["precision"] == "float32" else f" trained in {ours['precision']}"
+
+
+def votes_shown(n: float) -> str:
+    """A number of votes in words: "1 vote", "100 votes"."""
+    return "1 vote" if n == 1 else f"{n:.0f} votes"
 
 
 def paper_shown(paper: float | None) -> str:

@@ -20,6 +20,7 @@ from scripts.tables.cells import (
     missing,
     paper_value,
     precision_shown,
+    votes_shown,
     where,
 )
 
@@ -157,7 +158,7 @@ def _best_cell(results: Results, model: str, row: str, also_white: bool) -> Cell
     minimum = pd.concat(same, axis=1).min(axis=1).dropna().to_numpy()
     mean, low, high = bootstrap(minimum, "mean")
     facts = {"ours": mean, "l2_mean": mean, "l2_mean_low": low, "l2_mean_high": high, "points": len(same[0])}
-    shown = f"{mean:.2f} ({low:.2f}–{high:.2f})<br>{len(same)} attacks, {runs[0]['n_votes']:.0f} votes"
+    shown = f"{mean:.2f} ({low:.2f}–{high:.2f})<br>{len(same)} attacks, {votes_shown(runs[0]['n_votes'])}"
     return {**cell, **facts, "n_votes": runs[0]["n_votes"], "shown": shown}
 
 
@@ -186,7 +187,7 @@ def _certified(ours: pd.Series) -> Cell:
     names = ["points", "already_wrong", "n_votes", "n_iter", "points_rule", "folder"]
     interval = f" ({low:.2f}–{high:.2f})" if pd.notna(low) else ""
     left_out = f", {ours['already_wrong']:.0f} already misclassified" if ours["already_wrong"] else ""
-    about = f"{ours['points']:.0f} points, {ours['n_votes']:.0f} votes{left_out}"
+    about = f"{ours['points']:.0f} points, {votes_shown(ours['n_votes'])}{left_out}"
     shown = f"{ours['l2_lower_mean']:.2f}{interval}<br>{about}"
     return {"ours": ours["l2_lower_mean"], **{n: ours[n] for n in names}, "shown": shown}
 
@@ -224,7 +225,7 @@ def linf_cells(results: Results, model: str) -> list[Cell]:
     same = [found for found in examples if set(found.index) == results.points(ours["folder"])]
     nearest = pd.concat([found["linf"] for found in same], axis=1).min(axis=1)
     wrong = same[0]["reason"].reindex(nearest.index).eq(MISCLASSIFIED)
-    about = f"{len(nearest)} samples, {ours['n_votes']:.0f} votes{precision_shown(ours)}"
+    about = f"{len(nearest)} samples, {votes_shown(ours['n_votes'])}{precision_shown(ours)}"
     for cell, radius in zip(cells, RADII_LINF.values(), strict=True):
         correct = 100.0 * (~wrong & ~nearest.le(radius)).to_numpy(dtype=np.float64)
         mean, low, high = bootstrap(correct, "mean")

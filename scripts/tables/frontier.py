@@ -11,7 +11,7 @@ from pipeline.convergence import NOT_FLAT
 from scd.statistics import bootstrap
 from scripts.records.settings import differing_settings
 from scripts.results import Results
-from scripts.tables.cells import Cell, missing
+from scripts.tables.cells import Cell, missing, votes_shown
 from scripts.tables.distances import BOUNDS
 
 MODELS = (
@@ -135,8 +135,7 @@ def _row(results: Results, key: tuple[Any, ...], runs: list[dict[str, Any]], com
 def _cells(row: dict[str, Any]) -> list[Cell]:
     """The cells of a row of :func:`frontier`, one for each column of the table."""
     about: Cell = {"row": row["row"], "model": row["model"], "attack": "", "paper": None, "n_votes": row["n_votes"]}
-    votes = "1 vote" if row["n_votes"] == 1 else f"{row['n_votes']:.0f} votes"
-    cells = [{**about, "ours": row["accuracy"], "shown": f"{row['accuracy']:.1f}<br>{votes}"}]
+    cells = [{**about, "ours": row["accuracy"], "shown": f"{row['accuracy']:.1f}<br>{votes_shown(row['n_votes'])}"}]
     for kind, attack in (("upper", "whitebox"), ("lower", "certificate"), ("ratio", ""), ("common", "whitebox")):
         value, points = row[kind], row.get(f"{kind}_points", np.nan)
         cell = {**about, "attack": attack, "ours": value, "points": points, "folder": row.get(f"{kind}_folder")}

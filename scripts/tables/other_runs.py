@@ -10,7 +10,7 @@ import pandas as pd
 from pipeline.convergence import NOT_FLAT
 from scripts.records.settings import differing_settings
 from scripts.results import Results
-from scripts.tables.cells import Cell, where
+from scripts.tables.cells import Cell, votes_shown, where
 
 NAME = "other_runs"
 TITLE = "Your runs: what is in no table of the paper"
@@ -59,7 +59,7 @@ def other_cells(found: pd.DataFrame) -> pd.DataFrame:
         shown += f" ± {spread:.2f}" if len(values) > 1 else ""
         low, high = (first[end] if len(runs) == 1 else np.nan for end in ("low", "high"))
         shown += f" ({low:.2f}–{high:.2f})" if pd.notna(low) else ""
-        facts = [f"{first['points']:.0f} {'points' if first['attack'] else 'samples'}", f"{first['n_votes']:.0f} votes"]
+        facts = [f"{first['points']:.0f} {'points' if first['attack'] else 'samples'}", votes_shown(first["n_votes"])]
         facts += [f"{runs['queries_mean'].mean():,.0f} queries"] if runs["queries_mean"].notna().any() else []
         facts += [f"{len(runs)} seeds"] if len(runs) > 1 else []
         cells.append({

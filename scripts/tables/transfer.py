@@ -14,26 +14,22 @@ def table6(results: Results) -> tuple[str, pd.DataFrame, list[str]]:
     """Transfer probability by overshoot past the boundary, and the paper's literal count."""
     paper = results.paper[results.paper["table"] == "6"]
     cells: list[Cell] = []
+    smoothed: list[Cell] = []
     for model in dict.fromkeys(paper["model"]):
-        found = where(results.attacks, dataset="cifar10", model=model, attack="transfer")
         known = paper_value(paper, model=model, attack="hsj")
-        if not len(found):
+        smoothed += [
+            {**cell, "attack": "transfer_smoothed", "row": f"Smoothed boundary: {cell['row'].lower()}"}
+            for cell in _of_model(results, model, "transfer_smoothed", None)
+        ]
+        found = _of_model(results, model, "transfer", known)
+        if not found:
             there = f"{paper_shown(known)}<br>ours –"
             empty = {"row": LITERAL, "model": model, "attack": "transfer", "paper": known}
             cells.append({**empty, "command": command("cifar10", model, "transfer"), "shown": there})
             continue
-        ours = found.loc[_effort(found)[::-1].idxmax()]
-        for row in results.source.table(ours["folder"], "transfer").to_dict("records"):
-            cells += _cells(model, ours, row, known)
+        cells += found
     cells.sort(key=lambda cell: cell["row"] != LITERAL)  # the paper's row first, the others in their order
-    for model in dict.fromkeys(paper["model"]):
-        found = where(results.attacks, dataset="cifar10", model=model, attack="transfer_smoothed")
-        if len(found):
-            ours = found.loc[_effort(found)[::-1].idxmax()]
-            for row in results.source.table(ours["folder"], "transfer").to_dict("records"):
-                more = _cells(model, ours, row, None)
-                renamed = {"attack": "transfer_smoothed"}
-                cells += [{**cell, **renamed, "row": f"Smoothed boundary: {cell['row'].lower()}"} for cell in more]
+    cells += smoothed
     notes = [
         "Fraction of the pairs of members, both correct on the original, where an adversarial of the first fools the "
         "second: mean over images 0 to 7 with its 95 % bootstrap interval. Other rows move the adversarial on past the "
@@ -45,6 +41,16 @@ def table6(results: Results) -> tuple[str, pd.DataFrame, list[str]]:
     ]
     title = "Table 6: probability that an adversarial of one member fools another, CIFAR-10 class 0 against 1"
     return title, pd.DataFrame(cells), notes
+
+
+def _of_model(results: Results, model: str, attack: str, known: float | None) -> list[Cell]:
+    """The cells of the largest run of an attack on the members of a model; none without a run."""
+    found = where(results.attacks, dataset="cifar10", model=model, attack=attack)
+    if not len(found):
+        return []
+    ours = found.loc[_effort(found)[::-1].idxmax()]
+    rows = results.source.table(ours["folder"], "transfer").to_dict("records")
+    return [cell for row in rows for cell in _cells(model, ours, row, known)]
 
 
 def _effort(found: pd.DataFrame) -> pd.Series:
