@@ -18,9 +18,9 @@ DRAWN = ("correct", "correct_for_all", "random")
 PAPER = Path(__file__).parent / "tables" / "paper_tables.csv"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Results:
-    """Finished runs with the settings of conf/, all finished runs, and the paper's numbers."""
+    """Finished runs with the settings of conf/, all finished runs, and the paper's numbers; equal to itself alone."""
 
     evaluations: pd.DataFrame
     """A row per evaluated ensemble with the settings of conf/."""

@@ -76,7 +76,8 @@ def add_to_history(path: Path, added: list[Entry]) -> list[Entry]:
     entries = [*(read_history(path) if path.is_file() else []), *added]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerows([Entry._fields, *entries])
+    writer.writerow(Entry._fields)
+    writer.writerows([*entry[:-1], f"{entry.value:g}"] for entry in entries)  # 71, not 71.0: lines stay as they were
     path.parent.mkdir(parents=True, exist_ok=True)
     write_bytes(path, text.getvalue().encode())
     return entries

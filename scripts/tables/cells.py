@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from pipeline.convergence import NOT_FLAT
@@ -103,11 +104,12 @@ def paper_value(paper: pd.DataFrame, **columns: Any) -> float | None:
 
 def where(table: pd.DataFrame, **columns: Any) -> pd.DataFrame:
     """The rows with these values; none where a column is missing."""
+    if not len(table) or any(name not in table for name in columns):
+        return table.iloc[:0]
+    kept = np.ones(len(table), dtype=bool)
     for name, value in columns.items():
-        if not len(table) or name not in table:
-            return table.iloc[:0]
-        table = table[table[name] == value]
-    return table
+        kept &= (table[name] == value).to_numpy(dtype=bool)
+    return table[kept]
 
 
 def most_votes(found: pd.DataFrame) -> pd.Series | None:

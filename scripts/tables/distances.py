@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -123,6 +124,7 @@ def _controls(results: Results) -> list[str]:
     return [model for model in ("scd_random", "scd01bnn", "rf_authors", "xgboost") if model in there]
 
 
+@functools.lru_cache(maxsize=256)
 def protocol(results: Results, model: str, attack: str) -> pd.DataFrame:
     """The runs of an attack on a model that Table 2 may show: from noise, at points drawn at random."""
     runs = where(results.attacks, dataset="cifar10", model=model, attack=attack, voting="hard")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -53,6 +54,7 @@ def table9(results: Results) -> tuple[str, pd.DataFrame, list[str]]:
     return "Table 9: accuracy against white-box and certified distance", pd.DataFrame(cells), notes
 
 
+@functools.lru_cache(maxsize=1)  # the table and the figure show the same
 def frontier(results: Results) -> pd.DataFrame:
     """A row for each model and settings that was attacked at the points of a run of ``+experiment=frontier``.
 
@@ -61,7 +63,8 @@ def frontier(results: Results) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Columns ``row`` (data set, where it is not CIFAR-10, model and settings), ``dataset``, ``model``, ``n_votes``,
+        Columns ``row`` (data set, where it is not Table 2's, model and settings), ``dataset`` (its name, and its
+        settings that differ from conf/, such as another pair of classes), ``model``, ``n_votes``,
         ``accuracy`` (per cent), ``late_gain``; ``upper``, ``lower`` and ``common``, the mean distance of the white-box
         attacks, of several the closest at each point, of the certificate, and of the former at the points that all rows
         of the data set classify correctly, each with ``_low``, ``_high`` and ``_points``, the first two with
@@ -75,7 +78,9 @@ def frontier(results: Results) -> pd.DataFrame:
     if not len(runs):
         return pd.DataFrame()
     runs = runs[~runs["norm"].eq("linf")]
-    points = {run: (dataset, results.points(run)) for run, dataset in zip(runs["folder"], runs["dataset"], strict=True)}
+    there = {results.points(run) for run in runs["folder"] if _of_the_experiment(results, run)}
+    runs = runs[np.array([results.points(run) in there for run in runs["folder"]], dtype=bool)]
+    points = {run: (_dataset(results, run), results.points(run)) for run in runs["folder"]}
     wanted = {points[run] for run in runs["folder"] if _of_the_experiment(results, run)}
     runs = runs[np.array([points[run] in wanted for run in runs["folder"]], dtype=bool)]
     rows: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
@@ -153,8 +158,19 @@ def _of_the_experiment(results: Results, run: str) -> bool:
     return bool(experiment.get("name") == "frontier")
 
 
+def _dataset(results: Results, run: str) -> str:
+    """The name of the data set, and those of its settings that differ from conf/."""
+    name = results.source.record(run)["config"]["dataset"]["name"]
+    words = [word.removeprefix("dataset.") for word in _differing(results, run) if word.startswith("dataset.")]
+    return " ".join([name, *words])
+
+
 def _settings(results: Results, run: str) -> str:
-    """The settings of the data and the model, and the seed, that differ from conf/; votes have a place of their own."""
-    words = differing_settings(results.source.record(run)["config"]).split(" ")
-    kept = [word for word in words if word.startswith(("dataset.", "model.", "seed="))]
+    """The settings of the model, and the seed, that differ from conf/; votes have a place of their own."""
+    kept = [word for word in _differing(results, run) if word.startswith(("model.", "seed="))]
     return " ".join(word.removeprefix("model.") for word in kept if not word.startswith("model.n_votes="))
+
+
+def _differing(results: Results, run: str) -> list[str]:
+    config = results.source.record(run)["config"]
+    return differing_settings({**config, "attack": {"name": "none"}}).split(" ")  # one to compose for all attacks

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -49,6 +50,7 @@ def table_ranking(results: Results) -> tuple[str, pd.DataFrame, list[str]]:
     return title, pd.DataFrame(cells), notes
 
 
+@functools.lru_cache(maxsize=1)  # the table and the figure show the same
 def ranking(results: Results) -> pd.DataFrame:
     """A row for each model and attack that was run at the points of another attack.
 
@@ -121,7 +123,7 @@ def times_lowest(curves: list[pd.DataFrame]) -> list[float]:
     begin = max(curve["queries"].iloc[0] for curve in curves)
     grid = np.unique(np.concatenate([curve["queries"].to_numpy() for curve in curves]))
     grid = grid[grid >= begin]
-    values = np.array([[_after(curve, queries) for queries in grid] for curve in curves])
+    values = np.array([_after(curve, grid) for curve in curves])
     width = np.diff(np.log(grid))
     quotients = (values / values.min(axis=0))[:, :-1]
     return [float(row @ width / width.sum()) if len(width) else float("nan") for row in quotients]
@@ -149,7 +151,7 @@ def _rows(results: Results, runs: pd.DataFrame) -> list[dict[str, Any]]:
         row |= dict(zip(("l2_median", "l2_median_low", "l2_median_high"), median, strict=True))
         row |= {"optimality": value[k], "optimality_low": low[k], "optimality_high": high[k], "times_lowest": above[k]}
         row = {name: round(each, 6) if isinstance(each, float) else each for name, each in row.items()}
-        row |= {f"after_{budget}": _after(curves[k], budget) for budget in BUDGETS}
+        row |= {f"after_{budget}": float(_after(curves[k], budget)) for budget in BUDGETS}
         rows.append({**row, "best": distances.min(axis=0).mean()})
     return sorted(rows, key=lambda row: -np.nan_to_num(row["optimality"]))
 
@@ -178,10 +180,10 @@ def _number(value: float) -> str:
     return f"{value:.2f}" if np.isfinite(value) else "none found" if value > 0 else "–"
 
 
-def _after(curve: pd.DataFrame, queries: float) -> float:
-    """The distance of a curve after at most so many queries; NaN before its first."""
-    before = int(np.searchsorted(curve["queries"].to_numpy(), queries, side="right"))
-    return float(curve["l2"].iloc[before - 1]) if before else float("nan")
+def _after(curve: pd.DataFrame, queries: Any) -> Floats:
+    """The distances of a curve after at most so many queries, of the shape of `queries`; NaN before its first."""
+    before = np.searchsorted(curve["queries"].to_numpy(), queries, side="right")
+    return np.append(np.nan, curve["l2"].to_numpy(dtype=np.float64))[before]
 
 
 def _restarts(run: Any) -> int:

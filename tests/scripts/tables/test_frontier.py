@@ -125,3 +125,16 @@ def test_of_several_white_box_attacks_the_closest_counts_at_each_point():
     assert row["common"] == pytest.approx(1.5)
     assert row["ratio"] == pytest.approx(1.5 / 0.75)
     assert row["upper_folder"] == "1"
+
+
+def test_another_pair_of_classes_is_another_data_set():
+    pair = "dataset.classes=[3,5]"
+    both = results(
+        ("scd01", "whitebox", 100, [3, 5, 7], [5.0, 6.0, 7.0], (pair,), "frontier"),
+        ("mlp", "whitebox", 100, [3, 5, 7], [np.nan, 2.0, 2.0], (pair,), "frontier"),
+        ("scd01", "whitebox", 100, [3, 5, 7], L2, (), "frontier"),
+    )
+    rows = frontier(both)
+    assert rows["row"].tolist() == ["scd01", "cifar10 classes=[3,5]: scd01", "cifar10 classes=[3,5]: mlp"]
+    assert rows["common"].tolist() == [2.0, 6.5, 2.0]  # points 3 and 7 of the one set, 5 and 7 of the other
+    assert figure_of_the_frontier(both).data["row"].tolist() == ["scd01"]
