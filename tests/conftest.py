@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 import os
 import subprocess
 import sys
@@ -15,6 +17,41 @@ import pytest
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+def _choose_blas_kernels() -> None:
+    """An OpenBLAS older than its processor takes kernels without AVX, which are several times slower."""
+    try:
+        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8").partition("\nflags")[2].partition("\n")[0].split()
+    except OSError:
+        return
+    if "avx512vl" in flags:
+        os.environ.setdefault("OPENBLAS_CORETYPE", "SkylakeX")
+
+
+def _remember_configurations() -> None:
+    """Read each file of conf/, and parse each interpolation, once in a process; Hydra does so for every composition."""
+    import omegaconf._utils
+    import omegaconf.base
+    from hydra._internal.config_repository import ConfigRepository
+
+    read, parse = ConfigRepository.load_config, functools.cache(omegaconf.base.parse)
+    known: dict[str, Any] = {}
+
+    def load_config(self: Any, config_path: str) -> Any:
+        sources = [source.path for source in self.get_sources()]
+        if sources != ["hydra.conf", str(ROOT / "conf"), ""]:  # a test's own folder
+            return read(self, config_path)
+        if config_path not in known:
+            known[config_path] = read(self, config_path)
+        return copy.deepcopy(known[config_path])
+
+    ConfigRepository.load_config = load_config  # type: ignore[method-assign]
+    omegaconf.base.parse = omegaconf._utils.parse = parse
+
+
+_choose_blas_kernels()
+_remember_configurations()
 
 
 @pytest.fixture
