@@ -91,7 +91,7 @@ class SmoothedBoundary(RestartedAttack):
     start : {"noise", "nearest", "given", "rays"}
         "rays": the closest point of RayS after 150 queries of each run, or noise where it finds none. In images such
         a point is much closer than one on the way to noise. The others: see :class:`attacks.base.RestartedAttack`.
-    restarts, init_size, query_budget, seed, memory_budget, verbose
+    restarts, init_size, subspace, subspace_size, query_budget, seed, memory_budget, verbose
         See :class:`attacks.base.RestartedAttack`.
 
     Examples
@@ -117,6 +117,8 @@ class SmoothedBoundary(RestartedAttack):
         memory: float = 0.5,
         init_size: int = 1000,
         start: str = "noise",
+        subspace: str | None = None,
+        subspace_size: int | str = "auto",
         query_budget: int | None = 10000,
         seed: int = 0,
         memory_budget: int | str = "256MiB",
@@ -127,6 +129,8 @@ class SmoothedBoundary(RestartedAttack):
             restarts=restarts,
             init_size=init_size,
             start=start,
+            subspace=subspace,
+            subspace_size=subspace_size,
             seed=seed,
             query_budget=query_budget,
             memory_budget=memory_budget,
