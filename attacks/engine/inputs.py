@@ -57,7 +57,7 @@ class Inputs(Protocol):
     ) -> Batch:
         """Return probes (n, d) around the points of the runs: random directions of length `radius`, clipped.
 
-        The directions are those of the task's subspace, if it has one.
+        The directions are those of the subspace, if there is one.
 
         `run_ids`, `radius` and `keys` have one row for each of k runs. `owner` (n,) is the position of each probe's
         run among them, `number` (n,) its number in the run's random stream.
@@ -85,10 +85,16 @@ class HostInputs:
     runs : RunState
     linf : bool
         Whether the norm is L-infinity; else L2.
+
+    Attributes
+    ----------
+    subspace : Subspace or None
+        The directions of the probes: those of the task, until an attack sets it to None, which is all.
     """
 
     def __init__(self, task: Task, journal: Journal, runs: RunState, linf: bool) -> None:
         self.task, self.journal, self.runs, self.linf = task, journal, runs, linf
+        self.subspace = task.subspace
         self.block_rows = journal.oracle.batch_rows
         self._buffer = np.empty((0, task.x.shape[1]), dtype=np.float32)
 
@@ -189,7 +195,7 @@ class HostInputs:
         probes, norm, points = self.buffer(len(owner)), np.empty(len(owner)), self.runs.point
         low, high = np.float32(self.task.low), np.float32(self.task.high)
         kind, centre = UNIFORM if self.linf else NORMAL, run_ids[owner]
-        space, noise = self.task.subspace, probes
+        space, noise = self.subspace, probes
         if space is not None:
             noise = np.empty((len(owner), space.n_coefficients), dtype=np.float32)
 

@@ -126,7 +126,7 @@ ADDED_LATER = {
     "attacks.cgba.CGBA": ("subspace", "subspace_size"),
     "attacks.hopskipjump.HopSkipJump": ("delta", "subspace", "subspace_size"),
     "attacks.sign_pattern.SignPattern": ("norm",),
-    "attacks.smoothed_boundary.SmoothedBoundary": ("subspace", "subspace_size"),
+    "attacks.smoothed_boundary.SmoothedBoundary": ("subspace", "subspace_size", "subspace_queries"),
     "attacks.transfer.Transfer": ("search", "query_budget"),
     "attacks.whitebox.WhiteBox": ("norm",),
     "scd.SCDClassifier": ("class_weight",),

@@ -149,10 +149,10 @@ CASES = {
     ),
     "smoothed-dct": Case(
         attack=SmoothedBoundaryOfSignals,
-        quick={"max_iter": 4, "restarts": 2, "probes": 20, **LOW},
+        quick={"max_iter": 4, "restarts": 2, "probes": 20, **LOW, "subspace_queries": 2500},  # half of a run's
         constant=NO_START,
         constant_queries=FAILED_STARTS,
-        budget={"restarts": 2, **LOW},
+        budget={"restarts": 2, **LOW, "subspace_queries": 100},
         interrupts=(0, 2, 15, 40, 55),
         resumed={"restarts": 3, "memory_budget": 16 * INPUT_BYTES},
     ),

@@ -55,6 +55,38 @@ def test_probes_differ_by_directions_of_the_subspace_alone(attack, kind):
         np.testing.assert_allclose(moved @ rows.T @ rows, moved, atol=1e-5)
 
 
+@pytest.mark.parametrize(("settings", "queries"), [({"query_budget": 3000}, 3000), ({"query_budget": None}, 2000)])
+def test_after_some_queries_the_probes_are_of_all_directions(settings, queries):
+    """A budget of 3,000 is 20 iterations of about 150 queries; without one they have the 100 that are set."""
+    model, within, asked = HalfSpace(D, 0.5, seed=0), [], []
+    rows = basis("dct", 4, model.x, SHAPE).astype(np.float64)
+
+    def labels(inputs):
+        if len(inputs) > 20:
+            moved = (inputs[1:] - inputs[0]).astype(np.float64)
+            within.append(np.allclose(moved @ rows.T @ rows, moved, atol=1e-5))
+            asked.append(len(inputs))
+        return model(inputs)
+
+    attack = SmoothedBoundary(
+        max_iter=20, probes=100, subspace="dct", subspace_size=4, subspace_queries=500, **settings
+    )
+    attack(labels, model.x, [0], feature_shape=SHAPE, clip=None)
+    first = within.index(False)
+    assert all(within[:first])
+    assert not any(within[first:])
+    assert 500 - max(asked) <= sum(asked[:first]) <= 500 + max(asked)
+    assert sum(asked) > 0.8 * queries
+
+
+def test_few_queries_in_the_subspace_do_not_cost_the_distance_of_a_half_space():
+    models = [HalfSpace(D, 0.5, seed) for seed in range(3)]
+    without = excess(SmoothedBoundary, models, query_budget=5000)
+    low = {"subspace": "dct", "subspace_size": 4}
+    assert excess(SmoothedBoundary, models, query_budget=5000, **low) > 2 * without
+    assert excess(SmoothedBoundary, models, query_budget=5000, **low, subspace_queries=500) < 1.2 * without
+
+
 @each_attack
 def test_with_all_frequencies_the_distance_of_a_half_space_is_found_as_well_as_without(attack):
     models = [HalfSpace(D, 0.5, seed) for seed in range(4)]

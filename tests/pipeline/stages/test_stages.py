@@ -194,6 +194,7 @@ def test_a_setting_that_joined_later_is_in_the_key_only_where_it_is_not_the_defa
 
     spaces = [(attack, "subspace", None) for attack in ("hsj", "cgba", "smoothed_boundary")]
     sizes = [(attack, "subspace_size", "auto") for attack, _, _ in spaces]
+    sizes.append(("smoothed_boundary", "subspace_queries", None))
     for attack, word, default in (("hsj", "delta", 0.01), ("whitebox", "norm", "l2"), *spaces, *sizes):
         node = compose_config("model=mlp", f"attack={attack}")["attack"]
         assert node[word] == default
