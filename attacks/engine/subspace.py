@@ -72,16 +72,6 @@ class Subspace:
         """
         expand_rows(coefficients, self._down, self._across, self.kept, begin, end, out, norm)
 
-    def projected(self, rows: Rows) -> Rows:
-        """Return the parts of rows (n, k) in this space, which is that of all features; of masked ones an estimate."""
-        whole = np.zeros((len(rows), math.prod(self.shape)), dtype=np.float32)
-        whole[:, self.kept] = rows
-        images = whole.reshape(len(rows), -1, self._down.shape[1], self._across.shape[1])
-        within = np.einsum("nchw,ih,jw->ncij", images, self._down, self._across).reshape(len(rows), -1)
-        out, norm = np.empty_like(rows), np.empty(len(rows))
-        self.expand(np.ascontiguousarray(within), 0, len(rows), out, norm)
-        return out
-
 
 @njit(nogil=True)
 def expand_rows(
