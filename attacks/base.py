@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -11,6 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from scd.low_frequencies import KINDS
 from scd.progress import progress_bar
 
 from .engine.adapters import DEFAULT_CLIP, clip_of
@@ -19,6 +21,7 @@ from .engine.checkpoint import Journal, RecordedQueries, fingerprint, model_prob
 from .engine.confirmation import confirmed
 from .engine.initial_points import Candidates, begin_runs, nearest_samples, noise_starts
 from .engine.run_state import RunState
+from .engine.subspace import Subspace
 from .engine.validation import (
     Task,
     as_array,
@@ -65,6 +68,9 @@ class Attack:
     def inputs(self) -> dict[str, str]:
         """Checksums and versions of files and packages that decide the numbers; they belong to the key of a result."""
         return {}
+
+    def check_shape(self, shape: tuple[int, ...]) -> None:
+        """Raise ValueError if samples of this shape cannot be attacked, before any work."""
 
     def notes(self) -> list[str]:
         """Sentences about the files in use that a reader of the results should see."""
@@ -171,8 +177,12 @@ class DecisionAttack(ArrayAttack):
     """
 
     norm: str = "l2"
-    call_options = frozenset({"mask", "target", "integer"})
+    call_options = frozenset({"mask", "target", "integer", "feature_shape"})
     unbounded = True
+    subspace: str | None = None
+    """Directions of the probes: "blocks", "dct", or None for all."""
+    subspace_size: int | str = "auto"
+    """Blocks or frequencies along each axis."""
 
     def __init__(self, *, query_budget: int | None, **common: Any) -> None:
         super().__init__(**common)
@@ -194,6 +204,7 @@ class DecisionAttack(ArrayAttack):
         mask: ArrayLike | None = None,
         target: Any = None,
         integer: Any = None,
+        feature_shape: Sequence[int] | None = None,
     ) -> AttackResult:
         """Attack the model behind `labels` at the examples `x`.
 
@@ -236,6 +247,9 @@ class DecisionAttack(ArrayAttack):
             Features that stay whole numbers: all, or those of an array with the shape of a sample. The adversarials
             are rounded at the end. One that is then none moves on, along the ray from its original, until a rounded
             one is. These queries count, and up to 32 of a budget are left for them. The trace is of the search before.
+        feature_shape : tuple of int, optional
+            For an attack with a `subspace`: the shape of a sample, (channels, height, width) of an image or (d,) of a
+            signal. Default: that of `x`, where its samples are not flat.
 
         Returns
         -------
@@ -260,11 +274,29 @@ class DecisionAttack(ArrayAttack):
             raise refuse(class_name, "clip", "two bounds: this attack does not work without", clip)
         labels, whole = label_function(labels), read_integer(class_name, integer, as_array(x).shape[1:])
         view = view_of(class_name, labels, x, y, clip, index, mask, target)
+        space = self._subspace(as_array(x).shape[1:], feature_shape, None if view is None else view.free)
         if view is None:
-            return self._call(labels, x, y, clip, index, pool, pool_labels, starts, state, whole)
+            return self._call(labels, x, y, clip, index, pool, pool_labels, starts, state, whole, space)
         given = (view.samples(pool), view.pool_labels(pool_labels), view.starts(starts))
         whole = None if whole is None else whole[view.free]
-        return view.restored(self._call(view, view.rows, view.y, view.clip(clip), index, *given, state, whole))
+        return view.restored(self._call(view, view.rows, view.y, view.clip(clip), index, *given, state, whole, space))
+
+    def check_shape(self, shape: tuple[int, ...]) -> None:
+        """Raise ValueError if a `subspace` does not fit samples of this shape."""
+        self._subspace((), shape, None)
+
+    def _subspace(
+        self, of_x: tuple[int, ...], given: Sequence[int] | None, free: NDArray[np.bool_] | None
+    ) -> Subspace | None:
+        """Return the subspace of the probes for samples of the shape `of_x`; None if the attack has none."""
+        if self.subspace is None:
+            return None
+        class_name = type(self).__name__
+        if given is None and len(of_x) < 2:
+            allowed = f"(channels, height, width) or (d,) with subspace={self.subspace!r}: flat samples have no order"
+            raise refuse(class_name, "feature_shape", allowed, given)
+        shape = of_x if given is None else tuple(int(length) for length in given)
+        return Subspace(class_name, self.subspace, self.subspace_size, shape, math.prod(of_x or shape), free)
 
     def _call(
         self,
@@ -278,13 +310,15 @@ class DecisionAttack(ArrayAttack):
         starts: Any,
         state: Any,
         whole: NDArray[np.bool_] | None,
+        space: Subspace | None,
     ) -> AttackResult:
         """Attack rows with integer labels, or those of a `View`; the parameters are those of a call."""
         class_name = type(self).__name__
-        task = read_task(class_name, x, y, clip, index, unbounded=True)
+        task = replace(read_task(class_name, x, y, clip, index, unbounded=True), subspace=space)
         shared = self._candidates(class_name, task, pool, pool_labels, starts)
         arrays = {} if shared is None else {"images": shared.images, "order": np.concatenate(shared.order)}
         arrays |= labels.identity() if isinstance(labels, View) else {}
+        arrays |= {} if space is None else space.identity()
         if not task.bounded:
             known = [task.x] if shared is None else [task.x, shared.images]
             known += [] if pool is None else [read_pool(class_name, pool, None, task)[0]]
@@ -332,13 +366,30 @@ class RestartedAttack(DecisionAttack):
     start : {"noise", "nearest", "given"}
         Uniform noise in the clip box; the nearest sample of `pool` that the model labels differently; or `starts`.
     seed : int
+    subspace : {None, "blocks", "dct"}
+        Directions of the probes of a gradient estimate: all; or combinations of block means, or of the lowest
+        frequencies of the cosine transform, of images and signals. The basis is orthonormal, so lengths keep their
+        meaning. The distance is that in all features.
+    subspace_size : int or "auto"
+        Blocks or frequencies along each axis: "auto" is 8 for images and 32 for signals, or fewer.
     **common
         Parameters of :class:`DecisionAttack`: `query_budget`, `memory_budget`, `verbose`.
     """
 
     start_options: ClassVar[tuple[str, ...]] = ("noise", "nearest", "given")
 
-    def __init__(self, *, max_iter: int, restarts: int, init_size: int, start: str, seed: int, **common: Any) -> None:
+    def __init__(
+        self,
+        *,
+        max_iter: int,
+        restarts: int,
+        init_size: int,
+        start: str,
+        seed: int,
+        subspace: str | None = None,
+        subspace_size: int | str = "auto",
+        **common: Any,
+    ) -> None:
         super().__init__(**common)
         class_name = type(self).__name__
         self.max_iter = check_int(class_name, "max_iter", max_iter, 0)
@@ -346,6 +397,12 @@ class RestartedAttack(DecisionAttack):
         self.init_size = check_int(class_name, "init_size", init_size, 1)
         self.start = check_choice(class_name, "start", start, self.start_options)
         self.seed = check_int(class_name, "seed", seed, None)
+        whole = isinstance(subspace_size, (int, np.integer)) and not isinstance(subspace_size, bool)
+        if subspace_size != "auto" and not (whole and int(subspace_size) >= 1):
+            raise refuse(class_name, "subspace_size", "'auto' or an int >= 1", subspace_size)
+        if subspace is not None:  # else the attributes of the class: the attack has the identity it had without them
+            self.subspace = check_choice(class_name, "subspace", subspace, KINDS)
+            self.subspace_size = subspace_size
 
     def starts_from(self) -> frozenset[str]:
         """What `start` needs."""

@@ -30,7 +30,8 @@ class CGBA(RestartedAttack):
 
     Differences to the paper and its authors' program:
 
-    - The probes are Gaussian in all features, not in the low frequencies of an image: a sample here has no shape.
+    - The probes are Gaussian in all features. With ``subspace="dct"`` they are in the low frequencies of an image, as
+      in the authors' program for ImageNet.
     - The probe radius is relative to the distance. The program's standard deviation is fixed at 0.0002 per feature,
       between a hundredth and a thousandth of the distances of its images. At that scale the boundary of a sign network
       is jagged: on five CIFAR-10 points and 100 votes of scd01 the mean distance after 5,000 queries is 15.8 with the
@@ -49,7 +50,7 @@ class CGBA(RestartedAttack):
         Iteration t (from 0) spends min(init_eval * sqrt(t + 1), max_eval) queries on its gradient estimate.
     delta : float
         Probe radius of the gradient estimate, relative to the distance.
-    restarts, init_size, start, query_budget, seed, memory_budget, verbose
+    restarts, init_size, start, subspace, subspace_size, query_budget, seed, memory_budget, verbose
         See :class:`attacks.base.RestartedAttack`.
 
     Examples
@@ -70,6 +71,8 @@ class CGBA(RestartedAttack):
         delta: float = 0.1,
         init_size: int = 1000,
         start: str = "noise",
+        subspace: str | None = None,
+        subspace_size: int | str = "auto",
         query_budget: int | None = 10000,
         seed: int = 0,
         memory_budget: int | str = "256MiB",
@@ -80,6 +83,8 @@ class CGBA(RestartedAttack):
             restarts=restarts,
             init_size=init_size,
             start=start,
+            subspace=subspace,
+            subspace_size=subspace_size,
             seed=seed,
             query_budget=query_budget,
             memory_budget=memory_budget,

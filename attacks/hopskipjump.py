@@ -30,6 +30,9 @@ class HopSkipJump(RestartedAttack):
     - The starts come from the seed. A failed start is a failure, not the original image.
     - All examples and restarts advance together, and a query budget can be set.
 
+    With ``subspace="dct"`` the probes are in the low frequencies of an image, as in QEBA (Li, Xu, Zhang, Yang, Li, CVPR
+    2020, arXiv:2005.14137). QEBA's other schedule is not used.
+
     Parameters
     ----------
     norm : {"l2", "linf"}
@@ -42,7 +45,7 @@ class HopSkipJump(RestartedAttack):
         Probe radius of the gradient estimate, relative to the current distance. 0.01 is the default of the authors
         and of ART. Sign networks are piecewise constant, so such small probes seldom cross a cell border; 0.1 finds
         closer adversarials with the same number of queries (docs/results/README.md).
-    restarts, init_size, start, query_budget, seed, memory_budget, verbose
+    restarts, init_size, start, subspace, subspace_size, query_budget, seed, memory_budget, verbose
         See :class:`attacks.base.RestartedAttack`.
 
     Examples
@@ -65,6 +68,8 @@ class HopSkipJump(RestartedAttack):
         delta: float = 0.01,
         init_size: int = 1000,
         start: str = "noise",
+        subspace: str | None = None,
+        subspace_size: int | str = "auto",
         query_budget: int | None = None,
         seed: int = 0,
         memory_budget: int | str = "256MiB",
@@ -75,6 +80,8 @@ class HopSkipJump(RestartedAttack):
             restarts=restarts,
             init_size=init_size,
             start=start,
+            subspace=subspace,
+            subspace_size=subspace_size,
             seed=seed,
             query_budget=query_budget,
             memory_budget=memory_budget,

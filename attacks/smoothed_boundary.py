@@ -65,6 +65,10 @@ class SmoothedBoundary(RestartedAttack):
     That a decision which is not smooth is smoothed by noise is from PopSkipJump (Simon-Gabriel, Sheikh, Krause, ICML
     2021), whose noise comes with the classifier. The estimate is that of HopSkipJump (Chen, Jordan, Wainwright 2020).
 
+    In images and signals the probes can be of a subspace of low frequencies, as in QEBA (Li et al., CVPR 2020). Few
+    queries tell its gradient, which is that in which the label changes most, but the nearest adversarial is seldom in
+    it. So only the first `subspace_queries` are.
+
     With few queries the start and the noise of the average decide: see conf/attack/smoothed_few.yaml for the settings
     with about 5,000.
 
@@ -91,7 +95,9 @@ class SmoothedBoundary(RestartedAttack):
     start : {"noise", "nearest", "given", "rays"}
         "rays": the closest point of RayS after 150 queries of each run, or noise where it finds none. In images such
         a point is much closer than one on the way to noise. The others: see :class:`attacks.base.RestartedAttack`.
-    restarts, init_size, query_budget, seed, memory_budget, verbose
+    subspace_queries : int or None
+        With a `subspace`: queries of a run after which the probes are of all directions. None: never.
+    restarts, init_size, subspace, subspace_size, query_budget, seed, memory_budget, verbose
         See :class:`attacks.base.RestartedAttack`.
 
     Examples
@@ -103,6 +109,8 @@ class SmoothedBoundary(RestartedAttack):
 
     method_version = 1
     start_options: ClassVar[tuple[str, ...]] = (*RestartedAttack.start_options, "rays")
+    subspace_queries: int | None = None
+    """Queries of a run after which its probes are of all directions; None: never."""
 
     def __init__(
         self,
@@ -117,6 +125,9 @@ class SmoothedBoundary(RestartedAttack):
         memory: float = 0.5,
         init_size: int = 1000,
         start: str = "noise",
+        subspace: str | None = None,
+        subspace_size: int | str = "auto",
+        subspace_queries: int | None = None,
         query_budget: int | None = 10000,
         seed: int = 0,
         memory_budget: int | str = "256MiB",
@@ -127,12 +138,16 @@ class SmoothedBoundary(RestartedAttack):
             restarts=restarts,
             init_size=init_size,
             start=start,
+            subspace=subspace,
+            subspace_size=subspace_size,
             seed=seed,
             query_budget=query_budget,
             memory_budget=memory_budget,
             verbose=verbose,
         )
         class_name = type(self).__name__
+        if subspace_queries is not None:  # else that of the class: the attack has the identity it had without
+            self.subspace_queries = check_int(class_name, "subspace_queries", subspace_queries, 0)
         self.norm = check_choice(class_name, "norm", norm, ("l2", "linf"))
         self.probes = check_int(class_name, "probes", probes, 1)
         self.radius = _check_pair(class_name, "radius", radius)
@@ -169,6 +184,10 @@ class SmoothedBoundary(RestartedAttack):
         iterations = max(1, min(self.max_iter, budget // _MIN_PROBES))
         return iterations, max(1, math.ceil(_PROBES_PER_LINE * iterations / budget))
 
+    def _per_iteration(self, iterations: int) -> float:
+        """Return the queries of a run in an iteration."""
+        return self.probes if self.query_budget is None else self.query_budget / self.restarts / iterations
+
     def _iterate(self, search: BoundarySearch, state: State) -> None:
         """Do one iteration of all runs."""
         runs, t = search.runs, int(search.runs.iteration)
@@ -187,6 +206,8 @@ class SmoothedBoundary(RestartedAttack):
         if not len(run_ids):
             return
         done = t / max(1, iterations - 1)
+        if self.subspace_queries is not None and t * self._per_iteration(iterations) >= self.subspace_queries:
+            search.host.subspace = None
         self._estimate(search, state, run_ids, n_probes[run_ids], done)
         if line:
             state.search_line(search, run_ids)

@@ -351,6 +351,10 @@ class AnyAttack(Protocol):
 class Attack(AnyAttack, Protocol):
     """An attack on rows of numbers."""
 
+    def check_shape(self, shape: tuple[int, ...]) -> None:
+        """Raise ValueError if samples of this shape cannot be attacked."""
+        ...
+
     def __call__(
         self,
         labels: LabelFunction,

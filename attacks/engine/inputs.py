@@ -57,6 +57,8 @@ class Inputs(Protocol):
     ) -> Batch:
         """Return probes (n, d) around the points of the runs: random directions of length `radius`, clipped.
 
+        The directions are those of the subspace, if there is one.
+
         `run_ids`, `radius` and `keys` have one row for each of k runs. `owner` (n,) is the position of each probe's
         run among them, `number` (n,) its number in the run's random stream.
         """
@@ -83,10 +85,16 @@ class HostInputs:
     runs : RunState
     linf : bool
         Whether the norm is L-infinity; else L2.
+
+    Attributes
+    ----------
+    subspace : Subspace or None
+        The directions of the probes: those of the task, until an attack sets it to None, which is all.
     """
 
     def __init__(self, task: Task, journal: Journal, runs: RunState, linf: bool) -> None:
         self.task, self.journal, self.runs, self.linf = task, journal, runs, linf
+        self.subspace = task.subspace
         self.block_rows = journal.oracle.batch_rows
         self._buffer = np.empty((0, task.x.shape[1]), dtype=np.float32)
 
@@ -187,9 +195,14 @@ class HostInputs:
         probes, norm, points = self.buffer(len(owner)), np.empty(len(owner)), self.runs.point
         low, high = np.float32(self.task.low), np.float32(self.task.high)
         kind, centre = UNIFORM if self.linf else NORMAL, run_ids[owner]
+        space, noise = self.subspace, probes
+        if space is not None:
+            noise = np.empty((len(owner), space.n_coefficients), dtype=np.float32)
 
         def work(begin: int, end: int) -> None:
-            fill_noise(keys, owner, number, kind, begin, end, probes, norm)
+            fill_noise(keys, owner, number, kind, begin, end, noise, norm)
+            if space is not None:
+                space.expand(noise, begin, end, probes, norm)
             scale = (radius[owner[begin:end]] / np.maximum(norm[begin:end], 1e-30)).astype(np.float32)
             part = slice(begin, end)
             numba_kernels.perturb(probes[part], points, centre[part], scale, low, high, 0, end - begin)
@@ -250,6 +263,8 @@ def inputs_for(host: HostInputs) -> Inputs:
     if device is None or (not isinstance(device, str) and device.type == "cpu"):
         return host
     if np.ndim(host.task.low) or not host.task.bounded:  # the kernels of the device know one pair of bounds
+        return host
+    if host.task.subspace is not None:  # and all directions
         return host
     from .kernels.cuda import cuda_inputs  # loads torch and Triton
 

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from scd.devices import parse_bytes
 
+from .subspace import Subspace
+
 Bounds = float | NDArray[np.float64]
 """One number for all features, or one for each, shape (d,)."""
 
@@ -107,6 +109,8 @@ class Task:
         The clip box, rounded inwards to float32 so that no float32 input can leave it; infinite without bounds.
     box : (low, high)
         Where noise is drawn: the clip box or, without bounds, the ranges of the data, enlarged: see `unbounded_box`.
+    subspace : Subspace or None
+        The directions that the probes of gradient estimates have; None: all.
     """
 
     x: NDArray[np.float32]
@@ -115,6 +119,7 @@ class Task:
     low: Any
     high: Any
     data_box: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
+    subspace: Subspace | None = None
 
     @property
     def bounded(self) -> bool:

@@ -123,8 +123,10 @@ def arguments(group: str, node: Config, **more: Any) -> dict[str, Any]:
 
 
 ADDED_LATER = {
-    "attacks.hopskipjump.HopSkipJump": ("delta",),
+    "attacks.cgba.CGBA": ("subspace", "subspace_size"),
+    "attacks.hopskipjump.HopSkipJump": ("delta", "subspace", "subspace_size"),
     "attacks.sign_pattern.SignPattern": ("norm",),
+    "attacks.smoothed_boundary.SmoothedBoundary": ("subspace", "subspace_size", "subspace_queries"),
     "attacks.transfer.Transfer": ("search", "query_budget"),
     "attacks.whitebox.WhiteBox": ("norm",),
     "scd.SCDClassifier": ("class_weight",),

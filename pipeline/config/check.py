@@ -159,6 +159,7 @@ def check_dataset(dataset: Dataset, checked: Checked, config: Config) -> None:
             f"attack={config['attack']['name']} on model={name} is for two classes, and dataset={dataset.name} has "
             f"{k}: choose two with dataset.classes=[first,second], or another attack, such as hsj."
         )
+    _check_subspace(dataset, checked, config["attack"])
     low, high = np.ravel(dataset.clip[0]), np.ravel(dataset.clip[1])
     if checked.attack is None or (np.isfinite(low).all() and np.isfinite(high).all()):
         return
@@ -166,6 +167,21 @@ def check_dataset(dataset: Dataset, checked: Checked, config: Config) -> None:
         raise UserError(
             f"attack={config['attack']['name']} needs bounds of the features: set dataset.clip. Got {dataset.clip}."
         )
+
+
+def _check_subspace(dataset: Dataset, checked: Checked, node: Config) -> None:
+    """Refuse a subspace of low frequencies where samples have none, or fewer."""
+    if not isinstance(checked.attack, Attack) or node.get("subspace") is None:
+        return
+    if dataset.provenance.get("features"):
+        raise UserError(
+            f"attack.subspace={node['subspace']} is for images and signals: the features of dataset={dataset.name} "
+            "have no order. Leave it out."
+        )
+    try:
+        checked.attack.check_shape(dataset.feature_shape)
+    except ValueError as error:
+        raise UserError(f"attack={node['name']}: {error}") from error
 
 
 def check_keys(config: Config) -> None:

@@ -159,6 +159,8 @@ def _attack_rows(
     extra |= options | _starts(method, job, judges, target)
     if "n_classes" in method.call_options:
         extra["n_classes"] = len(job.dataset.class_names)
+    if "feature_shape" in method.call_options:
+        extra["feature_shape"] = job.dataset.feature_shape
     if bounds is None and "mask" in method.call_options:  # decision-based: training data give its noise a scale
         extra.setdefault("pool", job.dataset.flat("train"))
     keeps = bool(vars(type(fitted.model)).get("keeps_inputs"))  # a subclass may break the promise of its base

@@ -78,9 +78,10 @@ def attack(options: Namespace) -> None:
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
     others = np.delete(samples.x, index, axis=0)
-    pool = {"pool": others} if "nearest" in method.starts_from() and len(others) else {}
+    more: dict[str, Any] = {"pool": others} if "nearest" in method.starts_from() and len(others) else {}
+    more["feature_shape"] = samples.feature_shape if samples.columns is None else None  # columns have no order
     state, began = None if folder is None else folder / _STATE, time.perf_counter()
-    result = method(model, samples.x[index], classes[index], clip=clip, index=index, state=state, **pool)
+    result = method(model, samples.x[index], classes[index], clip=clip, index=index, state=state, **more)
     seconds = time.perf_counter() - began
     reached = np.full(len(index), "", dtype=object)
     if result.success.any():

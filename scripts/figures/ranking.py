@@ -20,6 +20,7 @@ _COLOURS = {
     "cgba": "#2b8a3e",
     "smoothed_boundary": "#b5179e",
     "smoothed_few": "#f06bc4",
+    "smoothed_lowfreq": "#7b2d5b",
     "surrogate": "#c1121f",
     "surrogate_linear": "#ff9b57",
     "signopt": "#6741d9",

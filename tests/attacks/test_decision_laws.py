@@ -30,10 +30,27 @@ class Case:
         return self.attack(**{**self.quick, **settings})
 
 
+class OfSignals:
+    """The laws' points as signals, of which an attack with a subspace must know the shape."""
+
+    def __call__(self, labels: Any, x: Any, y: Any = None, **call: Any) -> Any:
+        return super().__call__(labels, x, y, feature_shape=np.shape(x)[1:], **call)
+
+
+class SmoothedBoundaryOfSignals(OfSignals, SmoothedBoundary): ...
+
+
+class CGBAOfSignals(OfSignals, CGBA): ...
+
+
+class HopSkipJumpOfSignals(OfSignals, HopSkipJump): ...
+
+
 NO_START = {"init_size": 7}
 FAILED_STARTS = 1 + 2 * 7  # the own label, then 7 candidates of 2 runs
 INPUT_BYTES = 16 * 40  # of an input of `laws.resumes` in a block
 HSJ = {"max_iter": 4, "restarts": 2, "init_eval": 20}
+LOW = {"subspace": "dct", "subspace_size": 8}  # of 12 or 40 features
 SURROGATE = {"max_iter": 4, "restarts": 2, "probes": 20, "samples": 24}
 CASES = {
     "hsj": Case(
@@ -128,6 +145,43 @@ CASES = {
         constant_queries=FAILED_STARTS + 2 * (1 + 2 + 4 + 6 + 12 + 1),
         budget={"restarts": 2, "start": "rays"},
         interrupts=(0, 2, 15, 40, 90),
+        resumed={"restarts": 3, "memory_budget": 16 * INPUT_BYTES},
+    ),
+    "smoothed-dct": Case(
+        attack=SmoothedBoundaryOfSignals,
+        quick={"max_iter": 4, "restarts": 2, "probes": 20, **LOW, "subspace_queries": 2500},  # half of a run's
+        constant=NO_START,
+        constant_queries=FAILED_STARTS,
+        budget={"restarts": 2, **LOW, "subspace_queries": 100},
+        interrupts=(0, 2, 15, 40, 55),
+        resumed={"restarts": 3, "memory_budget": 16 * INPUT_BYTES},
+    ),
+    "smoothed-blocks-linf": Case(
+        attack=SmoothedBoundaryOfSignals,
+        quick={"max_iter": 4, "restarts": 2, "probes": 20, "norm": "linf", **LOW, "subspace": "blocks"},
+        norm="linf",
+        constant=NO_START,
+        constant_queries=FAILED_STARTS,
+        budget={"restarts": 2, "norm": "linf", **LOW, "subspace": "blocks"},
+        interrupts=(0, 2, 15, 40, 55),
+        resumed={"restarts": 3, "memory_budget": 16 * INPUT_BYTES},
+    ),
+    "cgba-dct": Case(
+        attack=CGBAOfSignals,
+        quick={"max_iter": 4, "restarts": 2, "init_eval": 20, **LOW},
+        constant=NO_START,
+        constant_queries=FAILED_STARTS,
+        budget={"restarts": 2, **LOW},
+        interrupts=(0, 2, 15, 40, 70),
+        resumed={"memory_budget": 16 * INPUT_BYTES},
+    ),
+    "hsj-dct": Case(
+        attack=HopSkipJumpOfSignals,
+        quick={**HSJ, **LOW},
+        constant=NO_START,
+        constant_queries=FAILED_STARTS,
+        budget={**HSJ, **LOW},
+        interrupts=(0, 10, 77),
         resumed={"restarts": 3, "memory_budget": 16 * INPUT_BYTES},
     ),
     "surrogate": Case(

@@ -194,6 +194,10 @@ def test_no_bounds(iris):
             ("attack=hsj", "attack.integer=[pl]"),
             r"features of table that are whole numbers\. Got .* feature 2",
         ),
+        (
+            ("attack=cgba", "attack.subspace=dct"),
+            r"is for images and signals: the features of dataset=table have no order",
+        ),
         (("attack=transfer", "+attack.integer=true"), r"attack\.integer is not for attack=transfer"),
         (("attack=substitute", "+attack.integer=[0]"), r"attack\.integer is not for attack=substitute"),
         (("attack=hsj", "points.rule=indices", "points.indices=[0,999]"), r"points\.indices must be in 0\.\.35"),

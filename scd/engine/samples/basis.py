@@ -9,15 +9,15 @@ coordinates it was trained.
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from scd.low_frequencies import axis_bases
 from scd.storage import Vote
 
-_IMAGE_SIZE, _SIGNAL_SIZE, _COMPONENTS = 8, 32, 100  # where the size is "auto"
+_COMPONENTS = 100  # where the size is "auto"
 _ROWS = 1024  # samples at a time in float64
 
 Floats = NDArray[np.float32]
@@ -46,41 +46,12 @@ def basis(kind: str, size: int | str, X: NDArray[Any], feature_shape: tuple[int,
     if kind == "pca":
         return _principal_components(X, size)
     shape = tuple(feature_shape) if feature_shape is not None else (X.shape[1],)
-    if len(shape) not in (1, 3) or math.prod(shape) != X.shape[1]:
-        raise ValueError(
-            f"The 'feature_shape' parameter of SCDClassifier must be (channels, height, width) or (d,) with a product "
-            f"of {X.shape[1]}, the number of features. Got {shape} instead."
-        )
-    axes = shape[-2:]
-    size = min(_IMAGE_SIZE if len(shape) == 3 else _SIGNAL_SIZE, *axes) if size == "auto" else int(size)
-    if size > min(axes):
-        raise ValueError(
-            f"The 'basis_size' parameter of SCDClassifier must be at most {min(axes)}, the shortest axis of samples of "
-            f"the shape {shape}, with basis={kind!r}. Got {size} instead."
-        )
-    along = {"blocks": _blocks, "dct": _cosines}[kind]
     rows = np.ones((1, 1))
-    for length in axes:
-        rows = np.kron(rows, along(size, length))
+    for along in axis_bases(kind, size, shape, X.shape[1], "SCDClassifier", "basis"):
+        rows = np.kron(rows, along)
     channels = shape[0] if len(shape) == 3 else 1
     directions: Floats = np.kron(np.eye(channels), rows).astype(np.float32)
     return directions
-
-
-def _blocks(size: int, length: int) -> NDArray[np.float64]:
-    """(size, length): equal weights on `size` neighbouring blocks, whose lengths differ by at most one."""
-    block = np.arange(length) * size // length
-    rows = (block == np.arange(size)[:, None]).astype(np.float64)
-    unit: NDArray[np.float64] = rows / np.sqrt(rows.sum(1, keepdims=True))
-    return unit
-
-
-def _cosines(size: int, length: int) -> NDArray[np.float64]:
-    """(size, length): the lowest frequencies of the orthonormal DCT-II."""
-    angles = np.pi / length * np.arange(size)[:, None] * (np.arange(length) + 0.5)
-    rows: NDArray[np.float64] = np.cos(angles)
-    unit: NDArray[np.float64] = rows / np.sqrt((rows * rows).sum(1, keepdims=True))
-    return unit
 
 
 def _principal_components(X: NDArray[Any], size: int | str) -> Floats:

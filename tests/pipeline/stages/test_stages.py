@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pipeline.errors import UserError
 from tests.pipeline.small_runs import attack_folder, fit_folder, go
 
 
@@ -173,15 +174,35 @@ def test_a_convolution_is_told_the_shape_of_the_data(small, monkeypatch):
     assert seen["checkpoint"].parent == fit_folder(config, record)
 
 
+@pytest.mark.parametrize("attack", ["hsj", "cgba", "smoothed_boundary"])
+def test_an_attack_in_a_subspace_is_told_the_shape_of_the_data(small, monkeypatch, attack):
+    from attacks.engine import subspace
+
+    seen, made = [], subspace.Subspace.__init__
+    monkeypatch.setattr(subspace.Subspace, "__init__", lambda self, *args: seen.append(args) or made(self, *args))
+    config = small(f"attack={attack}", "attack.subspace=dct", "attack.subspace_size=4", "attack.query_budget=100")
+    table = pd.read_csv(attack_folder(config, go(config)) / "examples.csv")
+    assert table["success"].all()
+    assert {args[1:5] for args in seen} == {("dct", 4, (1, 8, 8), 64)}
+    monkeypatch.setattr("pipeline.experiment.fit", None)
+    with pytest.raises(UserError, match=r"'subspace_size' parameter of .* must be at most 8, the shortest axis"):
+        go(small(f"attack={attack}", "attack.subspace=dct", "attack.subspace_size=9"))
+
+
 def test_a_setting_that_joined_later_is_in_the_key_only_where_it_is_not_the_default(compose_config):
     from pipeline.config.build import that_change_the_result
 
-    for attack, word, default in (("hsj", "delta", 0.01), ("whitebox", "norm", "l2")):
+    spaces = [(attack, "subspace", None) for attack in ("hsj", "cgba", "smoothed_boundary")]
+    sizes = [(attack, "subspace_size", "auto") for attack, _, _ in spaces]
+    sizes.append(("smoothed_boundary", "subspace_queries", None))
+    for attack, word, default in (("hsj", "delta", 0.01), ("whitebox", "norm", "l2"), *spaces, *sizes):
         node = compose_config("model=mlp", f"attack={attack}")["attack"]
         assert node[word] == default
         assert word not in that_change_the_result("attack", node)
     node = compose_config("model=mlp", "attack=whitebox", "attack.norm=linf")["attack"]
     assert that_change_the_result("attack", node)["norm"] == "linf"
+    node = compose_config("model=mlp", "attack=cgba", "attack.subspace=dct")["attack"]
+    assert that_change_the_result("attack", node)["subspace"] == "dct"
     node = compose_config("model=scd01", "attack=none")["model"]
     assert "class_weight" not in that_change_the_result("model", node)
     node = compose_config("model=scd01", "attack=none", "model.class_weight=balanced")["model"]
