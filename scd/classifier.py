@@ -17,6 +17,7 @@ from scd.devices import cores, one_torch_thread, parse_bytes, resolve_device
 from scd.engine.early_stopping import EarlyStopping, held_out_rows
 from scd.engine.parameters import Settings
 from scd.engine.samples.basis import basis, coefficients, folded
+from scd.engine.samples.copies import Copies, mirrored
 from scd.engine.samples.feature_columns import as_columns
 from scd.engine.samples.sample_weights import Weights, check_class_weight, drawn_rows, weights_of
 from scd.engine.sign_networks import SignNetworks
@@ -104,8 +105,8 @@ class SCDClassifier(SignNetworks):
         Blocks or frequencies along each axis, or components. "auto" is 8 for images, 32 for signals and 100 components,
         or fewer where there are no more.
     feature_shape : tuple of int or None
-        Shape of a flat input for "blocks" and "dct": (channels, height, width) of an image, (d,) of a signal. None is a
-        signal.
+        Shape of a flat input for "blocks", "dct" and `mirrored`: (channels, height, width) of an image, (d,) of a
+        signal. None is a signal.
     noise : sequence of float
         Training sees one copy of the samples for each entry, with Gaussian noise of this standard deviation added to
         each feature or coefficient. (0,) is the samples themselves (paper).
@@ -113,6 +114,9 @@ class SCDClassifier(SignNetworks):
         Largest L2 distance, in units of the features, by which samples are moved against the votes during training; 0
         is none (paper). See :mod:`scd.engine.adversarial`. Votes are then trained in groups of 25 (0-24, 25-49 and so
         on), a group always whole, also where fewer of its votes are needed.
+    mirrored : bool
+        Training sees each copy of an image as it is or mirrored left to right, at random. With `adversarial`, mirror
+        images and noise are drawn again after every 100 iterations. Needs the `feature_shape` of an image.
     parts : int
         The features, or the coefficients of `basis`, are divided at random into so many parts, and vote v reads those
         of part v modulo `parts` alone. 1: every vote reads all (paper). Votes of different parts have orthogonal
@@ -203,6 +207,7 @@ class SCDClassifier(SignNetworks):
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left"), None],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
         "class_weight": [StrOptions({"balanced"}), dict, None],
+        "mirrored": ["boolean"],
     }
 
     def __init__(
@@ -240,6 +245,7 @@ class SCDClassifier(SignNetworks):
         adversarial: float = 0.0,
         parts: int = 1,
         class_weight: dict[Any, float] | str | None = None,
+        mirrored: bool = False,
     ) -> None:
         self.loss = loss
         self.weights = weights
@@ -274,6 +280,7 @@ class SCDClassifier(SignNetworks):
         self.adversarial = adversarial
         self.parts = parts
         self.class_weight = class_weight
+        self.mirrored = mirrored
 
     def check_params(self) -> Self:
         super().check_params()
@@ -334,7 +341,13 @@ class SCDClassifier(SignNetworks):
         tiny = {"n_votes": 1, "n_iter": 2, "hidden_nodes": 2, "nodes_per_iter": 1, "features_per_step": 1}
         seen = self._sees_samples()
         as_trained: dict[str, Any] = {"basis": "pixels", "noise": (0.0,) if seen else (1.0,)}  # bytes, or floats
-        as_trained |= {"n_iter_no_change": None, "adversarial": 0.0, "parts": 1, "class_weight": None}
+        as_trained |= {
+            "n_iter_no_change": None,
+            "adversarial": 0.0,
+            "parts": 1,
+            "class_weight": None,
+            "mirrored": False,
+        }
         self._like(**tiny, **as_trained, verbose=False).fit(X[rows], y[rows]).predict(X[rows])
 
     def _like(self, **params: Any) -> Self:
@@ -361,7 +374,7 @@ class SCDClassifier(SignNetworks):
 
     def _sees_samples(self) -> bool:
         """Whether training sees the samples as they are."""
-        return self.basis == "pixels" and list(self.noise) == [0] and not self.adversarial
+        return self.basis == "pixels" and list(self.noise) == [0] and not self.adversarial and not self.mirrored
 
     def _weighted(self, classes: NDArray[Any], y: NDArray[Any], sample_weight: Any = None) -> dict[str, Any]:
         weights = weights_of(sample_weight, self.class_weight, classes, y)
@@ -400,16 +413,18 @@ class SCDClassifier(SignNetworks):
         progress: Progress | None,
         held_out: _Samples | None,
     ) -> list[Vote]:
-        """Train votes on coefficients and noisy copies of the samples `X`."""
+        """Train votes on coefficients and on noisy or mirrored copies of the samples `X`."""
         rows = None if self.basis == "pixels" else basis(self.basis, self.basis_size, X, self.feature_shape)
         inputs = X if rows is None else coefficients(X, rows)
         if held_out is not None and rows is not None:
             held_out = held_out._replace(X=coefficients(held_out.X, rows))
-        generator = generator_for(root_seed, "noise")
-        drawn = (generator.standard_normal(inputs.shape, dtype=np.float32) for _ in self.noise)
-        copies = [inputs + np.float32(s) * normal for s, normal in zip(self.noise, drawn, strict=True)]
-        y = np.tile(y, len(copies))
-        trained = self._descend_in_parts(np.concatenate(copies), y, votes, root_seed, progress, held_out)
+        mirror_images = None
+        if self.mirrored:  # the coefficients of a mirrored image are those of the image in mirrored directions
+            turned = mirrored(X if rows is None else rows, self.feature_shape)
+            mirror_images = turned if rows is None else coefficients(X, turned)
+        copies = Copies(inputs, mirror_images, self.noise)
+        first, y = copies.draw(generator_for(root_seed, "noise")), np.tile(y, len(self.noise))
+        trained = self._descend_in_parts(first, y, votes, root_seed, progress, held_out, copies)
         return trained if rows is None else [folded(vote, rows) for vote in trained]
 
     def _descend_in_parts(
@@ -420,11 +435,12 @@ class SCDClassifier(SignNetworks):
         root_seed: int,
         progress: Progress | None,
         held_out: _Samples | None,
+        copies: Copies | None = None,
     ) -> list[Vote]:
         """Train each vote on its part of the features."""
         count = int(self.parts)
         if count == 1:
-            return self._descend(X, y, votes, root_seed, progress, held_out)
+            return self._descend(X, y, votes, root_seed, progress, held_out, copies)
         if count > X.shape[1]:
             raise ValueError(
                 f"The 'parts' parameter of SCDClassifier must be at most {X.shape[1]}, the number of features or of "
@@ -449,8 +465,12 @@ class SCDClassifier(SignNetworks):
         root_seed: int,
         progress: Progress | None,
         held_out: _Samples | None,
+        copies: Copies | None = None,
     ) -> list[Vote]:
-        """Train votes on the samples `X`, and store their histories."""
+        """Train votes on the samples `X`, and store their histories.
+
+        With `adversarial` and `mirrored`, `X` is the first of many draws of `copies`.
+        """
         device = resolve_device(self.device)
         name = self.backend if self.backend != "auto" else default_backend(device)
         if name in ("cpu", "cuda") and not device.startswith(name):
@@ -491,7 +511,8 @@ class SCDClassifier(SignNetworks):
                     stop = None if held_out is None else self._early_stopping(len(chunk), held_out)
                     if radius:
                         generator = generator_for(root_seed, "moves", chunk.start)
-                        descend_against_moves(descent, *samples, order, radius, generator, show)
+                        redraw = copies.draw if copies is not None and self.mirrored else None
+                        descend_against_moves(descent, *samples, order, radius, generator, show, redraw)
                     else:
                         descent.run(show, stop)
                 networks = [descent.network(v) for v in range(len(chunk))] if stop is None else stop.best

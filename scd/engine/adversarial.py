@@ -46,6 +46,7 @@ def descend_against_moves(
     radius: float,
     generator: np.random.Generator,
     progress: Callable[[Training], None],
+    redraw: Callable[[np.random.Generator], Floats] | None = None,
 ) -> None:
     """Run all iterations of a descent on samples and copies of them, and move the copies in between.
 
@@ -62,17 +63,25 @@ def descend_against_moves(
     radius : float
         Largest L2 distance of a move.
     generator : Generator
-        Draws the radius of each move.
+        Draws the radius of each move, and what `redraw` draws.
     progress : callable
         See :meth:`scd.engine.training.Training.run`.
+    redraw : callable, optional
+        Draws other copies of the samples, in the order of `X`, before each move. None: the samples stay.
     """
     n_iter = descent.settings.n_iter
-    copies = np.argsort(order)[len(X) :]
+    places, samples = np.argsort(order), X
+    originals, copies = places[: len(X)], places[len(X) :]
     for start in range(0, n_iter, _EVERY):
         if start:
             radii = radius * generator.random(len(X), dtype=np.float32)
-            descent.replace(copies, moved(_smoothable(descent), X, y, radii, _BETA / radius))
+            if redraw is not None:
+                samples = redraw(generator)
+                descent.put(originals, samples)
+            descent.replace(copies, moved(_smoothable(descent), samples, y, radii, _BETA / radius))
         descent.run(progress, until=min(start + _EVERY, n_iter))
+    if redraw is not None:
+        descent.put(originals, X)
     descent.put(copies, X)
 
 

@@ -27,6 +27,7 @@ COLOURS = {
     "scdce_robust": "#ff9b57",
     "scd01_parts": "#7a1fa2",
     "scdce_adversarial": "#c1121f",
+    "scdce_mirrored": "#660708",
     "logistic": "#6741d9",
     "mlp": "#1864ab",
     "mlp_adversarial": "#4dabf7",

@@ -21,6 +21,7 @@ MODELS = (
     "scd01_robust",
     "scdce_robust",
     "scdce_adversarial",
+    "scdce_mirrored",
     "logistic",
     "mlp",
     "mlp_adversarial",
