@@ -128,6 +128,15 @@ def test_misclassified_points_are_left_out_of_both_sides(run, tmp_path):
     assert found.upper.to_dict() == {0: 1.0, 2: np.inf}  # no attack succeeded
 
 
+@pytest.mark.parametrize("rule", ["random", "first"])
+def test_runs_at_more_points_change_neither_side_at_table_2s_points(run, tmp_path, rule):
+    runs = [run("scd01", "hsj", [1.0, 2.0]), run("mlp", "hsj", [1.0, 2.0]), run("scd01", "certificate", [0.5, 0.6])]
+    more = [run("scd01", attack, [0.3] * 9, points_rule=rule) for attack in ("hsj", "certificate")]
+    found = both_sides([*runs, *more], tmp_path)
+    assert found.lower.to_dict() == {0: 0.5, 1: 0.6}
+    assert found.upper.to_dict() == {0: 1.0, 1: 2.0}
+
+
 def test_claims_are_judged_by_both_sides(run, tmp_path):
     """scd01 is proved to be above rf and not above lenet; rf is attacked below what is proved of mlp."""
     runs = [
