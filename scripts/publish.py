@@ -127,7 +127,7 @@ def _examples(table: pd.DataFrame) -> pd.DataFrame:
     if len(table) <= _MANY or "l2" not in table:
         return table
     table = table[[name for name in _OF_MANY if name in table]]
-    outward = {"l2": np.ceil, "l2_lower": np.floor}
+    outward: dict[str, np.ufunc] = {"l2": np.ceil, "l2_lower": np.floor}
     return table.assign(**{name: _rounded(table[name], to) for name, to in outward.items() if name in table})
 
 

@@ -135,7 +135,8 @@ class _Point:
     def largest_norm(self, distance: Floats) -> Floats:
         """(v, s) bound on the dual norm of each vote's gradient anywhere within each of its (v, s) distances."""
         reach = distance[:, :, None] * self.size[:, None, :]
-        at, away = _slope(self.z)[:, None, :], np.abs(self.z)[:, None, :]
+        at = _slope(self.z)[:, None, :]
+        away: Floats = np.abs(self.z)[:, None, :]
         highest, lowest = _slope(np.maximum(away - reach, 0.0)), _slope(away + reach)
         change = np.maximum(highest - at, at - lowest)
         terms = (self.weight * self.size)[:, None, :]
@@ -176,7 +177,7 @@ def _proves(proof: SigmoidProof, point: _Point, radius: float) -> bool:
     # step k of the integral is from begin[k] to at most begin[k] + step, and ends at the radius
     begin = step[:, None] * np.arange(_STEPS)
     width = np.clip(radius - begin, 0.0, step[:, None])
-    chosen = point.only(np.searchsorted(point.votes, votes))
+    chosen = point.only(np.flatnonzero(np.isin(point.votes, votes)))
     spent = (chosen.largest_norm(begin + step[:, None]) * width).sum(axis=1)
     kept = (step > 0) & (_STEPS * step >= radius) & (spent <= chosen.margin)
     return len(point.votes) - int(kept.sum()) < point.needed
