@@ -98,6 +98,12 @@ def both_kinds(attacks: pd.DataFrame, **columns: object) -> pd.DataFrame:
     return from_noise_in_l2(found[found["attack"].isin([*_UPPER, CERTIFICATE])]) if len(found) else found
 
 
+def at_few_points(results: Results, runs: pd.DataFrame) -> pd.DataFrame:
+    """The runs at no more points than Table 2 has; for ensembles that were attacked at points of their own."""
+    most = len(results.table_2s_points) or np.inf
+    return runs[np.array([len(results.points(run)) <= most for run in runs.get("folder", [])], dtype=bool)]
+
+
 def compare(*terms: Term) -> Compared | None:
     """What the two sides say of the sum of `terms`; None where neither bounds it, or at fewer than two points."""
     known = [side for term in terms for side in (term.sides.lower, term.sides.upper) if len(side)]
