@@ -217,4 +217,4 @@ class MLPVotes(VoteEnsemble):
                 "Certified radii of MLPVotes need the 'voting' parameter 'hard' and two classes. "
                 f"Got {self.voting!r} and {len(self.classes_)} classes."
             )
-        return certify_sigmoid(self.votes_, *self._certified_inputs(X, y), norm)
+        return certify_sigmoid(self.votes_, *self._certified_inputs(X, y), norm).radius

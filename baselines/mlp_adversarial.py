@@ -106,7 +106,7 @@ random_state, verbose, adversarial : see :class:`baselines.torch_ensemble.convol
             }
             for vote in self.votes_
         ]
-        return certify_sigmoid(votes, X, y, norm)
+        return certify_sigmoid(votes, X, y, norm).radius
 
 
 class Perceptron(VoteNetwork):

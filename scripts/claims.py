@@ -20,7 +20,7 @@ from scripts.figures.votes import figure1, of_one_protocol
 from scripts.results import Results
 from scripts.tables.cells import largest, where
 from scripts.tables.distances import of_table_5, protocol, runs_on_the_same_points
-from scripts.tables.sides import Compared, Sides, Term, both_kinds, compare, judge, runs_on, sides_of
+from scripts.tables.sides import Compared, Sides, Term, at_few_points, both_kinds, compare, judge, runs_on, sides_of
 from scripts.tables.text import MAIN, find_run
 from scripts.tables.text import SIGN as TEXT_SIGN
 from scripts.tables.transfer import LITERAL, table6
@@ -353,7 +353,7 @@ def sides_of_bnn_and_mlp(results: Results) -> list[Compared | None]:
 
 def sides_of_quantizers(results: Results) -> list[Compared | None]:
     """The same for bnn with each of Larq's quantizers."""
-    runs = both_kinds(results.all_attacks, dataset="cifar10", model="bnn")
+    runs = at_few_points(results, both_kinds(results.all_attacks, dataset="cifar10", model="bnn"))
     return _similar_sides([sides_of(results, str(name), of_it) for name, of_it in _by(runs, "input_quantizer")])
 
 
@@ -383,7 +383,7 @@ def sides_of_votes(results: Results) -> list[Compared | None]:
 
 def sides_of_hidden_nodes(results: Results) -> list[Compared | None]:
     """scd01 with 64 hidden nodes minus scd01 with 20."""
-    runs = both_kinds(results.all_attacks, dataset="cifar10", model="scd01", as_in_table5=True)
+    runs = at_few_points(results, both_kinds(results.all_attacks, dataset="cifar10", model="scd01", as_in_table5=True))
     found = {nodes: sides_of(results, f"{nodes:.0f} nodes", of_it) for nodes, of_it in _by(runs, "hidden_nodes")}
     return _differences(found.get(64), [found.get(20)])
 

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from pipeline.convergence import NOT_FLAT
@@ -41,6 +42,10 @@ OURS_TO_SHOW = "digits"
 
 _FOLDERS = ("data_dir", "outputs_dir")
 _NAME = re.compile(r"[A-Za-z0-9_]+(-[A-Za-z0-9_]+)+-[0-9a-f]{16}")
+_MANY = 500
+"""Inputs of an attack above which only their columns `_OF_MANY` are published, rounded, and no list of the points."""
+_OF_MANY = ("index", "label", "success", "reason", "l2", "l2_lower")
+_DIGITS = 5
 _DERIVED = ("data_notes", "attack_notes", "device", "folder")
 """Columns of the readers that a publication keeps in its records."""
 
@@ -76,7 +81,7 @@ def publish(outputs: Path, to: Path) -> tuple[int, int, list[str]]:
     new.tables["evaluations"] = _numbers(evaluations, fits)
     new.tables["attacks"] = _numbers(attacks, attacked)
     new.tables["votes"] = _joined((run, _votes(outputs / "fits" / run)) for run in fits)
-    new.tables["examples"] = _joined((run, source.examples(run).reset_index()) for run in attacked)
+    new.tables["examples"] = _joined((run, _examples(source.examples(run).reset_index())) for run in attacked)
     new.tables["traces"] = _joined((run, curve) for run in attacked if len(curve := source.curve(run)))
     for name in ("transfer", "pairs", "curve", "levels"):
         there = [run for run in attacked if (outputs / "attacks" / run / f"{name}.csv").is_file()]
@@ -115,6 +120,21 @@ def _joined(tables: Iterator[tuple[str, pd.DataFrame]]) -> pd.DataFrame:
     """Tables of several runs as one, with the run in front."""
     parts = [in_order(table.assign(run=run), ["run"]) for run, table in tables]
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["run"])
+
+
+def _examples(table: pd.DataFrame) -> pd.DataFrame:
+    """The examples of an attack; of many inputs the columns `_OF_MANY`, radii rounded down and distances up."""
+    if len(table) <= _MANY or "l2" not in table:
+        return table
+    table = table[[name for name in _OF_MANY if name in table]]
+    outward: dict[str, np.ufunc] = {"l2": np.ceil, "l2_lower": np.floor}
+    return table.assign(**{name: _rounded(table[name], to) for name, to in outward.items() if name in table})
+
+
+def _rounded(values: pd.Series, to: np.ufunc) -> pd.Series:
+    """The values with `_DIGITS` significant digits; zeros and infinities stay."""
+    unit = np.floor(np.log10(values.abs().where((values != 0) & np.isfinite(values), 1.0))) - (_DIGITS - 1)
+    return (to(values * 10.0**-unit) / 10.0**-unit).where(np.isfinite(values), values)
 
 
 def _votes(folder: Path) -> pd.DataFrame:
@@ -186,6 +206,7 @@ def _headline(new: Published, row: dict[str, Any]) -> dict[str, Any]:
 def _published_record(record: dict[str, Any]) -> dict[str, Any]:
     """Configuration and provenance without machine-specific paths."""
     config = {key: value for key, value in record["config"].items() if key != "paths"}
+    record = {key: value for key, value in record.items() if key != "points" or len(value) <= _MANY}
     for group in ("dataset", "attack"):
         node = config.get(group)
         if isinstance(node, dict):

@@ -53,6 +53,24 @@ class Results:
         runs = runs[(runs["dataset"] == "cifar10") & runs["points_rule"].isin(DRAWN)]
         return {self.points(run) for run in runs["folder"]}
 
+    @cached_property
+    def table_2s_points(self) -> frozenset[int]:
+        """The points, drawn at random, at which most models were attacked by most attacks; empty without a run.
+
+        It counts pairs of model and attack: first those of the paper's attacks, then all. Of equals it is the larger
+        set.
+        """
+        papers = set(self.paper.loc[self.paper["table"] == "2", "attack"])
+        pairs: dict[frozenset[int], set[tuple[str, str]]] = {points: set() for points in self.drawn_points}
+        for run in self.attacks.to_dict("records"):
+            if run["dataset"] == "cifar10" and (points := self.points(run["folder"])) in pairs:
+                pairs[points].add((run["model"], run["attack"]))
+        sizes = {
+            points: (sum(attack in papers for _, attack in found), len(found), len(points), sorted(points))
+            for points, found in pairs.items()
+        }
+        return max(sizes, key=sizes.__getitem__, default=frozenset())
+
 
 def read_results(folder: Path, scale: str) -> tuple[Results, list[str]]:
     """The runs of `scale` in a store or a publication, and a line on those that no table shows."""

@@ -41,6 +41,9 @@ class ToleratingSweeper(BasicSweeper):
         As in Hydra's basic sweeper: jobs handed over at a time (null: all), and what to sweep over.
     leave_out : list of list of str
         Exclusions: skip a job whose overrides contain every entry of one of these lists.
+    settings : dict of list of str
+        Further overrides of the jobs that have an override, such as ``attack=certificate``. A key that the job sets
+        already keeps its value.
     alone : bool
         Hand every job to the engine separately, for engines that drop all jobs when one is killed.
     at_once : int, optional
@@ -52,11 +55,13 @@ class ToleratingSweeper(BasicSweeper):
         max_batch_size: int | None = None,
         params: dict[str, str] | None = None,
         leave_out: list[list[str]] | None = None,
+        settings: dict[str, list[str]] | None = None,
         alone: bool = False,
         at_once: int | None = None,
     ) -> None:
         super().__init__(max_batch_size=max_batch_size, params=params)
         self.leave_out = [set(overrides) for overrides in leave_out or []]
+        self.settings = {given: list(more) for given, more in (settings or {}).items()}
         self.alone, self.at_once = alone, at_once
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
@@ -71,8 +76,9 @@ class ToleratingSweeper(BasicSweeper):
         self.launcher = _Tolerating(self.launcher, Path(config.hydra.sweep.dir), self.alone, self.at_once)
 
     def get_job_batch(self) -> Sequence[Sequence[str]]:
-        """The next jobs, without those left out."""
-        return [job for job in super().get_job_batch() if not any(all_of <= set(job) for all_of in self.leave_out)]
+        """The next jobs with their further settings, without those left out."""
+        jobs = [job for job in super().get_job_batch() if not any(all_of <= set(job) for all_of in self.leave_out)]
+        return [[*job, *further_settings(job, self.settings)] for job in jobs]
 
     def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
         """Compose one job of each combination of groups: what a key's value is does not matter, and composing is slow.
@@ -105,6 +111,13 @@ class ToleratingSweeper(BasicSweeper):
             )
             raise SystemExit(2) from None
         raise SystemExit(launcher.report())
+
+
+def further_settings(job: Sequence[str], settings: dict[str, list[str]]) -> list[str]:
+    """The overrides of `settings` for a job, without keys that it sets already."""
+    keys = {word.lstrip("+").partition("=")[0] for word in job}
+    found = [word for given, more in settings.items() if given in job for word in more]
+    return [word for word in found if word.lstrip("+").partition("=")[0] not in keys]
 
 
 class _Tolerating(Launcher):

@@ -3,8 +3,8 @@
 Sign networks with hard voting: :func:`certify` finds radii and their proofs, :func:`verify_certificate` checks them
 against the model, :func:`lower_bounds` gives a table's two numbers, and :func:`exact_distance` closes the interval of a
 small ensemble. Sums of trees: :func:`certify_trees`, :func:`verify_tree_certificates` and :func:`exact_tree_distance`.
-Votes of logistic units: :func:`certify_sigmoid`. How many features must change: :func:`fewest_features`.
-The method is described in ``docs/certificates.md``.
+Votes of logistic units: :func:`certify_sigmoid` and :func:`verify_sigmoid_certificates`. How many features must change:
+:func:`fewest_features`. The method is described in ``docs/certificates.md``.
 """
 
 from scd.certificates.certify import Certificates, certify, lower_bounds, verify_certificate
@@ -18,12 +18,19 @@ from scd.certificates.forest import (
     verify_tree_certificates,
 )
 from scd.certificates.proof import Proof
-from scd.certificates.sigmoid import certify_sigmoid
+from scd.certificates.sigmoid import (
+    SigmoidCertificates,
+    SigmoidProof,
+    certify_sigmoid,
+    verify_sigmoid_certificates,
+)
 
 __all__ = [
     "Certificates",
     "Interval",
     "Proof",
+    "SigmoidCertificates",
+    "SigmoidProof",
     "TreeCertificates",
     "TreeProof",
     "certify",
@@ -34,5 +41,6 @@ __all__ = [
     "fewest_features",
     "lower_bounds",
     "verify_certificate",
+    "verify_sigmoid_certificates",
     "verify_tree_certificates",
 ]

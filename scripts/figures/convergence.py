@@ -17,7 +17,7 @@ _PANELS = {**IN_TABLE_2, **BLACK_BOX, "whitebox": "White-box (not black-box)"}
 def convergence(results: Results) -> Drawn:
     """A panel an attack, a line a model: mean over points of the best of all restarts after so many queries of each."""
     title = "Convergence: mean best L2 against queries of a run, CIFAR-10 class 0 against 1"
-    curves = []
+    curves, runs = [], []
     models = list(dict.fromkeys(results.attacks["model"])) if len(results.attacks) else []
     for attack in _PANELS:
         for model in models:
@@ -25,7 +25,8 @@ def convergence(results: Results) -> Drawn:
             if len(found):
                 run = largest(found)
                 curve = results.source.curve(run["folder"])
-                curves.append(curve.assign(attack=attack, model=model, folder=run["folder"]))
+                curves.append(curve.assign(attack=attack, model=model))
+                runs.append(run["folder"])
     data = pd.concat(curves, ignore_index=True) if curves else pd.DataFrame()
     notes = [
         "After so many queries of every run (a restart), the best of a point's runs, mean over points. Where the line "
@@ -54,4 +55,4 @@ def convergence(results: Results) -> Drawn:
     figure.legend(
         list(shown.values()), list(shown), loc="outside upper center", ncols=min(8, len(shown)), frameon=False
     )
-    return Drawn(title, data, figure, notes)
+    return Drawn(title, data, figure, notes, tuple(runs))

@@ -45,6 +45,7 @@ _STYLE: Any = {
     "svg.hashsalt": "scd",
     "svg.fonttype": "none",
     "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],  # an SVG repeats this list at every text; a reader without it takes its own
     "font.size": 9,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -58,13 +59,15 @@ _STYLE: Any = {
 class Drawn:
     """A figure, the numbers in it, and its notes.
 
-    ``figure`` is None, and ``notes`` name the commands, where nothing has been run for it yet.
+    ``figure`` is None, and ``notes`` name the commands, where nothing has been run for it yet. ``runs`` are those in
+    the figure that `data` does not name in a column ``folder``.
     """
 
     title: str
     data: pd.DataFrame
     figure: Figure | None
     notes: list[str]
+    runs: tuple[str, ...] = ()
 
 
 def axes(rows: int, columns: int, width: float, height: float, **more: Any) -> tuple[Figure, list[list[Axes]]]:

@@ -127,9 +127,22 @@ def _controls(results: Results) -> list[str]:
 
 @functools.lru_cache(maxsize=256)
 def protocol(results: Results, model: str, attack: str) -> pd.DataFrame:
-    """The runs of an attack on a model that Table 2 may show: from noise, at points drawn at random."""
+    """The runs of an attack on a model that Table 2 may show: from noise, at Table 2's points.
+
+    Where there is none at these points it is those at any points drawn at random.
+    """
     runs = where(results.attacks, dataset="cifar10", model=model, attack=attack, voting="hard")
-    return drawn_at_random(results, from_noise_in_l2(runs)) if len(runs) else runs
+    return at_table_2s_points(results, drawn_at_random(results, from_noise_in_l2(runs))) if len(runs) else runs
+
+
+def at_table_2s_points(results: Results, runs: pd.DataFrame) -> pd.DataFrame:
+    """Of each attack in `runs`, all on one model, the runs at Table 2's points; of one with none there all runs.
+
+    So a run at more points fills an empty cell, but displaces no cell that compares with the others of its row.
+    """
+    there = [results.points(run) == results.table_2s_points for run in runs["folder"]]
+    there = pd.Series(there, runs.index, dtype=bool)
+    return runs[there | ~there.groupby(runs["attack"]).transform("any")]
 
 
 def drawn_at_random(results: Results, runs: pd.DataFrame) -> pd.DataFrame:

@@ -11,12 +11,13 @@ from pipeline.records import MISCLASSIFIED
 from scd.statistics import bootstrap
 from scripts.results import Results
 from scripts.tables.cells import where
-from scripts.tables.distances import ATTACKS, drawn_at_random, from_noise_in_l2
+from scripts.tables.distances import ATTACKS, at_table_2s_points, drawn_at_random, from_noise_in_l2
 
 HOLDS, REFUTED, ABOUT_ATTACKS = "holds", "refuted", "about attacks"
 
-_UPPER, _LOWER = (*ATTACKS, "leaf_tuple"), "certificate"
-_ONE_ENSEMBLE = ["fit", "n_votes", "accuracy_ensemble"]
+CERTIFICATE = "certificate"
+_UPPER = (*ATTACKS, "leaf_tuple")
+ONE_ENSEMBLE = ["fit", "n_votes", "accuracy_ensemble"]
 """Runs on the same votes share these. Votes of another device have the same fit and another accuracy."""
 
 
@@ -79,20 +80,28 @@ def sides_of(results: Results, name: str, runs: pd.DataFrame) -> Sides | None:
     """
     if not len(runs):
         return None
-    found = [_of_ensemble(results, name, same) for _, same in runs.groupby(_ONE_ENSEMBLE, dropna=False)]
+    found = [_of_ensemble(results, name, same) for _, same in runs.groupby(ONE_ENSEMBLE, dropna=False)]
     return max(found, key=lambda each: each[0])[1]
 
 
 def runs_on(results: Results, dataset: str, model: str) -> pd.DataFrame:
     """The attacks in L2 and the certificates of a model that count: of CIFAR-10 those that Table 2 may show."""
     found = both_kinds(results.attacks, dataset=dataset, model=model)
-    return drawn_at_random(results, found) if len(found) and dataset == "cifar10" else found
+    if not len(found) or dataset != "cifar10":
+        return found
+    return at_table_2s_points(results, drawn_at_random(results, found))
 
 
 def both_kinds(attacks: pd.DataFrame, **columns: object) -> pd.DataFrame:
     """The attacks in L2 and the certificates among `attacks` with these values and hard voting."""
     found = where(attacks, **columns, voting="hard")
-    return from_noise_in_l2(found[found["attack"].isin([*_UPPER, _LOWER])]) if len(found) else found
+    return from_noise_in_l2(found[found["attack"].isin([*_UPPER, CERTIFICATE])]) if len(found) else found
+
+
+def at_few_points(results: Results, runs: pd.DataFrame) -> pd.DataFrame:
+    """The runs at no more points than Table 2 has; for ensembles that were attacked at points of their own."""
+    most = len(results.table_2s_points) or np.inf
+    return runs[np.array([len(results.points(run)) <= most for run in runs.get("folder", [])], dtype=bool)]
 
 
 def compare(*terms: Term) -> Compared | None:
@@ -119,7 +128,7 @@ def _of_ensemble(results: Results, name: str, runs: pd.DataFrame) -> tuple[tuple
     for run, attack in zip(runs["folder"], runs["attack"], strict=True):
         examples = results.source.examples(run)
         correct = examples[examples["reason"].ne(MISCLASSIFIED)]
-        if attack == _LOWER:
+        if attack == CERTIFICATE:
             lower.append(correct["l2_lower"])
         else:
             upper.append(correct["l2"].fillna(np.inf))

@@ -122,7 +122,8 @@ def _add_other_runs(outputs: Path, results: Results, tables: list[Made], figures
 def _shown(tables: list[Made], figures: dict[str, Drawn]) -> set[str]:
     """The runs in these tables and figures."""
     frames = [*(table.cells for table in tables), *(drawn.data for drawn in figures.values())]
-    return {str(run) for frame in frames if "folder" in frame for run in frame["folder"].dropna()}
+    named = {str(run) for frame in frames if "folder" in frame for run in frame["folder"].dropna()}
+    return named.union(*(drawn.runs for drawn in figures.values()))
 
 
 def main(words: list[str] | None = None) -> int:

@@ -11,11 +11,13 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
+from hydra_plugins.scd_sweeps.sweeper import further_settings
 from pipeline.config.check import check, resolve
 from pipeline.config.resolvers import register_resolvers
 from scripts.results import paper_values
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
+NOT_THE_PAPERS = ("certificates", "frontier", "intervals")
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
 SCALES = sorted(path.stem for path in (CONF / "scale").glob("*.yaml"))
 
@@ -44,12 +46,14 @@ def jobs(experiment: str, scale: str) -> list[list[str]]:
     left_out = [set(words) for words in config.hydra.sweeper.get("leave_out") or []]
     kept = [job for job in found if not any(words <= set(job) for words in left_out)]
     assert len(kept) == len(found) - len(left_out), "a combination to leave out is not in the grid"
-    return kept
+    settings = {word: list(more) for word, more in (config.hydra.sweeper.get("settings") or {}).items()}
+    assert set(settings) <= {word for job in kept for word in job}, "settings of a job that is not in the grid"
+    return [[*job, *further_settings(job, settings)] for job in kept]
 
 
 def test_each_table_and_figure_has_its_experiment():
     assert (
-        sorted([*(f"table{n}" for n in range(1, 9)), *(f"figure{n}" for n in range(1, 4)), "certificates", "frontier"])
+        sorted([*(f"table{n}" for n in range(1, 9)), *(f"figure{n}" for n in range(1, 4)), *NOT_THE_PAPERS])
         == EXPERIMENTS
     )
 

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 from hydra.core.utils import JobReturn, JobStatus
 
-from hydra_plugins.scd_sweeps.sweeper import ToleratingSweeper, _Tolerating
+from hydra_plugins.scd_sweeps.sweeper import ToleratingSweeper, _Tolerating, further_settings
 from pipeline.run_log import command_of, outcome_file
 
 
@@ -166,6 +166,22 @@ def test_before_the_first_job_one_of_each_combination_of_groups_is_composed():
     jobs = [["+experiment=table2", model, f"seed={seed}"] for seed in range(1000) for model in models]
     sweeper.validate_batch_is_legal(jobs)
     assert [job[1] for job in composed] == models
+
+
+def test_a_job_has_the_further_settings_of_its_overrides_and_its_own_keep_their_values():
+    settings = {"attack=certificate": ["attack.steps=0"], "model=mlp": ["model.n_votes=10", "+model.C=1"]}
+    assert further_settings(["attack=certificate", "model=rf"], settings) == ["attack.steps=0"]
+    both = further_settings(["attack=certificate", "model=mlp", "model.n_votes=3"], settings)
+    assert both == ["attack.steps=0", "+model.C=1"]
+    assert further_settings(["attack=hsj", "model=rf", "attack.steps=0"], settings) == []
+
+
+def test_a_sweep_runs_its_jobs_with_their_further_settings_and_without_those_left_out(monkeypatch):
+    sweeper = ToleratingSweeper.__new__(ToleratingSweeper)  # as above
+    sweeper.leave_out, sweeper.settings = [{"a=1", "b=2"}], {"a=1": ["c=3"]}
+    jobs = [["a=1", "b=1"], ["a=1", "b=2"], ["a=2", "b=2"]]
+    monkeypatch.setattr(ToleratingSweeper.__mro__[1], "get_job_batch", lambda self: jobs)
+    assert sweeper.get_job_batch() == [["a=1", "b=1", "c=3"], ["a=2", "b=2"]]
 
 
 def test_a_model_that_is_not_there_is_said_before_any_job(run_program):

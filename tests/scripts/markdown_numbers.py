@@ -34,6 +34,8 @@ class Published:
         judged = pd.read_csv(folder / "tables" / "claims_intervals.csv")
         rows += [("", "", value) for value in judged.select_dtypes("number").to_numpy().ravel()]
         rows += [("", "", _value(text)) for each in judged["each"] for text in _NUMBER.findall(each)]
+        for row in pd.read_csv(folder / "figures" / "intervals.csv").to_dict("records"):
+            rows += [(row["model"], "", row[name]) for name in ("certified_percent", "attacked_percent")]
         table = pd.DataFrame(rows, columns=["model", "row", "value"]).dropna(subset="value")
         self.numbers = pd.concat([table, table.assign(value=100 * table["value"])], ignore_index=True)
 

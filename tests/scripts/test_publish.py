@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -79,6 +80,25 @@ def test_every_example_and_the_headline_of_every_attack_are_published(outputs, p
         else:
             transfer = pd.read_csv(folder / "transfer.csv").set_index("overshoot")
             assert runs.loc[folder.name, "value"] == transfer.loc[0.0, "p_main"]
+
+
+def test_of_many_examples_a_few_columns_are_published_rounded_to_the_safe_side():
+    from scripts.publish import _MANY, _examples, _published_record
+
+    l2 = np.resize([0.1234561, 2.00001, 12345.6, np.nan, np.inf, 1e-9, 0.0], _MANY + 1)
+    table = pd.DataFrame({"index": range(_MANY + 1), "label": 1, "reason": "", "l2": l2, "seconds": 0.5})
+    found = _examples(table.assign(l2_lower=l2))
+    assert list(found) == ["index", "label", "reason", "l2", "l2_lower"]
+    assert found["l2"].head(7).tolist()[:3] == [0.12346, 2.0001, 12346.0]
+    assert found["l2_lower"].head(7).tolist()[:3] == [0.12345, 2.0, 12345.0]
+    for name in ("l2", "l2_lower"):
+        np.testing.assert_allclose(found[name], l2, rtol=1e-4)
+    assert _examples(table.head(_MANY)).equals(table.head(_MANY))
+    texts = table.drop(columns="l2")
+    assert _examples(texts).equals(texts)
+    record = {"config": {"dataset": {}}, "points": list(range(_MANY + 1))}
+    assert "points" not in _published_record(record)
+    assert _published_record({**record, "points": [3]})["points"] == [3]
 
 
 def test_settings_name_what_differs_from_the_configured_ones(outputs, run_in_miniature, publish):

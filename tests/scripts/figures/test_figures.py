@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from scripts.figures.intervals import intervals
+from scripts.figures.intervals import RADII, intervals
 from scripts.records.traces import mean_best
 from scripts.tables.write import main
 from tests.scripts.miniature_results import results_of, write_attack_table
@@ -123,27 +123,75 @@ def test_the_best_of_all_runs_falls_to_the_least_of_each_point():
     assert (np.diff(curve) <= 0).all()
 
 
-def test_intervals_are_the_steps_of_the_certified_and_of_the_closest_attacked_distance(tmp_path):
+@pytest.fixture
+def both_sides(tmp_path, monkeypatch):
+    """The figure of made-up runs on scd01: attack, its examples, and what differs from the others."""
+    monkeypatch.setattr("scripts.figures.intervals.differing_settings", lambda config: "attack.steps=0 seed=1")
+
+    def drawn(*runs):
+        rows = []
+        for number, (attack, table, about) in enumerate(runs):
+            write_attack_table(tmp_path, str(number), pd.DataFrame(table))
+            rows.append({
+                "dataset": "cifar10", "model": "scd01", "attack": attack, "voting": "hard", "norm": "l2",
+                "start": "noise", "points": len(table["index"]), "points_rule": "random", "max_iter": 1.0,
+                "restarts": 1.0, "right_for": 1, "n_votes": 5, "folder": str(number), **about,
+            })  # fmt: skip
+        return intervals(results_of(pd.DataFrame(rows), tmp_path))
+
+    return drawn
+
+
+SURE = {
+    "index": [3, 5, 7],
+    "l2": [np.nan] * 3,
+    "l2_lower": [0.0, 1.0, 2.0],
+    "reason": ["already misclassified", "", ""],
+}
+
+
+def test_intervals_are_the_steps_of_the_certified_and_of_the_closest_attacked_distance(both_sides):
     """Points 3, 5 and 7: one is misclassified, one is certified up to its adversarial, one was never found."""
-    tables = {
-        "sure": {"index": [3, 5, 7], "l2": [np.nan] * 3, "l2_lower": [0.0, 1.0, 2.0]},
-        "far": {"index": [7, 5, 3], "l2": [np.nan, 4.0, np.nan]},
-        "near": {"index": [3, 5, 7], "l2": [np.nan, 1.5, np.nan]},
-        "other": {"index": [3, 5, 8], "l2": [0.1, 0.1, 0.1]},
-        "fewer": {"index": [3, 5, 7], "l2": [0.2, 0.2, 0.2]},
-    }
-    attacks = ["certificate", "hsj", "whitebox", "rays", "boundary"]
-    for name, table in tables.items():
-        write_attack_table(tmp_path, name, pd.DataFrame(table))
-    common = {"dataset": "cifar10", "model": "scd01", "voting": "hard", "norm": "l2", "start": "noise", "points": 3,
-              "points_rule": "random", "max_iter": 1.0, "restarts": 1.0, "right_for": 1}  # fmt: skip
-    rows = [
-        {**common, "attack": a, "folder": f, "n_votes": 3 if f == "fewer" else 5}
-        for a, f in zip(attacks, tables, strict=True)
+    reason = SURE["reason"]
+    attacks = [
+        ("hsj", {"index": [7, 5, 3], "l2": [np.nan, 4.0, np.nan], "reason": reason[::-1]}, {}),
+        ("whitebox", {"index": [3, 5, 7], "l2": [np.nan, 1.5, np.nan], "reason": reason}, {}),
+        ("rays", {"index": [3, 5, 8], "l2": [0.1, 0.1, 0.1]}, {}),  # other points
+        ("boundary", {"index": [3, 5, 7], "l2": [0.2, 0.2, 0.2]}, {"n_votes": 3}),
+        ("surfree", {"index": [3, 5, 7], "l2": [0.2, 0.2, 0.2]}, {"accuracy_ensemble": 0.8}),  # votes of another device
+        ("cgba", {"index": [3, 5, 7], "l2": [0.2, 0.2, 0.2]}, {"norm": "linf"}),
     ]
-    drawn = intervals(results_of(pd.DataFrame(rows), tmp_path))
+    drawn = both_sides(("certificate", SURE, {}), *attacks)
     found = drawn.data.set_index("radius")
     assert found["attacks"].unique() == 2
     assert found["certified_percent"].round(1).to_dict() == {0.0: 66.7, 1.0: 33.3, 1.5: 33.3, 2.0: 0.0}
     assert found["attacked_percent"].round(1).to_dict() == {0.0: 66.7, 1.0: 66.7, 1.5: 33.3, 2.0: 33.3}
-    assert intervals(results_of(pd.DataFrame(rows[1:]), tmp_path)).figure is None
+    assert drawn.runs == ("0", "1", "2")
+    assert "- scd01, 3 points: certificate (steps=0), hsj (steps=0), whitebox (steps=0)." in drawn.notes
+    assert both_sides(*attacks).figure is None
+
+
+def test_intervals_are_of_the_most_points_that_both_sides_have(both_sides):
+    """A certificate of all of 2,000 samples: an attack on 1,500 of them is shown before one on ten."""
+    lower = np.linspace(0.001, 2.0, 2000)
+    all_of_them = {"index": range(2000), "l2": np.nan, "l2_lower": lower}
+    ten = {"index": range(1990, 2000), "l2": np.nan, "l2_lower": 3.0}
+    some = {"index": range(1500), "l2": lower[:1500] + 0.5}
+    whole, first = {"points_rule": "first", "points": 2000}, {"points_rule": "first", "points": 1500}
+    runs = [
+        ("certificate", all_of_them, whole),
+        ("certificate", ten, {}),
+        ("hsj", {"index": range(1990, 2000), "l2": 4.0}, {}),
+        ("whitebox", some, first),
+    ]
+    drawn = both_sides(*runs)
+    found = drawn.data.set_index("radius")
+    assert set(found["points"]) == {1500}
+    assert len(found) <= 66
+    assert set(RADII) <= set(found.index)
+    assert found.loc[1.0, "certified_percent"] == pytest.approx(100 * (lower[:1500] > 1).mean())
+    assert found.loc[1.0, "attacked_percent"] == pytest.approx(100 * (lower[:1500] > 0.5).mean())
+    assert drawn.runs == ("0", "3")
+    without = both_sides(*runs[:3])
+    assert set(without.data["points"]) == {10}
+    assert without.data["radius"].tolist() == [0.0, 3.0, 4.0]  # at each point the larger of two certificates

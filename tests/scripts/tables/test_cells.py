@@ -86,6 +86,31 @@ def test_points_that_were_named_count_where_another_run_drew_them(results):
     assert len(protocol(both, "scd01", "surfree")) == 1
 
 
+@pytest.mark.parametrize("rule", ["random", "first"])
+def test_a_larger_run_at_other_points_displaces_no_cell_at_table_2s_points(results, tmp_path, rule):
+    """Cells of attacks, the best of them and certificates are those at 3, 5 and 7, whatever is run at 40 samples."""
+    first = results.attacks.iloc[:1]
+    many = {"index": range(40), "l2": 0.01, "l2_lower": 0.005}
+    radii = {"l2_lower_mean": 1.0, "l2_lower_mean_low": 0.0, "l2_lower_mean_high": 2.0}
+    write_attack_table(tmp_path, "sure", pd.DataFrame({"index": [3, 5, 7], "l2": np.nan, "l2_lower": 1.0}))
+    write_attack_table(tmp_path, "white", pd.DataFrame({"index": [3, 5, 7], "l2": 2.0}))
+    runs = [results.attacks, first.assign(attack="certificate", folder="sure", **radii)]
+    runs += [first.assign(attack="whitebox", folder="white", l2_mean=2.0)]
+    for attack in ("cgba", "certificate", "whitebox", "sign_pattern"):
+        write_attack_table(tmp_path, f"many {attack}", pd.DataFrame(many))
+        about = {"points_rule": rule, "points": 40, "l2_mean": 0.01, "right_for": 9, **radii, "l2_lower_mean": 0.005}
+        runs.append(first.assign(attack=attack, folder=f"many {attack}", **about))
+    few, all_runs = (replace(results, attacks=pd.concat(some, ignore_index=True)) for some in (runs[:3], runs))
+    assert all_runs.table_2s_points == {3, 5, 7}
+    before, after = (table2(each)[1].set_index(["row", "model"]) for each in (few, all_runs))
+    pattern = after.loc[("Sign pattern (white-box)", "scd01")] if rule == "random" else None
+    assert pattern is None or pattern["points"] == 40  # an empty cell is filled, by points drawn at random
+    assert before.loc[("Certified at least", "scd01"), "ours"] == 1.0
+    assert before.loc[("White-box (bound)", "scd01"), "ours"] == 2.0
+    for cell, shown in before["shown"].items():
+        assert after.loc[cell, "shown"] == shown
+
+
 def test_certified_rows_are_there_with_a_run_and_say_why_a_cell_is_empty(results, tmp_path):
     """The means of white-box distance and radius are over the same points; a white-box run at others does not count."""
     first = results.attacks.iloc[:1]

@@ -8,7 +8,18 @@ import pytest
 
 from pipeline.records import MISCLASSIFIED
 from scripts.claims import CLAIMS, NO_DISTANCES, UNTESTED, claims_table, intervals_table
-from scripts.tables.sides import ABOUT_ATTACKS, HOLDS, REFUTED, Sides, Term, compare, judge, runs_on, sides_of
+from scripts.tables.sides import (
+    ABOUT_ATTACKS,
+    HOLDS,
+    REFUTED,
+    Sides,
+    Term,
+    at_few_points,
+    compare,
+    judge,
+    runs_on,
+    sides_of,
+)
 from tests.scripts.miniature_results import results_of, write_attack_table
 
 MOST = "Under HopSkipJump, sign networks need more distortion than every baseline"
@@ -126,6 +137,27 @@ def test_misclassified_points_are_left_out_of_both_sides(run, tmp_path):
     )
     assert found.lower.to_dict() == {0: 0.5, 2: 0.7}
     assert found.upper.to_dict() == {0: 1.0, 2: np.inf}  # no attack succeeded
+
+
+@pytest.mark.parametrize("rule", ["random", "first"])
+def test_runs_at_more_points_change_neither_side_at_table_2s_points(run, tmp_path, rule):
+    runs = [run("scd01", "hsj", [1.0, 2.0]), run("mlp", "hsj", [1.0, 2.0]), run("scd01", "certificate", [0.5, 0.6])]
+    more = [run("scd01", attack, [0.3] * 9, points_rule=rule) for attack in ("hsj", "certificate")]
+    found = both_sides([*runs, *more], tmp_path)
+    assert found.lower.to_dict() == {0: 0.5, 1: 0.6}
+    assert found.upper.to_dict() == {0: 1.0, 1: 2.0}
+
+
+def test_of_ensembles_at_points_of_their_own_only_runs_at_no_more_points_than_table_2_has_count(run, tmp_path):
+    runs = [run("scd01", "hsj", [1.0, 2.0]), run("bnn", "hsj", [1.0, 2.0], points_rule="indices")]
+    runs += [
+        run("bnn", "hsj", [0.1] * 9, points_rule="first"),
+        run("bnn", "whitebox", [0.1] * 3, points_rule="indices"),
+    ]
+    results = results_of(pd.DataFrame(runs), tmp_path)
+    found = at_few_points(results, results.attacks)
+    assert found["points"].tolist() == [2, 2]
+    assert not len(at_few_points(results, results.attacks.iloc[:0]))
 
 
 def test_claims_are_judged_by_both_sides(run, tmp_path):
