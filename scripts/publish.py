@@ -44,7 +44,7 @@ _FOLDERS = ("data_dir", "outputs_dir")
 _NAME = re.compile(r"[A-Za-z0-9_]+(-[A-Za-z0-9_]+)+-[0-9a-f]{16}")
 _MANY = 500
 """Inputs of an attack above which only their columns `_OF_MANY` are published, rounded, and no list of the points."""
-_OF_MANY = ("index", "label", "success", "reason", "l2", "l2_lower")
+_OF_MANY = ("index", "label", "success", "reason", "queries", "l2", "l2_lower")
 _DIGITS = 5
 _DERIVED = ("data_notes", "attack_notes", "device", "folder")
 """Columns of the readers that a publication keeps in its records."""
