@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from numbers import Integral
 from typing import Any, ClassVar, Literal
 
@@ -23,8 +24,10 @@ class AdversarialMLPVotes(ConvolutionalVotes):
     ----------
     hidden_nodes : int
         Units of the hidden layer.
+    feature_shape : tuple of int or None
+        Shape of a flat input, for `mirrored` alone: the network does not know the order of its inputs.
     n_votes, epochs, batch_size, learning_rate, votes_at_once, precision, device, memory_budget, voting, warm_start, \
-random_state, verbose, adversarial : see :class:`baselines.torch_ensemble.convolutional.ConvolutionalVotes`
+random_state, verbose, adversarial, mirrored : see :class:`baselines.torch_ensemble.convolutional.ConvolutionalVotes`
 
     Attributes
     ----------
@@ -34,11 +37,10 @@ random_state, verbose, adversarial : see :class:`baselines.torch_ensemble.convol
     takes: ClassVar[str] = "rows"
     keeps_inputs: ClassVar[bool] = True
     multiclass: ClassVar[bool] = True
-    feature_shape: Any = None  # the order of the features does not matter
     _output_bias: ClassVar[str] = "output.bias"
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        **{k: v for k, v in ConvolutionalVotes._parameter_constraints.items() if k != "feature_shape"},
+        **ConvolutionalVotes._parameter_constraints,
         "hidden_nodes": [Interval(Integral, 1, None, closed="left")],
     }
 
@@ -58,6 +60,8 @@ random_state, verbose, adversarial : see :class:`baselines.torch_ensemble.convol
         random_state: Any = None,
         verbose: bool = False,
         adversarial: float = 0.5,
+        mirrored: bool = False,
+        feature_shape: tuple[int, ...] | None = None,
     ) -> None:
         self.n_votes = n_votes
         self.hidden_nodes = hidden_nodes
@@ -73,9 +77,11 @@ random_state, verbose, adversarial : see :class:`baselines.torch_ensemble.convol
         self.random_state = random_state
         self.verbose = verbose
         self.adversarial = adversarial
+        self.mirrored = mirrored
+        self.feature_shape = feature_shape
 
     def _network(self, votes: int, shape: tuple[int, ...], classes: int = 2) -> VoteNetwork:
-        return Perceptron(votes, shape[0], int(self.hidden_nodes), classes)
+        return Perceptron(votes, math.prod(shape), int(self.hidden_nodes), classes)
 
     def certified_radius(
         self, X: Any, y: Any, norm: Literal["l2", "linf"] = "l2", **search: Any

@@ -21,7 +21,7 @@ from scd.ensemble import Progress
 from scd.seeds import generator_for
 from scd.storage import Vote
 
-_NOT_OF_TEXTS = ("feature_shape", "adversarial")
+_NOT_OF_TEXTS = ("feature_shape", "adversarial", "mirrored")
 
 
 class WordCNNVotes(ConvolutionalVotes):
@@ -63,6 +63,7 @@ random_state, verbose : see :class:`baselines.torch_ensemble.convolutional.Convo
     differentiable: ClassVar[bool] = False
     feature_shape: Any = None  # a row of any length will do
     adversarial: float = 0.0  # numbers of words cannot be moved
+    mirrored: bool = False  # a text has no mirror image
     smooth: ClassVar[None] = None  # type: ignore[assignment]  # numbers of words have no gradient
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {

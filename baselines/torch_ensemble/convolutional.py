@@ -22,6 +22,7 @@ from baselines.torch_ensemble.layers import VoteNetwork
 from baselines.torch_ensemble.softmax import shares_of_logits
 from baselines.torch_ensemble.training import Training, train_votes
 from scd.devices import parse_bytes, resolve_device
+from scd.engine.samples.copies import mirrored_order
 from scd.engine.smooth import share_of_logits
 from scd.ensemble import Progress, VoteEnsemble
 from scd.storage import Vote, check_array
@@ -30,7 +31,7 @@ LOGIT_SIZE = 10.0  # magnitude of a trained network's logits; the sharpness of s
 
 
 class ConvolutionalVotes(VoteEnsemble):
-    """Base of ensembles of convolutional networks trained by Adam on cross-entropy, without augmentation.
+    """Base of ensembles of convolutional networks trained by Adam on cross-entropy.
 
     Parameters
     ----------
@@ -63,6 +64,9 @@ class ConvolutionalVotes(VoteEnsemble):
     adversarial : float
         Each step is taken on samples moved by at most this L2 distance to where the vote's loss is larger (adversarial
         training by PGD, Madry et al. 2018): five gradient steps, within the features' ranges. 0 is none (paper).
+    mirrored : bool
+        In each epoch a vote sees each image as it is or mirrored left to right, at random. Needs the `feature_shape`
+        of an image. False is as in the paper.
 
     Attributes
     ----------
@@ -98,6 +102,7 @@ class ConvolutionalVotes(VoteEnsemble):
         "random_state": ["random_state"],
         "verbose": ["verbose"],
         "adversarial": [Interval(Real, 0, None, closed="left")],
+        "mirrored": ["boolean"],
     }
 
     def __init__(
@@ -116,6 +121,7 @@ class ConvolutionalVotes(VoteEnsemble):
         random_state: Any = None,
         verbose: bool = False,
         adversarial: float = 0.0,
+        mirrored: bool = False,
     ) -> None:
         self.n_votes = n_votes
         self.epochs = epochs
@@ -131,6 +137,7 @@ class ConvolutionalVotes(VoteEnsemble):
         self.random_state = random_state
         self.verbose = verbose
         self.adversarial = adversarial
+        self.mirrored = mirrored
 
     _output_bias: ClassVar[str] = ""
     """Name of the array with a number for each class, where there may be more than two."""
@@ -145,6 +152,8 @@ class ConvolutionalVotes(VoteEnsemble):
         parse_bytes(self.memory_budget)
         shape = self.feature_shape
         length, wanted = {"images": (3, "(channels, height, width)")}.get(self.takes, (1, "(d,)"))
+        if self.takes == "rows" and shape is not None:
+            length = len(shape)  # the network does not see it
         if shape is not None and (len(shape) != length or not all(_is_size(size) for size in shape)):
             raise ValueError(
                 f"The 'feature_shape' parameter of {type(self).__name__}, the shape of an input, must be that of "
@@ -186,6 +195,9 @@ class ConvolutionalVotes(VoteEnsemble):
         checkpoint: Path | None = None,
     ) -> list[Vote]:
         make = self._make(X.shape[1], int(y.max()) + 1)
+        mirror = None
+        if self.mirrored:
+            mirror = torch.from_numpy(mirrored_order(self.feature_shape, X.shape[1], type(self).__name__))
         kept = None
         if checkpoint is not None:
             kept = Checkpoint(checkpoint, self._belongs_to(X, y, votes, root_seed))
@@ -199,6 +211,7 @@ class ConvolutionalVotes(VoteEnsemble):
             memory=parse_bytes(self.memory_budget),
             verbose=bool(self.verbose),
             adversarial=float(self.adversarial),
+            mirror=mirror,
         )
         held = self._validation_samples(y, root_seed)
         validation = None

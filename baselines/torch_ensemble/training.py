@@ -55,6 +55,8 @@ class Training:
     memory: int
     verbose: bool
     adversarial: float = 0.0
+    mirror: torch.Tensor | None = None
+    """The features of a flat sample in the order of its mirror image."""
 
 
 def train_votes(
@@ -184,9 +186,11 @@ class _Learner:
             self.network.parameters(), lr=training.learning_rate, fused=True, capturable=on_cuda
         )
         self.adversarial = training.adversarial
+        self.mirror = None if training.mirror is None else training.mirror.to(training.device)
         self.box = (X.amin(0), X.amax(0)) if self.adversarial else None
         self._start_moments(now.epoch * len(self.batches))
         self.best = None if validation is None else BestEpochs(self.network, *validation)
+        self.turned = torch.zeros((len(X), len(votes)), dtype=torch.bool, device=X.device)
         state = self._state()
         for place, vote in enumerate(votes):
             for name, array in now.training.get(vote, {}).items():
@@ -207,12 +211,19 @@ class _Learner:
             self.step(order[start:stop].flatten())
         self.end()
 
+    def _turned(self, epoch: int) -> torch.Tensor:
+        """(n, V) whether a vote sees the mirror image of a sample in this epoch."""
+        drawn = [generator_for(self.root_seed, "mirror", vote, epoch).random(len(self.X)) < 0.5 for vote in self.votes]
+        return torch.from_numpy(np.stack(drawn, axis=1)).to(self.X.device)
+
     def start(self, epoch: int) -> torch.Tensor:
         """(n, V) the order of the samples in this epoch."""
         orders = [generator_for(self.root_seed, "order", vote, epoch).permutation(len(self.X)) for vote in self.votes]
         if self.network.random_training:
             seeds = [seed_for(self.root_seed, "draws", vote, epoch) for vote in self.votes]
             self.network.generators = [torch.Generator(self.X.device).manual_seed(seed) for seed in seeds]
+        if self.mirror is not None:
+            self.turned.copy_(self._turned(epoch))  # in place: a recorded step reads it again
         return torch.from_numpy(np.stack(orders, axis=1)).to(self.X.device)
 
     def end(self) -> None:
@@ -225,6 +236,9 @@ class _Learner:
         size = len(samples) // len(self.votes)
         x = self.X.index_select(0, samples).unflatten(0, (size, len(self.votes)))
         y = self.y.index_select(0, samples)
+        if self.mirror is not None:
+            turned = self.turned.gather(0, samples.view(size, len(self.votes)))[..., None]
+            x = torch.where(turned, x.flatten(2).index_select(2, self.mirror), x.flatten(2)).view_as(x)
         if self.box is not None:
             self.network.eval()  # the moves change no statistics of batch normalisation
             x = uphill(x, lambda moved: self._loss(moved, y), self.adversarial, self.box)

@@ -12,22 +12,33 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float32]
 
 
-def mirrored(images: NDArray[Any], feature_shape: tuple[int, ...] | None) -> NDArray[Any]:
+def mirrored_order(feature_shape: Sequence[int] | None, n_features: int, class_name: str) -> NDArray[np.int64]:
+    """(d,) the features of an image in the order of the image mirrored left to right.
+
+    Raises
+    ------
+    ValueError
+        If `feature_shape` is not (channels, height, width) with a product of `n_features`.
+    """
+    shape = () if feature_shape is None else tuple(feature_shape)
+    if len(shape) != 3 or math.prod(shape) != n_features:
+        raise ValueError(
+            f"The 'mirrored' parameter of {class_name} must be False unless feature_shape is (channels, height, "
+            f"width) with a product of {n_features}, the number of features. Got feature_shape={feature_shape} "
+            f"instead."
+        )
+    return np.ascontiguousarray(np.arange(n_features).reshape(shape)[..., ::-1]).reshape(-1)
+
+
+def mirrored(images: NDArray[Any], feature_shape: Sequence[int] | None) -> NDArray[Any]:
     """(n, d) flat images, or weights of their pixels, mirrored left to right.
 
     Raises
     ------
     ValueError
-        If `feature_shape` is not (channels, height, width) of the images.
+        See `mirrored_order`.
     """
-    shape = () if feature_shape is None else tuple(feature_shape)
-    if len(shape) != 3 or math.prod(shape) != images.shape[1]:
-        raise ValueError(
-            f"The 'mirrored' parameter of SCDClassifier must be False unless feature_shape is (channels, height, "
-            f"width) with a product of {images.shape[1]}, the number of features. Got feature_shape={feature_shape} "
-            f"instead."
-        )
-    return np.ascontiguousarray(images.reshape(-1, *shape)[..., ::-1]).reshape(images.shape)
+    return images[:, mirrored_order(feature_shape, images.shape[1], "SCDClassifier")]
 
 
 class Copies:

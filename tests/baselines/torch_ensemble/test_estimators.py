@@ -126,6 +126,7 @@ BAD = {
     "random_state": -1,
     "memory_budget": "a lot",
     "adversarial": -0.5,
+    "mirrored": "left",
 }
 
 
@@ -148,6 +149,6 @@ def test_configs_are_the_papers_settings(name, votes):
     assert build_model(paper).get_params() == expected.get_params()
     keys = set(paper["model"]) - {"_target_", "name", "use_votes"}
     set_by_the_pipeline = {"device", "random_state", "verbose", "warm_start", "memory_budget", "feature_shape"}
-    left_out = {"adversarial"}  # not in the paper
+    left_out = {"adversarial", "mirrored"}  # not in the paper
     assert keys == set(expected.get_params()) - set_by_the_pipeline - left_out
     assert (build_model(smoke).n_votes, build_model(smoke).epochs) == (3, 2)
