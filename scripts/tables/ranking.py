@@ -165,8 +165,9 @@ def _cells(row: dict[str, Any]) -> list[Cell]:
     cells = [{**about, "column": "runs × queries", "ours": row["queries"], "shown": f"{row['restarts']} × {each:,.0f}"}]
     for kind, column in (("optimality", "optimality"), ("l2_median", "median L2")):
         value, low, high = row[kind], row[f"{kind}_low"], row[f"{kind}_high"]
-        interval = {"low": low, "high": high, "shown": f"{_number(value)} ({_number(low)}–{_number(high)})"}
-        cells.append({**about, "column": column, "ours": value, **interval})
+        interval = "" if np.isnan(low) else f" ({_number(low)}–{_number(high)})"  # none of a single point
+        cell = {"column": column, "ours": value, "low": low, "high": high, "shown": f"{_number(value)}{interval}"}
+        cells.append({**about, **cell})
     for budget in BUDGETS:
         value = row[f"after_{budget}"]
         cells.append({**about, "column": f"mean L2, {budget:,}", "ours": value, "shown": _number(value)})

@@ -78,9 +78,12 @@ def test_a_single_point_has_distances_and_no_optimality(tmp_path):
         run(tmp_path, "rays", {4: np.nan}, [(4, 0, 10, np.inf)], attack="rays"),
         run(tmp_path, "other", {5: 1.0}, [(5, 0, 10, 1.0)], attack="cgba", model="mlp"),
     ]
-    found = ranking(results_of(pd.DataFrame(rows), tmp_path))
+    results = results_of(pd.DataFrame(rows), tmp_path)
+    found = ranking(results)
     assert found["l2_median"].tolist() == [1.0, np.inf]
     assert found["optimality"].isna().all()
+    cells = table_ranking(results)[1]
+    assert cells.loc[cells["column"] == "optimality", "shown"].tolist() == ["–", "–"]
 
 
 def test_points_that_are_already_misclassified_do_not_count(tmp_path):
