@@ -181,7 +181,8 @@ def make_tangents(
             v[c] = np.float64(tangent[r, c])
         before = _dot(v, v)
         # remove the component of u in the span of `past` first: else removing u from v would add past directions again
-        _remove(past[r], m, u, v)
+        _remove(past[r], m, u)
+        _remove(past[r], m, v)
         for _ in range(2):  # twice, because of rounding
             squares = _dot(u, u)
             if squares > 0:
@@ -193,19 +194,14 @@ def make_tangents(
 
 
 @njit(nogil=True)
-def _remove(basis: Rows, m: int, u: Floats, v: Floats) -> None:
-    """Remove the first m orthonormal rows of `basis` from `u` and `v`; twice from a vector of which little remains.
-
-    Both at once, because reading `basis` from memory takes longer than the arithmetic.
-    """
-    before_u, before_v = _dot(u, u), _dot(v, v)
-    for j in range(m):
-        _add_multiple(u, basis[j], -_dot(u, basis[j]))
-        _add_multiple(v, basis[j], -_dot(v, basis[j]))
-    for vector, before in ((u, before_u), (v, before_v)):
-        if _dot(vector, vector) <= 0.25 * before:
-            for j in range(m):
-                _add_multiple(vector, basis[j], -_dot(vector, basis[j]))
+def _remove(basis: Rows, m: int, vector: Floats) -> None:
+    """Remove the first m orthonormal rows of `basis` from `vector`; twice if little of it remains."""
+    for _ in range(2):
+        before = _dot(vector, vector)
+        for j in range(m):
+            _add_multiple(vector, basis[j], -_dot(vector, basis[j]))
+        if _dot(vector, vector) > 0.25 * before:
+            return
 
 
 @njit(nogil=True)
