@@ -1,4 +1,4 @@
-"""A drawing of matplotlib's in less than half the bytes: it looks the same, and each style is stated once."""
+"""A drawing of matplotlib's in about half the bytes: it looks the same, and each style is stated once."""
 
 from __future__ import annotations
 
