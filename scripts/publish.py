@@ -46,6 +46,8 @@ _MANY = 500
 """Inputs of an attack above which only their columns `_OF_MANY` are published, rounded, and no list of the points."""
 _OF_MANY = ("index", "label", "success", "reason", "queries", "l2", "l2_lower")
 _DIGITS = 5
+_SCORES = ("similarity", "score_before", "score_after")
+"""Columns of attacks on texts that no table reads; published rounded."""
 _DERIVED = ("data_notes", "attack_notes", "device", "folder")
 """Columns of the readers that a publication keeps in its records."""
 
@@ -123,7 +125,12 @@ def _joined(tables: Iterator[tuple[str, pd.DataFrame]]) -> pd.DataFrame:
 
 
 def _examples(table: pd.DataFrame) -> pd.DataFrame:
-    """The examples of an attack; of many inputs the columns `_OF_MANY`, radii rounded down and distances up."""
+    """The examples of an attack; of many inputs the columns `_OF_MANY`, radii rounded down and distances up.
+
+    Their times are left out: each is the attack's time, divided by the queries.
+    """
+    table = table.drop(columns="seconds")
+    table = table.assign(**{name: _rounded(table[name], np.rint) for name in _SCORES if name in table})
     if len(table) <= _MANY or "l2" not in table:
         return table
     table = table[[name for name in _OF_MANY if name in table]]

@@ -53,6 +53,6 @@ def convergence(results: Results) -> Drawn:
     for panel in all_panels[len(there) :]:
         panel.set_visible(False)
     figure.legend(
-        list(shown.values()), list(shown), loc="outside upper center", ncols=min(8, len(shown)), frameon=False
+        list(shown.values()), list(shown), loc="outside upper center", ncols=min(6, len(shown)), frameon=False
     )
     return Drawn(title, data, figure, notes, tuple(runs))

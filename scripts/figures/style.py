@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from scd.files import write_bytes
+from scripts.figures.svg import compact
 from scripts.records.publication import csv_bytes
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ _STYLE: Any = {
     "svg.hashsalt": "scd",
     "svg.fonttype": "none",
     "font.family": "sans-serif",
-    "font.sans-serif": ["DejaVu Sans"],  # an SVG repeats this list at every text; a reader without it takes its own
+    "font.sans-serif": ["DejaVu Sans"],  # a reader without it takes its own
     "font.size": 9,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -93,20 +93,7 @@ def svg(figure: Figure) -> bytes:
     buffer = io.BytesIO()
     with matplotlib.rc_context(_STYLE):
         figure.savefig(buffer, format="svg", metadata={"Date": None})
-    return _rounded(_numbered(buffer.getvalue()))
-
-
-def _numbered(picture: bytes) -> bytes:
-    """The picture with its identifiers numbered: matplotlib's depend on the last bits of computed positions."""
-    names = dict.fromkeys(re.findall(rb'(?<=id=")[mp][0-9a-f]{10}(?=")', picture))
-    for number, name in enumerate(names):
-        picture = picture.replace(name, b"%c%d" % (name[:1], number))
-    return picture
-
-
-def _rounded(picture: bytes) -> bytes:
-    """The picture with the points of its paths in hundredths of a point, which the eye does not see."""
-    return re.sub(rb'(?<= d=")[^"]*', lambda path: re.sub(rb"(\.\d\d)\d+", rb"\1", path[0]), picture)
+    return compact(buffer.getvalue())
 
 
 def write_figure(folder: Path, name: str, drawn: Drawn) -> None:

@@ -26,14 +26,14 @@ RUNS = "runs.csv"
 FILES = {
     "runs": RUNS,
     "examples": "examples.csv.gz",
-    "evaluations": "details/evaluations.csv",
+    "evaluations": "details/evaluations.csv.gz",
     "votes": "details/votes.csv.gz",
-    "attacks": "details/attacks.csv",
+    "attacks": "details/attacks.csv.gz",
     "traces": "details/traces.csv.gz",
-    "transfer": "details/transfer.csv",
+    "transfer": "details/transfer.csv.gz",
     "pairs": "details/pairs.csv.gz",
-    "curve": "details/curve.csv",
-    "levels": "details/levels.csv",
+    "curve": "details/curve.csv.gz",
+    "levels": "details/levels.csv.gz",
 }
 """The tables of a publication, each with a first column ``run``."""
 SCALE = "publication.json"

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import base64
 import re
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -24,6 +24,9 @@ FIRST = "frontier"
 """The figure above the claims: what distances mean."""
 
 PAGE = Path(__file__).with_name("page")
+
+_READABLE = ' \n"<>=/:;,(){}*'
+"""What an address may hold between single quotation marks, besides letters, digits and what `quote` never quotes."""
 
 
 def write_report(
@@ -117,9 +120,14 @@ def _number(cell: Cell, name: str) -> float | None:
 
 
 def _figure(outputs: Path, name: str, drawn: Drawn) -> dict[str, Any]:
-    drawn_as = outputs / "figures" / f"{name}.svg"
-    picture = base64.b64encode(drawn_as.read_bytes()).decode() if drawn.figure is not None else ""
+    path = outputs / "figures" / f"{name}.svg"
+    picture = _address(path.read_text("utf-8")) if drawn.figure is not None else ""
     return {"name": name, "title": drawn.title, "picture": picture, "notes": _notes(drawn.notes)}
+
+
+def _address(picture: str) -> Markup:
+    """A drawing as an address between single quotation marks; base64 would take a third more bytes."""
+    return Markup(f"data:image/svg+xml,{quote(picture, safe=_READABLE)}")
 
 
 def _notes(notes: list[str]) -> list[dict[str, Any]]:

@@ -50,7 +50,7 @@ def distance_cell(
     ours = largest(found)
     names = ["l2_mean", "l2_mean_low", "l2_mean_high", "l2_median", "l2_mean_with_zeros", "points", "already_wrong"]
     names += ["succeeded", "n_votes", "n_iter", "max_iter", "restarts", "queries_mean", "points_rule", "late_gain"]
-    settings = [f"{ours['points']:.0f} points", f"{votes_shown(ours['n_votes'])}{precision_shown(ours)}"]
+    settings = [points_shown(ours["points"]), f"{votes_shown(ours['n_votes'])}{precision_shown(ours)}"]
     if pd.notna(ours["restarts"]) and pd.notna(ours["max_iter"]):
         settings.insert(1, f"{ours['restarts']:.0f} × {ours['max_iter']:.0f}")
     if ours["already_wrong"]:
@@ -88,7 +88,16 @@ def precision_shown(ours: pd.Series) -> str:
 
 def votes_shown(n: float) -> str:
     """A number of votes in words: "1 vote", "100 votes"."""
-    return "1 vote" if n == 1 else f"{n:.0f} votes"
+    return _counted(n, "vote")
+
+
+def points_shown(n: float) -> str:
+    """A number of points in words: "1 point", "10 points"."""
+    return _counted(n, "point")
+
+
+def _counted(n: float, what: str) -> str:
+    return f"1 {what}" if n == 1 else f"{n:.0f} {what}s"
 
 
 def paper_shown(paper: float | None) -> str:

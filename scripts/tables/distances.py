@@ -20,6 +20,7 @@ from scripts.tables.cells import (
     largest,
     missing,
     paper_value,
+    points_shown,
     precision_shown,
     votes_shown,
     where,
@@ -194,7 +195,7 @@ def certified_cells(results: Results, model: str) -> tuple[Cell, Cell]:
     radius = results.source.examples(ours["folder"])["l2_lower"]
     both = pd.concat([nearest, radius], axis=1, join="inner").dropna()
     value = float(both["l2"].mean() / both["l2_lower"].mean()) if len(both) else float("nan")
-    return lower, {**ratio, "ours": value, "points": len(both), "shown": f"{value:.2f}<br>{len(both)} points"}
+    return lower, {**ratio, "ours": value, "points": len(both), "shown": f"{value:.2f}<br>{points_shown(len(both))}"}
 
 
 def _certified(ours: pd.Series) -> Cell:
@@ -203,7 +204,7 @@ def _certified(ours: pd.Series) -> Cell:
     names = ["points", "already_wrong", "n_votes", "n_iter", "points_rule", "folder"]
     interval = f" ({low:.2f}–{high:.2f})" if pd.notna(low) else ""
     left_out = f", {ours['already_wrong']:.0f} already misclassified" if ours["already_wrong"] else ""
-    about = f"{ours['points']:.0f} points, {votes_shown(ours['n_votes'])}{left_out}"
+    about = f"{points_shown(ours['points'])}, {votes_shown(ours['n_votes'])}{left_out}"
     shown = f"{ours['l2_lower_mean']:.2f}{interval}<br>{about}"
     return {"ours": ours["l2_lower_mean"], **{n: ours[n] for n in names}, "shown": shown}
 
@@ -413,5 +414,5 @@ def _paired_cell(results: Results, first: pd.DataFrame, second: pd.DataFrame, ro
     pairs = pd.concat([results.distances(largest(found)) for found in (first, second)], axis=1, join="inner").dropna()
     rank, t = paired_p_values(*(pairs.iloc[:, k].to_numpy(dtype=np.float64) for k in (0, 1)))
     facts = {"ours": rank, "p_signed_rank": rank, "p_t": t, "points": len(pairs)}
-    shown = f"{there}<br>ours {rank:.3g}, {t:.3g} ({len(pairs)} points)"
+    shown = f"{there}<br>ours {rank:.3g}, {t:.3g} ({points_shown(len(pairs))})"
     return {**cell, **facts, "shown": shown}

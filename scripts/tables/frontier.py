@@ -12,7 +12,7 @@ from pipeline.convergence import NOT_FLAT
 from scd.statistics import bootstrap
 from scripts.records.settings import differing_settings
 from scripts.results import Results
-from scripts.tables.cells import Cell, missing, votes_shown
+from scripts.tables.cells import Cell, missing, points_shown, votes_shown
 from scripts.tables.distances import BOUNDS
 
 MODELS = (
@@ -148,7 +148,7 @@ def _cells(row: dict[str, Any]) -> list[Cell]:
         low, high = row.get(f"{kind}_low", np.nan), row.get(f"{kind}_high", np.nan)
         mark = " †" if kind == "upper" and row["late_gain"] > NOT_FLAT else ""
         interval = f" ({low:.2f}–{high:.2f})" if pd.notna(low) else ""
-        of = f"<br>{points:.0f} points" if pd.notna(points) else ""
+        of = f"<br>{points_shown(points)}" if pd.notna(points) else ""
         shown = f"{value:.2f}{mark}{interval}{of}" if pd.notna(value) else "–"
         cells.append({**cell, "low": low, "high": high, "shown": shown})
     return [{**cell, "column": column} for column, cell in zip(_COLUMNS, cells, strict=True)]

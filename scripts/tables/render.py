@@ -1,4 +1,4 @@
-"""Writes a table as CSV, Markdown and LaTeX (booktabs)."""
+"""Writes tables as CSV, Markdown and LaTeX (booktabs)."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pandas as pd
 
 from scd.files import write_bytes
 from scripts.records.publication import csv_bytes
+from scripts.tables.cells import Made
 
 CLAIMS_NOTES = (
     "Open: the 95 % interval of the difference holds zero. Differences are over the same points.",
@@ -28,7 +29,7 @@ INTERVALS_NOTE = (
 
 
 def write_table(folder: Path, name: str, title: str, cells: pd.DataFrame, notes: list[str]) -> None:
-    """Write ``<name>.csv`` (a row a cell), ``<name>.md`` and ``<name>.tex`` (a row a line of the paper's table).
+    """Write ``<name>.csv`` (a row a cell) and ``<name>.md`` (a row a line of the paper's table).
 
     Parameters
     ----------
@@ -38,12 +39,14 @@ def write_table(folder: Path, name: str, title: str, cells: pd.DataFrame, notes:
     """
     folder.mkdir(parents=True, exist_ok=True)
     write_bytes(folder / f"{name}.csv", csv_bytes(cells.drop(columns="shown")))
-    column = cells["column"] if "column" in cells else cells["model"]
-    rows, columns = list(dict.fromkeys(cells["row"])), list(dict.fromkeys(column))
-    shown = {(r, c): s for r, c, s in zip(cells["row"], column, cells["shown"], strict=True)}
-    grid = [[shown.get((r, c), "") for c in columns] for r in rows]
-    write_bytes(folder / f"{name}.md", _markdown(title, rows, columns, grid, notes).encode())
-    write_bytes(folder / f"{name}.tex", _latex(title, rows, columns, grid).encode())
+    write_bytes(folder / f"{name}.md", _markdown(title, cells, notes).encode())
+
+
+def write_latex(folder: Path, tables: list[Made]) -> None:
+    """Write ``tables.tex``: all tables, each after a comment with its name."""
+    folder.mkdir(parents=True, exist_ok=True)
+    parts = [f"% {table.name}\n{_latex(table.title, table.cells)}" for table in tables]
+    write_bytes(folder / "tables.tex", "\n".join(parts).encode())
 
 
 def write_claims(folder: Path, claims: pd.DataFrame, intervals: pd.DataFrame) -> None:
@@ -77,17 +80,27 @@ def intervals_row(row: dict[str, Any]) -> list[str]:
     return [row["difference"], row["each"], *bounds, str(row["points"]), row["verdict"]]
 
 
-def _markdown(title: str, rows: list[str], columns: list[str], grid: list[list[str]], notes: list[str]) -> str:
+def _grid(cells: pd.DataFrame) -> tuple[list[str], list[str], list[list[str]]]:
+    """The rows and the columns of a table, and what each cell shows."""
+    column = cells["column"] if "column" in cells else cells["model"]
+    rows, columns = list(dict.fromkeys(cells["row"])), list(dict.fromkeys(column))
+    shown = {(r, c): s for r, c, s in zip(cells["row"], column, cells["shown"], strict=True)}
+    return rows, columns, [[shown.get((r, c), "") for c in columns] for r in rows]
+
+
+def _markdown(title: str, cells: pd.DataFrame, notes: list[str]) -> str:
+    rows, columns, grid = _grid(cells)
     lines = [f"# {title}", "", "| | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
-    lines += [f"| {row} | " + " | ".join(cells) + " |" for row, cells in zip(rows, grid, strict=True)]
+    lines += [f"| {row} | " + " | ".join(shown) + " |" for row, shown in zip(rows, grid, strict=True)]
     return "\n".join([*lines, "", *notes, ""])
 
 
-def _latex(title: str, rows: list[str], columns: list[str], grid: list[list[str]]) -> str:
-    def line(cells: list[str]) -> str:
-        return " & ".join(_escaped(c) for c in cells) + r" \\"
+def _latex(title: str, cells: pd.DataFrame) -> str:
+    def line(texts: list[str]) -> str:
+        return " & ".join(_escaped(text) for text in texts) + r" \\"
 
-    body = [line([row, *cells]) for row, cells in zip(rows, grid, strict=True)]
+    rows, columns, grid = _grid(cells)
+    body = [line([row, *shown]) for row, shown in zip(rows, grid, strict=True)]
     head = [
         r"\begin{table}", rf"\caption{{{_escaped(title)}}}",
         rf"\begin{{tabular}}{{l{'r' * len(columns)}}}", r"\toprule", line(["", *columns]), r"\midrule",

@@ -25,7 +25,7 @@ from scripts.tables.fits import table1
 from scripts.tables.frontier import table9
 from scripts.tables.other_runs import NAME, NOTES, TITLE, other_cells, other_runs
 from scripts.tables.ranking import table_ranking
-from scripts.tables.render import write_claims, write_table
+from scripts.tables.render import write_claims, write_latex, write_table
 from scripts.tables.text import table7
 from scripts.tables.transfer import table6
 
@@ -90,6 +90,7 @@ def render(outputs: Path, scale: str) -> tuple[list[Made], list[str]]:
         _add_other_runs(outputs, results, tables, figures)
     for table in tables:
         write_table(outputs / "tables", table.name, table.title, table.cells, table.notes)
+    write_latex(outputs / "tables", tables)
     claims, intervals = claims_table(results), intervals_table(results)
     write_claims(outputs / "tables", claims, intervals)
     write_report(outputs, results, tables, figures, (claims, intervals), scale)

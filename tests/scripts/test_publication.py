@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 import re
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -33,19 +33,16 @@ def test_tables_figures_and_report_follow_from_the_data_alone(tmp_path):
 
 
 def assert_alike(made: Path, committed: Path) -> None:
-    """Coordinates of drawings may differ in the last of their six decimals: machines round logarithms differently."""
-    coordinate = re.compile(r"-?\d+\.\d{6}\b")
-    texts = [embedded_drawings(path.read_text(encoding="utf-8")) for path in (made, committed)]
-    if made.suffix in (".svg", ".html"):
-        mine, others = ([float(number) for number in coordinate.findall(text)] for text in texts)
-        assert mine == pytest.approx(others, abs=1.5e-6, rel=0)
-        texts = [coordinate.sub("", text) for text in texts]
+    """Coordinates of drawings may differ by a hundredth: machines round logarithms differently."""
+    texts = [path.read_text(encoding="utf-8") for path in (made, committed)]
+    if made.suffix in (".svg", ".html"):  # in the page drawings are as in their files, but for a few signs
+        placed, number = re.compile(r'(?<= )(?:[dxy]|transform)="[^"]*"'), re.compile(r"-?\d+(?:\.\d+)?")
+        places = ["".join(placed.findall(text)) for text in texts]
+        mine, others = ([float(found) for found in number.findall(text)] for text in places)
+        np.testing.assert_allclose(mine, others, atol=0.011, rtol=0)
+        assert number.sub("", places[0]) == number.sub("", places[1])
+        texts = [placed.sub("", text) for text in texts]
     assert texts[0] == texts[1], made.name
-
-
-def embedded_drawings(page: str) -> str:
-    """The page with its drawings as text instead of base64."""
-    return re.sub(r"(?<=svg\+xml;base64,)[\w+/=]+", lambda found: base64.b64decode(found[0]).decode(), page)
 
 
 def test_writing_a_publication_again_gives_the_same_bytes(tmp_path):
@@ -56,8 +53,8 @@ def test_writing_a_publication_again_gives_the_same_bytes(tmp_path):
 
 def test_it_is_small_and_holds_no_folder_of_a_run():
     files = [path for path in RESULTS.rglob("*") if path.is_file()]
-    assert len(files) <= 64
-    assert sum(path.stat().st_size for path in files) <= 5e6
+    assert len(files) <= 60
+    assert sum(path.stat().st_size for path in files) <= 4e6
     assert {path.parent.relative_to(RESULTS).as_posix() for path in files} == {".", "details", "figures", "tables"}
 
 

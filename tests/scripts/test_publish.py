@@ -54,7 +54,9 @@ def without_checksum(facts):
 def rendered(folder):
     """Tables and figures in a folder; "your runs" and images of sets that are not ours to publish aside."""
     paths = [*(folder / "tables").iterdir(), *(folder / "figures").iterdir()]
-    return {path.name: path.read_bytes() for path in paths if path.stem not in ("images_cifar10", "other_runs")}
+    found = {path.name: path.read_bytes() for path in paths if path.stem not in ("images_cifar10", "other_runs")}
+    latex = (b"\n" + found.pop("tables.tex")).split(b"\n% ")
+    return {**found, "latex": [table for table in latex if not table.startswith(b"other_runs")]}
 
 
 def test_tables_and_figures_of_a_publication_equal_those_of_the_runs(outputs, publish, tmp_path):
@@ -86,16 +88,18 @@ def test_of_many_examples_a_few_columns_are_published_rounded_to_the_safe_side()
     from scripts.publish import _MANY, _examples, _published_record
 
     l2 = np.resize([0.1234561, 2.00001, 12345.6, np.nan, np.inf, 1e-9, 0.0], _MANY + 1)
-    table = pd.DataFrame({"index": range(_MANY + 1), "label": 1, "reason": "", "l2": l2, "seconds": 0.5})
+    table = pd.DataFrame({"index": range(_MANY + 1), "label": 1, "reason": "", "l2": l2, "linf": 0.5, "seconds": 0.5})
     found = _examples(table.assign(l2_lower=l2))
     assert list(found) == ["index", "label", "reason", "l2", "l2_lower"]
     assert found["l2"].head(7).tolist()[:3] == [0.12346, 2.0001, 12346.0]
     assert found["l2_lower"].head(7).tolist()[:3] == [0.12345, 2.0, 12345.0]
     for name in ("l2", "l2_lower"):
         np.testing.assert_allclose(found[name], l2, rtol=1e-4)
-    assert _examples(table.head(_MANY)).equals(table.head(_MANY))
-    texts = table.drop(columns="l2")
-    assert _examples(texts).equals(texts)
+    assert _examples(table.head(_MANY)).equals(table.head(_MANY).drop(columns="seconds"))
+    texts = table.drop(columns="l2").assign(score_after=l2, words=55)
+    found = _examples(texts)
+    assert found.drop(columns="score_after").equals(texts.drop(columns=["score_after", "seconds"]))
+    assert found["score_after"].head(5).tolist()[:3] == [0.12346, 2.0, 12346.0]
     record = {"config": {"dataset": {}}, "points": list(range(_MANY + 1))}
     assert "points" not in _published_record(record)
     assert _published_record({**record, "points": [3]})["points"] == [3]

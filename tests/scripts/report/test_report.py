@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from html.parser import HTMLParser
+from urllib.parse import unquote
 
 import numpy as np
 import pandas as pd
@@ -54,7 +56,14 @@ def test_it_stands_alone(page):
     _, read = page
     assert "script" not in read.tags
     assert "link" not in read.tags
-    assert all(address.startswith(("#", "data:image/svg+xml;base64,")) for address in read.addresses)
+    assert all(address.startswith(("#", "data:image/svg+xml,")) for address in read.addresses)
+
+
+def test_its_pictures_are_those_of_the_files(page):
+    folder, read = page
+    found = [unquote(address.split(",", 1)[1]) for address in read.addresses if address.startswith("data:")]
+    assert sorted(found) == sorted(path.read_text() for path in (folder / "figures").glob("*.svg"))
+    assert all(re.search("['#]", address.split(",", 1)[1]) is None for address in read.addresses if "," in address)
 
 
 def test_numbers_commands_and_origin_are_in_it(page):

@@ -175,6 +175,13 @@ def test_a_cell_says_how_many_of_its_points_are_not_in_the_mean(results):
     assert not cells["shown"].str.contains("already misclassified").any()
 
 
+def test_a_cell_of_one_point_says_point(results):
+    attacks = results.attacks.assign(points=1)
+    cells = table2(replace(results, attacks=attacks, all_attacks=attacks))[1]
+    cell = cells[(cells["row"] == "HopSkipJump") & (cells["model"] == "scd01")].iloc[0]
+    assert "<br>1 point, 10 × 100" in cell["shown"]
+
+
 def test_a_cell_names_the_precision_of_training_where_it_was_not_float32(results):
     attacks = results.attacks.assign(precision=["tf32"] + ["float32"] * (len(results.attacks) - 1))
     cells = table2(replace(results, attacks=attacks))[1]

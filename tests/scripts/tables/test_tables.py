@@ -40,8 +40,9 @@ def test_empty_store_shows_the_commands(tmp_path, capsys):
     shown = capsys.readouterr().out
     assert "python run.py dataset=cifar10 model=scd01 attack=hsj" in shown
     for table in ("table1", "table2", "table3"):
-        for kind in ("csv", "md", "tex"):
+        for kind in ("csv", "md"):
             assert (tmp_path / "tables" / f"{table}.{kind}").read_text()
+        assert f"% {table}\n\\begin{{table}}" in (tmp_path / "tables" / "tables.tex").read_text()
 
 
 def test_no_folder_is_a_sentence(tmp_path, capsys):
