@@ -75,7 +75,9 @@ class Results:
 def read_results(folder: Path, scale: str) -> tuple[Results, list[str]]:
     """The runs of `scale` in a store or a publication, and a line on those that no table shows."""
     source = open_source(folder)
-    every_attack, every_fit = _of_scale(source.attacks(), scale), _of_scale(source.evaluations(), scale)
+    every_attack, every_fit = (
+        _with_quick_rows(_of_scale(found, scale)) for found in (source.attacks(), source.evaluations())
+    )
     fits, other_fits = _as_configured(every_fit)
     attacked, other_attacks = _as_configured(every_attack)
     left_out = f"Left out, for their data set or model settings differ from those of conf/: {other_fits} fits, "
@@ -93,7 +95,12 @@ def paper_values() -> pd.DataFrame:
     """The published numbers, one a row: table, dataset, model, attack, metric, value, note."""
     table = pd.read_csv(PAPER, dtype={"table": str})
     table["value"] = pd.to_numeric(table["value"], errors="coerce")  # a few are bounds in words: see the note
-    return table.fillna({"attack": "", "note": ""})
+    return _with_quick_rows(table.fillna({"attack": "", "note": ""}))
+
+
+def _with_quick_rows(found: pd.DataFrame) -> pd.DataFrame:
+    """The same table with its texts as objects in one block: rows are taken several times faster, thousands of times."""
+    return found.astype({name: object for name, kind in found.dtypes.items() if kind == "str"}).copy()
 
 
 def _of_scale(found: pd.DataFrame, scale: str) -> pd.DataFrame:

@@ -118,6 +118,8 @@ def where(table: pd.DataFrame, **columns: Any) -> pd.DataFrame:
     kept = np.ones(len(table), dtype=bool)
     for name, value in columns.items():
         kept &= (table[name] == value).to_numpy(dtype=bool)
+        if not kept.any():
+            return table.iloc[:0]
     return table[kept]
 
 
