@@ -13,7 +13,7 @@ OLD ?= docs/benchmarks-history.csv
 NEW ?= outputs/bench.json
 
 .DEFAULT_GOAL := help
-.PHONY: help run setup test test-slow test-slurm test-numpy2 coverage lint docs bench bench-check tables publish text-pages reproduce status prune clean
+.PHONY: help run setup test test-thorough test-slow test-slurm test-numpy2 coverage lint docs bench bench-check tables publish text-pages reproduce status prune clean
 
 help: # this list
 	@awk -F ':.*# ' '/^[a-z][a-z0-9-]*:.*# / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -27,6 +27,9 @@ setup: $(VENV)/.run $(VENV)/.test $(VENV)/.lint $(VENV)/.docs # install everythi
 test: $(VENV)/.test # the quick suite
 	$(PY) -m pytest -n auto --dist worksteal $(ARGS)
 
+test-thorough: $(VENV)/.test # what the quick suite leaves out: many programs, kernels in an interpreter, rare options
+	$(PY) -m pytest -m thorough -n auto --dist worksteal $(ARGS)
+
 test-slow: $(VENV)/.test # long checks, on real data where the data folder has them
 	$(PY) -m pytest -m slow --durations=10 $(ARGS)
 
@@ -38,8 +41,8 @@ test-slurm: $(VENV)/.test # a SLURM cluster of one node on loopback, from Debian
 test-numpy2: $(NUMPY2)/.test # the quick suite with NumPy 2, which Larq does not allow
 	NUMBA_CACHE_DIR="$(CURDIR)/$(NUMPY2)/numba" $(NUMPY2)/bin/python -m pytest -n auto --dist worksteal $(ARGS)
 
-coverage: $(VENV)/.test # the quick suite, with the minimum coverage of pyproject.toml
-	$(PY) -m pytest -n auto --dist worksteal --cov --cov-report=term $(ARGS)
+coverage: $(VENV)/.test # the quick and the thorough suite, with the minimum coverage of pyproject.toml
+	$(PY) -m pytest -m "not slow" -n auto --dist worksteal --cov --cov-report=term $(ARGS)
 
 lint: $(VENV)/.lint # format, style, types, import rules
 	$(PY) -m ruff check .

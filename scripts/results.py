@@ -99,7 +99,7 @@ def paper_values() -> pd.DataFrame:
 
 
 def _with_quick_rows(found: pd.DataFrame) -> pd.DataFrame:
-    """The same table with its texts as objects in one block: rows are taken several times faster, thousands of times."""
+    """The same table with its texts as objects in one block, of which rows are taken several times faster."""
     return found.astype({name: object for name, kind in found.dtypes.items() if kind == "str"}).copy()
 
 

@@ -54,6 +54,16 @@ _choose_blas_kernels()
 _remember_configurations()
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Of two processes one begins with what compiles, so that the other, which takes the second half, finds it done."""
+
+    def rank(item: pytest.Item) -> int:
+        room = item.path.relative_to(ROOT / "tests").parts[0]
+        return 0 if room in ("attacks", "scd") else 2 if room in ("contract", "pipeline", "scripts") else 1
+
+    items.sort(key=rank)
+
+
 @pytest.fixture
 def compose_config(tmp_path: Path) -> Callable[..., dict[str, Any]]:
     """Compose a configuration as the command line would, writing to a temporary folder."""

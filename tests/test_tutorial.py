@@ -141,6 +141,7 @@ def test_is_my_robust_model_robust(capsys, tmp_path):
     assert ours[1:] == sorted(ours[1:], reverse=True)
 
 
+@pytest.mark.thorough
 def test_reproduce_table_2_in_miniature(run_program, tmp_path):
     command, tables = re.findall(r"^python (.*scale.smoke.*)$", TABLE2, re.MULTILINE)
     (without,) = re.findall(r"Without the extra of bnn add `(.*)`", TABLE2)

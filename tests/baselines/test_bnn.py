@@ -51,7 +51,9 @@ def _integer_rows(_):
 
 
 @needs_tensorflow
-@pytest.mark.parametrize("quantizer", ["approx_sign", "ste_sign", "swish_sign"])
+@pytest.mark.parametrize(
+    "quantizer", ["approx_sign", "ste_sign", pytest.param("swish_sign", marks=pytest.mark.thorough)]
+)
 @pytest.mark.parametrize("rows", [lambda digits: digits, _integer_rows], ids=["digits", "integers"])
 def test_labels_and_probabilities_are_those_of_keras_on_every_sample(digits, rows, quantizer):
     X, y, X_test, _ = rows(digits)

@@ -46,6 +46,7 @@ def votes(outputs: Path) -> dict[str, list]:
     return found
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals")
 @pytest.mark.parametrize(
     "name", ["joblib", pytest.param("submitit", marks=pytest.mark.slow), pytest.param("ray", marks=pytest.mark.slow)]
@@ -82,6 +83,7 @@ def test_a_killed_job_ends_no_other_and_the_same_sweep_finishes(
             assert all((one[array] == other[array]).all() for array in one)
 
 
+@pytest.mark.thorough
 def test_two_workers_that_need_the_same_fit_train_it_once(run_program, tmp_path):
     done = run_program(
         "-m", "scale=smoke", "model.n_iter=300", "model=scd01", "attack=hsj,noise", *engine_words("joblib")

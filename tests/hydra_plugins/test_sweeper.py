@@ -127,6 +127,7 @@ def test_the_command_of_a_job_is_that_of_a_single_run_without_the_cluster(overri
     assert command_of(overrides) == command
 
 
+@pytest.mark.thorough
 def test_a_job_that_dies_by_a_signal_does_not_end_a_sweep_of_the_default_engine(run_program, tmp_path):
     """The others run, and it is listed with the signal and its command."""
     (tmp_path / "dies.py").write_text(

@@ -73,6 +73,7 @@ def test_a_failing_job_does_not_stop_a_sweep(run_program, tmp_path):
     assert len(list((tmp_path / "outputs" / "fits").glob("*/evaluation_3_smoke.json"))) == 1
 
 
+@pytest.mark.thorough
 def test_ctrl_c_ends_a_sweep_and_says_how_to_go_on(run_program, tmp_path):
     (tmp_path / "interrupted.py").write_text(
         "from baselines.forest import ForestVotes\n"
@@ -90,6 +91,7 @@ def test_ctrl_c_ends_a_sweep_and_says_how_to_go_on(run_program, tmp_path):
     assert again.returncode == 0, again.stderr
 
 
+@pytest.mark.thorough
 def test_correct_for_all_trains_the_other_models_and_attacks_what_all_get_right(run_program, compose_config, tmp_path):
     done = run_program("scale=smoke", "points.rule=correct_for_all", "points.models=[rf,scdce]", "attack.start=given")
     assert done.returncode == 0, done.stderr

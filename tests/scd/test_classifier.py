@@ -2,6 +2,7 @@
 
 import re
 import warnings
+from functools import partial
 
 import numpy as np
 import pytest
@@ -11,11 +12,12 @@ from sklearn.utils.estimator_checks import check_estimator
 
 from scd import SCDClassifier
 
+rare = partial(pytest.param, marks=pytest.mark.thorough)  # options that are compiled for themselves
 FOUR = [(loss, weights) for loss in ("01", "ce") for weights in ("real", "binary")]
 OPTIONS = [
     {},
-    {"threshold_window": 3},
-    {"threshold_window": 20, "init_thresholds": "searched"},
+    rare({"threshold_window": 3}),
+    rare({"threshold_window": 20, "init_thresholds": "searched"}),
     {"init_thresholds": "searched"},
     {"init_weights": "uniform"},
     {"nodes_per_iter": 3},
@@ -23,7 +25,7 @@ OPTIONS = [
     {"balanced_fraction": 1.0},
     {"batch_fraction": 1.0},
     {"batch_fraction": 0.25},
-    {"rollback": True},
+    rare({"rollback": True}),
     {"features_per_step": 64},
     {"features_per_step": 5},
     {"hidden_nodes": 1},

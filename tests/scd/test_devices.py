@@ -120,6 +120,7 @@ def test_a_fit_in_a_forked_process_after_one_in_the_parent_gives_the_same_votes(
     assert out == "True\n"
 
 
+@pytest.mark.thorough
 def test_fits_in_threads_do_not_end_the_process_under_the_layer_workqueue():
     out = _in_a_fresh_process(
         FIT

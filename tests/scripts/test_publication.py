@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "docs" / "results"
 
 
+@pytest.mark.thorough
 def test_tables_figures_and_report_follow_from_the_data_alone(tmp_path):
     for name in (*FILES.values(), RECORDS, PICTURES, SCALE):
         (tmp_path / name).parent.mkdir(exist_ok=True)

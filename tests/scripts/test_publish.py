@@ -131,6 +131,7 @@ def test_no_weights_no_images_of_others_and_no_folders_are_published(tmp_path, p
         assert str(tmp_path) not in path.read_text(), path
 
 
+@pytest.mark.thorough
 def test_texts_are_not_published_but_table_7_is_that_of_the_runs(compose_config, tmp_path):
     from pipeline.experiment import run
 
@@ -170,6 +171,7 @@ def test_a_run_that_was_made_again_replaces_its_rows(outputs, publish):
     assert after.tables["runs"].set_index("run").loc[evaluation.parent.name, "value"] == 0.125
 
 
+@pytest.mark.thorough
 def test_the_record_of_a_fit_on_another_device_stays(outputs, publish, capsys):
     before = publish(all_of_it=True)
     (shard,) = outputs.glob("fits/digits-*/votes_00000-00000.json")
@@ -206,6 +208,7 @@ def test_the_source_is_not_its_own_target(outputs, capsys):
     assert main(["--outputs", str(outputs / "absent")]) == 2
 
 
+@pytest.mark.thorough
 def test_names_in_a_seal_do_not_leave_their_folder(outputs, tmp_path, publish):
     """Neither with two dots nor through a link: nothing outside is read into the publication, nothing is written."""
     from pipeline.store import sealed, write_checked

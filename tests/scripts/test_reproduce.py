@@ -36,6 +36,7 @@ def test_an_unknown_scale_or_experiment_is_a_sentence(words, said, capsys):
     assert said in capsys.readouterr().err
 
 
+@pytest.mark.thorough
 def test_the_tables_hold_what_the_sweeps_ran(miniature, tmp_path, capsys):
     outputs = tmp_path / "outputs"
     words = ["--outputs", str(outputs), "--only", "table3,table8", "model=rf", "points.models=[rf]", "verbose=false"]

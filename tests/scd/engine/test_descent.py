@@ -1,5 +1,7 @@
 """Laws of the descent."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -26,6 +28,7 @@ SETTINGS = {
     "rollback": False,
     "nodes_per_iter": 1,
 }
+rare = partial(pytest.param, marks=pytest.mark.thorough)  # options that are compiled for themselves
 FOUR = [(loss, weights) for loss in ("01", "ce") for weights in ("real", "binary")]
 
 
@@ -109,6 +112,7 @@ def test_binary_weights_stay_plus_and_minus_one(digits, loss, init):
     assert not np.array_equal(start.hidden, descent.now.hidden)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("loss", "weights"), FOUR)
 @pytest.mark.parametrize("nodes", [1, 3])
 def test_with_rollback_the_present_network_is_the_best(digits, loss, weights, nodes):
@@ -180,7 +184,7 @@ def test_the_best_network_is_all_of_what_was_the_best(digits, loss, weights):
 
 
 @pytest.mark.parametrize("weights", ["real", "binary"])
-@pytest.mark.parametrize(("window", "rollback"), [(None, False), (3, False), (None, True)])
+@pytest.mark.parametrize(("window", "rollback"), [(None, False), rare(3, False), rare(None, True)])
 @pytest.mark.parametrize("step", [0.2, 3.3])  # of the latter, sums move by no integer number of bins
 def test_compiled_iterations_give_the_networks_of_the_reference(digits, weights, window, rollback, step, monkeypatch):
     monkeypatch.setattr(reference, "project", cpu_kernel.project)  # whose sums have the same order of roundings
@@ -204,6 +208,7 @@ def test_networks_do_not_depend_on_the_threads(digits, loss, weights):
     assert_same(one.best, many.best)
 
 
+@pytest.mark.thorough
 def test_sums_that_32_bits_cannot_hold_are_counted_in_64(digits):
     """Rows that weigh 2**30 give the networks of rows that weigh 1."""
     large, small = (descent_of(digits, n_iter=20) for _ in range(2))
@@ -226,7 +231,7 @@ def test_an_error_in_a_thread_ends_the_fit_and_the_other_threads(digits):
     assert all(state.at[0] < 10_000 for state in descent.states)
 
 
-@pytest.mark.parametrize("window", [None, 3])
+@pytest.mark.parametrize("window", [None, rare(3)])
 def test_bytes_and_floats_of_the_same_samples_give_the_same_networks(digits, window):
     first = descent_of(digits, threshold_window=window).run()
     second = descent_of(digits, threshold_window=window, columns=lambda X: np.ascontiguousarray(X.T)).run()

@@ -12,6 +12,7 @@ from tests.triton_processes import assert_passes, needs_card, needs_triton
 SCRIPT = Path(__file__).parent / "triton_checks.py"
 
 
+@pytest.mark.thorough
 @needs_triton
 def test_kernels_equal_the_reference_in_the_interpreter(tmp_path):
     assert_passes(SCRIPT, "equal", tmp_path, TRITON_INTERPRET="1")

@@ -42,6 +42,7 @@ def test_foolbox_is_measured_or_its_absence_is_said(small, monkeypatch):
         assert len(section.figures) / 2 + len(section.notes) == 2
 
 
+@pytest.mark.thorough
 def test_growth_is_measured_in_processes_of_their_own_and_fitted_as_a_power(monkeypatch):
     assert slope([10, 100, 1000], [3.0, 30.0, 300.0]) == pytest.approx(1)
     cases = [Case(rows=rows, features=6, votes=2, hidden=2) for rows in (40, 80)]
@@ -58,6 +59,7 @@ def test_a_section_shows_figures_ratios_and_notes():
         assert line in shown
 
 
+@pytest.mark.thorough
 def test_wordcnn_is_compared_with_the_convolution(monkeypatch):
     monkeypatch.setattr("scripts.bench.words._DOCUMENTS", 2)
     section = words()

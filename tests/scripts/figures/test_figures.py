@@ -82,6 +82,7 @@ def test_pictures_show_the_stored_adversarials(outputs):
     assert found["index"].nunique() == 1
 
 
+@pytest.mark.thorough
 def test_svg_files_are_the_same_each_time_and_what_is_missing_has_none(outputs):
     folder = outputs / "figures"
     before = {path.name: path.read_bytes() for path in folder.glob("*.svg")}

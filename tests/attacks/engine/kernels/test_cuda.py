@@ -15,6 +15,7 @@ from tests.triton_processes import assert_passes, needs_card, needs_triton
 SCRIPT = Path(__file__).parent / "cuda_checks.py"
 
 
+@pytest.mark.thorough
 @needs_triton
 def test_inputs_and_results_are_those_of_the_cpu_in_the_interpreter(tmp_path):
     assert_passes(SCRIPT, "equal", tmp_path, TRITON_INTERPRET="1")
