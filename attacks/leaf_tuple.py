@@ -13,7 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 from scd.seeds import generator_for
 from scd.trees import Leaves, Trees, as_trees, closest_point
 
-from .base import ArrayAttack
+from .base import ArrayAttack, run_or_resume
+from .engine.checkpoint import Journal
 from .engine.confirmation import confirmed
 from .engine.initial_points import nearest_samples
 from .engine.validation import (
@@ -26,7 +27,7 @@ from .engine.validation import (
     read_task,
     refuse,
 )
-from .engine.white_box.closest_runs import Found, closest_of_runs, distances
+from .engine.white_box.closest_runs import Found, closest_of_runs, correctly_classified, distances
 from .engine.white_box.leaf_search import LeafSearch
 from .oracle import TREES, LabelFunction
 from .result import AttackResult
@@ -146,7 +147,7 @@ class LeafTuple(ArrayAttack):
         starts : dict of label to array (d,), or array (n, d), optional
             For "given" among the starts.
         state : path, optional
-            Not used: an interrupted search begins again.
+            File for the state of the attack: after a kill, the same call continues with the next example.
 
         Returns
         -------
@@ -158,7 +159,7 @@ class LeafTuple(ArrayAttack):
         Raises
         ------
         ValueError
-            Invalid examples, or trees that are not those of the model.
+            Invalid examples, trees that are not those of the model, or a state of another attack.
         """
         class_name = type(self).__name__
         task = read_task(class_name, x, y, clip, index)
@@ -173,20 +174,28 @@ class LeafTuple(ArrayAttack):
             samples, of_samples = read_pool(class_name, pool, pool_labels, task)
             near = nearest_samples(task, samples, of_samples, -(-self.restarts // len(self.starts)))
             given["nearest"] = [samples[order] for order in near.order]
-        correct = oracle(task.x, np.arange(len(task.x))) == task.y
-        _check_same(class_name, ensemble, task, correct)
-        leaves, nothing_below = ensemble.leaves(task.low, task.high), np.zeros(len(task.x))
-        found = closest_of_runs(
-            task,
-            oracle,
-            correct,
-            self.norm == "linf",
-            lambda e: self._points(ensemble, leaves, task, e, given, nothing_below),
-            self._bar(len(task.x), 0, "example"),
-        )
-        distance = np.where(found.success, found.linf if self.norm == "linf" else found.l2, np.inf)
-        exact = (correct & (distance <= nothing_below)).astype(np.int64)
-        return confirmed(class_name, replace(found, extra={"exact": exact}), task, oracle, labels)
+        leaves = ensemble.leaves(task.low, task.high)
+        arrays = {"trees": {**ensemble.nodes._asdict(), "rounding": ensemble.rounding}}
+        arrays |= {f"{kind} {e}": start for kind, of_all in given.items() for e, start in enumerate(of_all)}
+        journal = Journal(oracle, task.y, None if state is None else Path(state), self._identity(task, arrays))
+
+        def attack() -> AttackResult:
+            correct, nothing_below = correctly_classified(task, journal), np.zeros(len(task.x))
+            _check_same(class_name, ensemble, task, correct)
+            found = closest_of_runs(
+                task,
+                journal,
+                correct,
+                self.norm == "linf",
+                lambda e: self._points(ensemble, leaves, task, e, given, nothing_below),
+                self._bar(len(task.x), 0, "example"),
+                nothing_below,
+            )
+            distance = np.where(found.success, found.linf if self.norm == "linf" else found.l2, np.inf)
+            exact = (correct & (distance <= nothing_below)).astype(np.int64)
+            return confirmed(class_name, replace(found, extra={"exact": exact}), task, oracle, labels)
+
+        return run_or_resume(journal, task, attack)
 
     def _points(
         self,

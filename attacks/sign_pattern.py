@@ -11,10 +11,11 @@ from numpy.typing import ArrayLike
 
 from scd.seeds import generator_for
 
-from .base import ArrayAttack
+from .base import ArrayAttack, run_or_resume
+from .engine.checkpoint import Journal
 from .engine.confirmation import confirmed
 from .engine.validation import Described, Task, check_choice, check_int, read_task, refuse
-from .engine.white_box.closest_runs import Found, closest_of_runs
+from .engine.white_box.closest_runs import Found, closest_of_runs, correctly_classified
 from .engine.white_box.sign_search import SignNetworks, SignSearch
 from .oracle import VOTES, LabelFunction
 from .result import AttackResult
@@ -109,7 +110,7 @@ class SignPattern(ArrayAttack):
         index : array of int, shape (n,), optional
             Numbers of the examples: they appear in the result and name the random streams. Default 0..n-1.
         state : path, optional
-            Not used: an interrupted search begins again.
+            File for the state of the attack: after a kill, the same call continues with the next example.
 
         Returns
         -------
@@ -119,7 +120,7 @@ class SignPattern(ArrayAttack):
         Raises
         ------
         ValueError
-            Invalid examples, or votes that are no sign networks of as many features.
+            Invalid examples, votes that are no sign networks of as many features, or a state of another attack.
         """
         class_name = type(self).__name__
         task = read_task(class_name, x, y, clip, index)
@@ -130,16 +131,22 @@ class SignPattern(ArrayAttack):
             allowed = f"sign networks of {task.x.shape[1]} features"
             raise refuse(class_name, "votes", allowed, Described(f"{len(votes)} others"))
         oracle, networks = self._label_oracle(labels, task), SignNetworks(votes)
-        correct = oracle(task.x, np.arange(len(task.x))) == task.y
-        found = closest_of_runs(
-            task,
-            oracle,
-            correct,
-            self.norm == "linf",
-            lambda e: self._points(networks, task, e),
-            self._bar(len(task.x), 0, "example"),
-        )
-        return confirmed(class_name, found, task, oracle, labels)
+        arrays = {f"vote {v}": {name: vote[name] for name in names} for v, vote in enumerate(votes)}
+        identity = self._identity(task, arrays)
+        journal = Journal(oracle, task.y, None if state is None else Path(state), identity)
+
+        def attack() -> AttackResult:
+            found = closest_of_runs(
+                task,
+                journal,
+                correctly_classified(task, journal),
+                self.norm == "linf",
+                lambda e: self._points(networks, task, e),
+                self._bar(len(task.x), 0, "example"),
+            )
+            return confirmed(class_name, found, task, oracle, labels)
+
+        return run_or_resume(journal, task, attack)
 
     def _points(self, networks: SignNetworks, task: Task, e: int) -> Iterator[Found]:
         """Yield, for each run and round of one example, the point of the run's best pattern; the last is queried."""

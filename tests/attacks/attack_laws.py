@@ -144,3 +144,26 @@ def resumes(attack, path, after):
     finished = Counting(model, 1)
     assert same_result(whole, attack(finished, model.x, [0], state=path))
     assert finished.rows == 8
+
+
+def continues_with_the_next_example(attack, labels, x, y, path, monkeypatch, after, **more):
+    """An attack that searches one example after the other, killed after `after` calls, repeats at most one of them."""
+    searched, points = [], type(attack)._points
+
+    def counted(self, *args):
+        searched.append(next(int(a) for a in args if isinstance(a, np.integer)))
+        return points(self, *args)
+
+    monkeypatch.setattr(type(attack), "_points", counted)
+    whole = attack(labels, x, y, **more)
+    once = searched.copy()
+    searched.clear()
+    with pytest.raises(KeyboardInterrupt):
+        attack(Counting(labels, after), x, y, state=path, **more)
+    assert 0 < len(searched) < len(once)
+    assert same_result(whole, attack(labels, x, y, state=path, **more))
+    assert sorted(set(searched)) == once
+    assert len(searched) <= len(once) + 1
+    searched.clear()
+    assert same_result(whole, attack(labels, x, y, state=path, **more))
+    assert not searched

@@ -14,6 +14,7 @@ from pipeline.config.check import check_access
 from pipeline.errors import UserError
 from scd.certificates import certify_trees
 from scd.trees import as_trees
+from tests.attacks import attack_laws as laws
 from tests.pipeline.small_runs import attack_folder, go
 from tests.scd.trees.small_forests import exact_by_cells, random_forest, random_points
 
@@ -98,6 +99,15 @@ def test_it_starts_at_samples_of_the_other_class_and_at_noise(forest):
     assert attack.starts_from() == {"nearest"}
     assert result.success.all()
     assert set(result.trace["restart"]) == {0, 1, 2, 3}
+
+
+def test_killed_it_continues_with_the_next_example(forest, tmp_path, monkeypatch):
+    model, x, y, pool, pool_labels = forest
+    state, more = tmp_path / "state.npz", {"trees": model, "pool": pool, "pool_labels": pool_labels}
+    attack = LeafTuple(rounds=1, starts=["nearest", "original"], restarts=2)
+    laws.continues_with_the_next_example(attack, model.predict, x, y, state, monkeypatch, 6, **more)
+    with pytest.raises(ValueError, match="other parameters, points or labels"):
+        attack(model.predict, x, y, state=state, **{**more, "pool": 1 - pool})
 
 
 def test_it_attacks_boosted_trees(forest):

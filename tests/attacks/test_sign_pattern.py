@@ -14,6 +14,7 @@ from attacks.whitebox import WhiteBox
 from pipeline.config.check import check_access
 from pipeline.errors import UserError
 from scd import SCDClassifier
+from tests.attacks import attack_laws as laws
 from tests.pipeline.small_runs import attack_folder, go
 from tests.scd.certificates.plane import exact_l2, labels, random_votes
 
@@ -122,6 +123,18 @@ def test_rounds_and_runs_never_hurt_and_the_record_holds(digits):
     assert more.adversarials.max() <= 1
     assert set(more.trace["restart"]) == {0, 1, 2}
     assert (more.queries <= 1 + 3 * 4).all()
+
+
+@pytest.mark.parametrize("after", [3, 5])
+def test_killed_it_continues_with_the_next_example(digits, tmp_path, monkeypatch, after):
+    model, x, y = digits
+    y = np.where(np.arange(len(y)) == 1, 1 - y, y)  # one is misclassified
+    state = tmp_path / "state.npz"
+    laws.continues_with_the_next_example(
+        SignPattern(rounds=1), model.predict, x, y, state, monkeypatch, after, votes=model.votes_
+    )
+    with pytest.raises(ValueError, match="other parameters, points or labels"):
+        SignPattern(rounds=1)(model.predict, x, y, votes=model.votes_[:-2], state=state)
 
 
 def test_a_point_does_not_depend_on_the_others_and_a_misclassified_one_is_left_alone(digits):

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ...oracle import LabelOracle
 from ...result import ALREADY_MISCLASSIFIED, NO_START, AttackResult
+from ..checkpoint import Journal
 from ..validation import Task
 
 
@@ -37,37 +37,57 @@ def distances(point: NDArray[np.float32], x: NDArray[np.float32]) -> tuple[float
     return float(np.linalg.norm(difference)), float(np.abs(difference).max())
 
 
+def correctly_classified(task: Task, journal: Journal) -> NDArray[np.bool_]:
+    """Return whether each original (n,) has its label; asked once, also by an attack that continues."""
+    if journal.snapshot:
+        return journal.snapshot["correct"]
+    return ~journal.query(task.x, np.arange(len(task.x))).astype(bool)
+
+
 def closest_of_runs(
     task: Task,
-    oracle: LabelOracle,
+    journal: Journal,
     correct: NDArray[np.bool_],
     linf: bool,
     points: Callable[[int], Iterable[Found]],
     bar: Any,
+    kept: NDArray[np.float64] | None = None,
 ) -> AttackResult:
     """Return, for each correctly classified example e, the closest of `points(e)` that the model misclassifies.
 
     The trace has a row for each point but those that the model classifies correctly; `bar` is a progress bar of
-    examples.
+    examples. After each example the journal takes a snapshot, from which a killed attack continues. `kept` (n,) is an
+    array that `points` writes to: it is part of the snapshot.
     """
     n, by = len(task.x), int(linf)
+    kept = np.zeros(n) if kept is None else kept
     best, chosen, measured = np.full_like(task.x, np.nan), np.full(n, -1), np.full((n, 2), np.inf)
     rows: list[tuple[float, ...]] = []
+    done = 0
+    if journal.snapshot:
+        best, chosen, measured = (journal.snapshot[name].copy() for name in ("best", "chosen", "measured"))
+        kept[:], done = journal.snapshot["kept"], int(journal.snapshot["done"])
+        rows = list(map(tuple, journal.snapshot["rows"]))
     with bar:
+        bar.update(int(correct[:done].sum()))
         for e in np.flatnonzero(correct):
+            if e < done:
+                continue
             for run, number, point, query in points(e):
                 found = distances(point, task.x[e])
-                row = (task.index[e], run, number, oracle.queries[e], *found)
+                row = (task.index[e], run, number, journal.oracle.queries[e], *found)
                 if query and found[by] < measured[e, by]:
-                    if oracle(point[None], np.array([e]))[0] == task.y[e]:
+                    if not journal.query(point[None], np.array([e]))[0]:
                         continue
                     best[e], chosen[e], measured[e] = point, run, found
                 rows.append(row)
             bar.update()
+            state = {"best": best, "chosen": chosen, "measured": measured, "kept": kept, "correct": correct}
+            journal.mark({**state, "done": np.array(e + 1), "rows": np.array(rows).reshape(-1, 6)})
     columns = np.array(rows).reshape(-1, 6)
     names = ("index", "restart", "iteration", "queries", "l2", "linf")
     trace = {name: columns[:, c].astype(np.int64 if c < 4 else np.float64) for c, name in enumerate(names)}
     reason = np.where(correct, np.where(chosen < 0, NO_START, ""), ALREADY_MISCLASSIFIED)
     l2, linf_found = np.where(chosen >= 0, measured.T, np.nan)
-    queries = oracle.queries.copy()
+    queries = journal.oracle.queries.copy()
     return AttackResult(task.index, task.y, chosen >= 0, best, l2, linf_found, queries, chosen, reason, trace)
