@@ -336,7 +336,16 @@ class SCDClassifier(SignNetworks):
         return self
 
     def warm_up(self, X: NDArray[Any], y: NDArray[Any]) -> None:
-        """Compile the kernels for data of this type, so that the time of a first fit does not include it."""
+        """Compile the kernels for data of this type, so that the time of a first fit does not include it.
+
+        Raises
+        ------
+        ValueError
+            A parameter that a fit would refuse, before anything is compiled.
+        """
+        self.check_params()
+        if self.basis == "pixels" and self.parts == 1:
+            self._settings(X.shape[1])
         rows = np.concatenate([np.flatnonzero(y == label)[:4] for label in (0, 1)])
         tiny = {"n_votes": 1, "n_iter": 2, "hidden_nodes": 2, "nodes_per_iter": 1, "features_per_step": 1}
         seen = self._sees_samples()

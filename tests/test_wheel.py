@@ -69,6 +69,7 @@ def test_the_wheel_has_one_top_level_name_and_every_module(wheel):
     assert modules == expected | {"scd/py.typed"}
 
 
+@pytest.mark.thorough
 def test_the_wheel_alone_has_the_classifier_the_attacks_and_the_certificates(installed, tmp_path):
     found = run(installed, "\n".join([
         "import importlib, pkgutil, sys",
@@ -83,6 +84,7 @@ def test_the_wheel_alone_has_the_classifier_the_attacks_and_the_certificates(ins
     assert found.splitlines() == [f"scd.attacks.hopskipjump {installed}/scd/attacks/__init__.py", "[]"]
 
 
+@pytest.mark.thorough
 def test_the_wheel_alone_has_the_command(installed, tmp_path):
     program = (
         "import sys; from scd.command.line import main; sys.stderr = sys.stdout; "

@@ -5,8 +5,9 @@ Vote 0 is always trained alone, which gives the time of one vote; the others fol
 
 from __future__ import annotations
 
+import contextlib
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -158,7 +159,8 @@ class _Shards:
 def _train(job: Job, shards: _Shards, missing: list[int]) -> None:
     model, total = job.model, job.config["model"]["n_votes"]
     x, y = inputs_for(model, job.dataset).flat("train"), job.dataset.y_train
-    model.warm_up(x, y)
+    with _refusals_of(job.model_name):
+        model.warm_up(x, y)
     for numbers in shard_ranges(missing, _shard_votes(model, len(x))):
         upto = f"-{numbers[-1] + 1}" if len(numbers) > 1 else ""
         label = f"{job.model_name}: vote {numbers[0] + 1}{upto} of {total}"
@@ -166,15 +168,20 @@ def _train(job: Job, shards: _Shards, missing: list[int]) -> None:
         if not unfinished.exists():
             unfinished.with_suffix(".json").unlink(missing_ok=True)  # the time of a shard that is trained again
         timer = ResumableTimer(unfinished.with_suffix(".json"))
-        with progress_bar(desc=label, verbose=job.config["verbose"], leave=False) as bar:
-            try:
-                votes = model.fit_votes(x, y, numbers, timer.timing(_shown_on(bar)), checkpoint=unfinished)
-            except (ValueError, ImportError) as error:
-                raise UserError(f"model={job.model_name} cannot be fitted: {error}") from error
+        with progress_bar(desc=label, verbose=job.config["verbose"], leave=False) as bar, _refusals_of(job.model_name):
+            votes = model.fit_votes(x, y, numbers, timer.timing(_shown_on(bar)), checkpoint=unfinished)
         seconds = timer.stop()
         more = {"seconds": seconds, "method_version": model.method_version}
         shards.add(numbers, votes, seconds, provenance(job.config["device"], job.dataset.provenance, **more))
         timer.path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _refusals_of(model: str) -> Iterator[None]:
+    try:
+        yield
+    except (ValueError, ImportError) as error:
+        raise UserError(f"model={model} cannot be fitted: {error}") from error
 
 
 def _shown_on(bar: Any) -> Callable[[int, int, float], None]:

@@ -117,7 +117,9 @@ def test_damaged_votes_of_many_classes_are_refused():
 
 
 @pytest.mark.parametrize(
-    ("kind", "shape"), [(LeNetVotes, (1, 8, 8)), (CNN1DVotes, (64,)), (ResNet50Votes, (1, 8, 8))], ids=str
+    ("kind", "shape"),
+    [(LeNetVotes, (1, 8, 8)), (CNN1DVotes, (64,)), pytest.param(ResNet50Votes, (1, 8, 8), marks=pytest.mark.thorough)],
+    ids=str,
 )
 def test_torch_networks_have_an_output_for_each_class(kind, shape, tmp_path):
     large = kind is ResNet50Votes

@@ -215,6 +215,13 @@ def test_warm_start_refuses_votes_of_another_kind(digits, change):
         model.fit(X[:, :4] if change == "features" else X, y)
 
 
+def test_warming_up_refuses_what_a_fit_would_refuse_before_it_compiles(digits, monkeypatch):
+    monkeypatch.setattr(SCDClassifier, "fit", lambda *_: pytest.fail("compiled"))
+    with pytest.raises(ValueError, match="features_per_step"):
+        SCDClassifier(features_per_step=65).warm_up(*digits[:2])
+
+
+@pytest.mark.thorough  # sums of 64 bits are compiled for themselves
 def test_a_large_output_step_is_no_error(digits):
     X, y = digits[:2]
     for step in (100.0, 1000.0):

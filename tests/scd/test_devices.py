@@ -137,6 +137,7 @@ def test_fits_in_threads_do_not_end_the_process_under_the_layer_workqueue():
     assert out == "True\n"
 
 
+@pytest.mark.thorough
 def test_without_compilation_there_is_one_sentence():
     out = _in_a_fresh_process(
         FIT

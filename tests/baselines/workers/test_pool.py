@@ -38,6 +38,7 @@ def is_alive(pid):
         return False
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="reads /proc")
 @pytest.mark.parametrize("how", ["inside", "outside"])
 def test_a_killed_fit_leaves_no_worker_behind(tmp_path, how):

@@ -32,7 +32,10 @@ def test_only_points_or_starts_that_use_judges_have_them(compose_config):
         judges_of(compose_config("points.rule=correct_for_all", "points.models=[nobody]"))
 
 
-@pytest.mark.parametrize("experiment", ["figure1", "table2", "table3", "table4", "table8"])
+@pytest.mark.parametrize(
+    "experiment",
+    ["figure1", "table2", *(pytest.param(name, marks=pytest.mark.thorough) for name in ("table3", "table4", "table8"))],
+)
 def test_the_judges_of_an_experiment_are_those_of_its_data_set_and_scale(experiment):
     config = resolve(composed(f"+experiment={experiment}", "scale=cpu"))
     groups = [f"dataset={config['dataset']['name']}", "scale=cpu", "attack=none"]

@@ -54,7 +54,7 @@ def test_only_what_can_change_the_result_is_in_the_key(small):
         "model.backend=reference",
         "seed=1",
         "model.n_iter=31",
-        "model.rollback=true",
+        "model.balanced_fraction=0.25",
         "dataset.classes=[1,7]",
     ):
         assert go(small("attack=none", other, "model.n_votes=1"))["fit"] != folder, other

@@ -25,6 +25,7 @@ def pattern_attack(votes, x, label, norm):
     return (found.l2 if norm == "l2" else found.linf)[0] if found.success[0] else np.inf
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("norm", ["l2", "linf"])
 def test_small_ensembles_with_ties_and_duplicates(norm):
     closed, met = 0, []

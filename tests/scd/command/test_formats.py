@@ -102,6 +102,7 @@ def test_an_exported_torch_program(data):
 # ---- Keras
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("data", ["csv", "npy"])
 def test_a_keras_network(data):
     keras = pytest.importorskip("keras")

@@ -86,7 +86,7 @@ def test_votes_are_trained_against_their_group():
     assert not same(of_four.votes_[:1], of_two.votes_[:1])
 
 
-@pytest.mark.parametrize("loss", ["01", "ce"])
+@pytest.mark.parametrize("loss", ["01", pytest.param("ce", marks=pytest.mark.thorough)])
 def test_the_reference_trains_the_same_votes_up_to_rounding(loss):
     x, y = images()
     settings = {**ADVERSARIAL, "n_iter": 125}  # the samples are moved after a hundred

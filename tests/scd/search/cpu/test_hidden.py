@@ -1,5 +1,7 @@
 """The CPU search of a hidden node returns what the reference returns: candidate, threshold and gain."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +10,8 @@ from scd.search import reference
 from scd.search.cpu.hidden import narrowed, unmoved
 from tests.scd.search import cpu_kernel as cpu
 from tests.scd.search.search_cases import KINDS, make_case, same
+
+rare = partial(pytest.param, marks=pytest.mark.thorough)  # windows are compiled for themselves
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 40, 700])
@@ -18,6 +22,7 @@ def test_search_equal_to_the_reference(kind, n):
         assert same(cpu.search(**case), reference.search(**case)), seed
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("radius", [1, 3, 20, 1000])
 @pytest.mark.parametrize("kind", KINDS)
 def test_windowed_search_equal_to_the_reference(kind, radius):
@@ -27,6 +32,7 @@ def test_windowed_search_equal_to_the_reference(kind, radius):
             assert same(cpu.search(**case), reference.search(**case)), (n, seed)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("kernel", [cpu, reference])
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_window_wider_than_the_data_gives_the_unrestricted_gain(kernel, kind):
@@ -56,7 +62,7 @@ def _one_step_per_feature(kind, seed, n, scale, divisor=255.0):
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("scale", [0.0003, 0.02, 0.3, 4.0])
+@pytest.mark.parametrize("scale", [rare(0.0003), 0.02, 0.3, rare(4.0)])
 @pytest.mark.parametrize("kind", KINDS)
 def test_one_step_per_feature_equal_to_the_reference(kind, scale):
     for n in (1, 2, 3, 40, 700, 2500):
@@ -94,7 +100,7 @@ def _two_steps_per_feature(*case):
     return case
 
 
-@pytest.mark.parametrize("scale", [0.0003, 0.02, 0.3, 4.0])
+@pytest.mark.parametrize("scale", [rare(0.0003), 0.02, 0.3, rare(4.0)])
 @pytest.mark.parametrize("kind", KINDS)
 def test_steps_up_and_down_equal_to_the_reference(kind, scale):
     for n in (1, 2, 3, 40, 700, 2500):
@@ -105,7 +111,7 @@ def test_steps_up_and_down_equal_to_the_reference(kind, scale):
 
 @pytest.mark.parametrize("kernel", [cpu, reference])
 @pytest.mark.parametrize("divisor", [255.0, 16.0])
-@pytest.mark.parametrize("window", [None, 3])
+@pytest.mark.parametrize("window", [None, rare(3)])
 def test_bytes_with_a_divisor_equal_the_float_features(kernel, divisor, window):
     for seed in range(5):
         case = make_case("random", seed, n=300, window=window)
@@ -116,7 +122,7 @@ def test_bytes_with_a_divisor_equal_the_float_features(kernel, divisor, window):
 
 
 @pytest.mark.parametrize("kernel", [cpu, reference])
-@pytest.mark.parametrize("window", [None, 3])
+@pytest.mark.parametrize("window", [None, rare(3)])
 def test_votes_with_columns_of_their_own_are_searched_independently(kernel, window):
     case = make_case("random", 5, n=100, window=window)
     own = torch.rand(3, 6, 100, generator=torch.Generator().manual_seed(0))
@@ -126,7 +132,7 @@ def test_votes_with_columns_of_their_own_are_searched_independently(kernel, wind
 
 
 @pytest.mark.parametrize("kernel", [cpu, reference])
-@pytest.mark.parametrize("window", [None, 3])
+@pytest.mark.parametrize("window", [None, rare(3)])
 @pytest.mark.parametrize("kind", ["random", "tied", "large_effects"])
 def test_a_vote_does_not_depend_on_the_others(kernel, window, kind):
     case = make_case(kind, 7, votes=5, n=200, window=window)

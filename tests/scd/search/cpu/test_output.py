@@ -41,6 +41,7 @@ def test_activations_as_inputs_equal_to_the_reference(kind, inputs, on_grid):
                 assert same(cpu.search_output(**packed), expected), (n, seed)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("kind", ["random", "tied", "outlier"])
 def test_a_window_at_the_output_node_equal_to_the_reference(kind):
     for seed in range(6):
