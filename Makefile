@@ -38,8 +38,8 @@ test-slurm: $(VENV)/.test # a SLURM cluster of one node on loopback, from Debian
 		apt-get update -qq && apt-get install -y -qq --no-install-recommends slurm-wlm slurmdbd munge mariadb-server-core mariadb-client-core; fi
 	$(PY) -m pytest -m slow -rs tests/slow/test_slurm.py $(ARGS)
 
-test-numpy2: $(NUMPY2)/.test # the quick suite with NumPy 2, which Larq does not allow
-	NUMBA_CACHE_DIR="$(CURDIR)/$(NUMPY2)/numba" $(NUMPY2)/bin/python -m pytest -n auto --dist worksteal $(ARGS)
+test-numpy2: $(NUMPY2)/.test # both suites with NumPy 2, which Larq does not allow
+	NUMBA_CACHE_DIR="$(CURDIR)/$(NUMPY2)/numba" $(NUMPY2)/bin/python -m pytest -m "not slow" -n auto --dist worksteal $(ARGS)
 
 coverage: $(VENV)/.test # the quick and the thorough suite, with the minimum coverage of pyproject.toml
 	$(PY) -m pytest -m "not slow" -n auto --dist worksteal --cov --cov-report=term $(ARGS)
