@@ -16,7 +16,7 @@ NEW ?= outputs/bench.json
 .PHONY: help run setup test test-thorough test-slow test-slurm test-numpy2 coverage lint docs bench bench-check tables publish text-pages reproduce status prune clean
 
 help: # this list
-	@awk -F ':.*# ' '/^[a-z][a-z0-9-]*:.*# / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*# ' '/^[a-z][a-z0-9-]*:.*# / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
 	@echo 'Further arguments: make tables OUTPUTS="/some/folder" ARGS="--scale cpu"'
 
 run: $(VENV)/.run # install into .venv and run the default experiment
