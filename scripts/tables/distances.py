@@ -51,7 +51,7 @@ BLACK_BOX = {
     "cgba": "CGBA",
     "smoothed_boundary": "Smoothed boundary",
     "smoothed_few": "Smoothed boundary, 5,000 queries",
-    "smoothed_lowfreq": "Smoothed boundary, low frequencies",
+    "smoothed_lowfreq": "Smoothed boundary, low frequencies, 5,000 queries",
     "surrogate": "Surrogate, sign votes, 5,000 queries",
     "surrogate_linear": "Surrogate, linear, 5,000 queries",
     "signopt": "Sign-OPT",
