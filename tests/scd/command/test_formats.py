@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -102,10 +103,16 @@ def test_an_exported_torch_program(data):
 # ---- Keras
 
 
+def keras_on_torch():
+    """As the command loads it. With TensorFlow, its LLVM would abort a later import of Triton in this process."""
+    os.environ.setdefault("KERAS_BACKEND", "torch")
+    return pytest.importorskip("keras")
+
+
 @pytest.mark.thorough
 @pytest.mark.parametrize("data", ["csv", "npy"])
 def test_a_keras_network(data):
-    keras = pytest.importorskip("keras")
+    keras = keras_on_torch()
     made = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, activation="softmax")])
     made.layers[0].set_weights([MODEL.coef_.T, MODEL.intercept_])
     made.save("m.keras")
@@ -118,7 +125,7 @@ def test_a_keras_network(data):
 
 
 def test_a_keras_network_of_one_output_and_images():
-    keras = pytest.importorskip("keras")
+    keras = keras_on_torch()
     made = keras.Sequential([keras.Input((2, 2, 1)), keras.layers.Flatten(), keras.layers.Dense(1)])
     made.layers[-1].set_weights([np.array([[0], [0], [1], [0]], dtype=np.float32), np.array([-2.5], dtype=np.float32)])
     made.save("m.keras")
