@@ -158,10 +158,11 @@ def largest_eigenvalue(
     diagonal, beside = np.zeros(steps), np.zeros(steps)
     for k in range(steps):
         basis[k] = v
-        w = single * (gram @ (single * v))
-        diagonal[k] = v @ w
-        for _ in range(2):  # orthogonal again to all before, twice
-            w -= basis[: k + 1].T @ (basis[: k + 1] @ w)
+        with np.errstate(invalid="ignore"):  # a BLAS kernel may see anything in the lanes that it does not use
+            w = single * (gram @ (single * v))
+            diagonal[k] = v @ w
+            for _ in range(2):  # orthogonal again to all before, twice
+                w -= basis[: k + 1].T @ (basis[: k + 1] @ w)
         beside[k] = np.linalg.norm(w)
         if beside[k] < 1e-6:
             steps = k + 1
