@@ -178,6 +178,7 @@ def _train(job: Job, shards: _Shards, missing: list[int]) -> None:
 
 @contextlib.contextmanager
 def _refusals_of(model: str) -> Iterator[None]:
+    """What a model refuses within, as the user's error."""
     try:
         yield
     except (ValueError, ImportError) as error:

@@ -62,17 +62,18 @@ def closest_of_runs(
     n, by = len(task.x), int(linf)
     kept = np.zeros(n) if kept is None else kept
     best, chosen, measured = np.full_like(task.x, np.nan), np.full(n, -1), np.full((n, 2), np.inf)
-    rows: list[tuple[float, ...]] = []
+    rows = [np.zeros((0, 6))]  # of each example
     done = 0
     if journal.snapshot:
         best, chosen, measured = (journal.snapshot[name].copy() for name in ("best", "chosen", "measured"))
         kept[:], done = journal.snapshot["kept"], int(journal.snapshot["done"])
-        rows = list(map(tuple, journal.snapshot["rows"]))
+        rows = [journal.snapshot["rows"]]
     with bar:
         bar.update(int(correct[:done].sum()))
         for e in np.flatnonzero(correct):
             if e < done:
                 continue
+            own: list[tuple[float, ...]] = []
             for run, number, point, query in points(e):
                 found = distances(point, task.x[e])
                 row = (task.index[e], run, number, journal.oracle.queries[e], *found)
@@ -80,11 +81,12 @@ def closest_of_runs(
                     if not journal.query(point[None], np.array([e]))[0]:
                         continue
                     best[e], chosen[e], measured[e] = point, run, found
-                rows.append(row)
+                own.append(row)
+            rows.append(np.array(own).reshape(-1, 6))
             bar.update()
             state = {"best": best, "chosen": chosen, "measured": measured, "kept": kept, "correct": correct}
-            journal.mark({**state, "done": np.array(e + 1), "rows": np.array(rows).reshape(-1, 6)})
-    columns = np.array(rows).reshape(-1, 6)
+            journal.mark({**state, "done": np.array(e + 1), "rows": np.concatenate(rows)})
+    columns = np.concatenate(rows)
     names = ("index", "restart", "iteration", "queries", "l2", "linf")
     trace = {name: columns[:, c].astype(np.int64 if c < 4 else np.float64) for c, name in enumerate(names)}
     reason = np.where(correct, np.where(chosen < 0, NO_START, ""), ALREADY_MISCLASSIFIED)
