@@ -47,9 +47,10 @@ def table9(results: Results) -> tuple[str, pd.DataFrame, list[str]]:
         "Not in the paper. Mean L2 over the attacked points that the model classifies correctly, with its 95 % "
         "bootstrap interval. White-box: an attack that uses the weights found an adversarial at this distance; of "
         "several the closest at each point. "
-        f"Certified: there is none nearer (docs/certificates.md). {BOUNDS} Common points: those that every model of "
-        "the data set classifies correctly; only this column compares models at the same points. Settings beside a "
-        "name are those that differ from conf/. docs/robust.md says how they were chosen.",
+        f"Certified: there is none nearer (docs/certificates.md). {BOUNDS} Common points: those of the "
+        "attacked samples that every model attacked at them classifies correctly; only this column compares models "
+        "at the same points. Where a data set has two sets of samples, the rows of the larger name its size. Settings "
+        "beside a name are those that differ from conf/. docs/robust.md says how they were chosen.",
         *missing(cells),
     ]
     return "Table 9: accuracy against white-box and certified distance", pd.DataFrame(cells), notes
@@ -65,12 +66,13 @@ def frontier(results: Results) -> pd.DataFrame:
     -------
     DataFrame
         Columns ``row`` (data set, where it is not Table 2's, model and settings), ``dataset`` (its name, and its
-        settings that differ from conf/, such as another pair of classes), ``model``, ``n_votes``,
-        ``accuracy`` (per cent), ``late_gain``; ``upper``, ``lower`` and ``common``, the mean distance of the white-box
-        attacks, of several the closest at each point, of the certificate, and of the former at the points that all rows
-        of the data set classify correctly, each with ``_low``, ``_high`` and ``_points``, the first two with
-        ``_folder``; and ``ratio``, of the means at the points that have both. NaN where it was not run. The rows of
-        a data set are in the order of `MODELS`, then the others.
+        settings that differ from conf/, such as another pair of classes), ``samples`` (that were attacked),
+        ``model``, ``n_votes``, ``accuracy`` (per cent), ``late_gain``; ``upper``, ``lower`` and ``common``, the mean
+        distance of the white-box attacks, of several the closest at each point, of the certificate, and of the former
+        at the points that all rows of the data set's samples classify correctly, each with ``_low``, ``_high`` and
+        ``_points``, the first two with ``_folder``; and ``ratio``, of the means at the points that have both. NaN where
+        it was not run. Rows are those of a data set at the same samples, of CIFAR-10 first and of the fewest samples
+        first, in the order of `MODELS`, then the others.
     """
     runs = results.all_attacks
     if not len(runs):
@@ -91,14 +93,28 @@ def frontier(results: Results) -> pd.DataFrame:
         others = [each for each in rows.get(key, []) if each["n_votes"] == run["n_votes"]]
         rows[key] = [*(each for each in others if each["attack"] != run["attack"]), run]
     order = {model: place for place, model in enumerate(MODELS)}
-    ordered = sorted(rows, key=lambda key: (key[0][0] != "cifar10", key[0][0], order.get(key[1], len(MODELS))))
+
+    def place(key: tuple[Any, ...]) -> tuple[Any, ...]:
+        (dataset, samples), model, _ = key
+        return dataset != "cifar10", dataset, len(samples), sorted(samples), order.get(model, len(MODELS))
+
+    ordered = sorted(rows, key=place)
     upper = {key: _closest(results, rows[key]).dropna() for key in rows}
     upper = {key: distances for key, distances in upper.items() if len(distances)}
     made = []
     for key in ordered:
         same = [set(distances.index) for other, distances in upper.items() if other[0] == key[0]]
         made.append(_row(results, key, rows[key], set.intersection(*same) if same else set()))
-    return pd.DataFrame(made)
+    return _named(pd.DataFrame(made)) if made else pd.DataFrame()
+
+
+def _named(found: pd.DataFrame) -> pd.DataFrame:
+    """With the data set before a row's name, and the number of samples if it was attacked at fewer, too."""
+    fewest = found.groupby("dataset")["samples"].transform("min")
+    more = np.where(found["samples"] > fewest, found["dataset"] + ", " + found["samples"].astype(str) + " samples", "")
+    others = found["dataset"].where(found["dataset"] != "cifar10", "")
+    before = pd.Series(np.where(more != "", more, others), index=found.index)
+    return found.assign(row=before.where(before == "", before + ": ") + found["row"])
 
 
 def _closest(results: Results, runs: list[dict[str, Any]]) -> pd.Series:
@@ -108,14 +124,14 @@ def _closest(results: Results, runs: list[dict[str, Any]]) -> pd.Series:
 
 
 def _row(results: Results, key: tuple[Any, ...], runs: list[dict[str, Any]], common: set[int]) -> dict[str, Any]:
-    (dataset, _), model, settings = key
-    name = f"{model} ({settings})" if settings else model
+    (dataset, samples), model, settings = key
     attacks = sorted((run for run in runs if run["attack"] in _UPPER), key=lambda run: float(run["l2_mean"]))
     certificate = next((run for run in runs if run["attack"] in _LOWER), None)
     closest = attacks[0] if attacks else {}
     row = {
-        "row": name if dataset == "cifar10" else f"{dataset}: {name}",
+        "row": f"{model} ({settings})" if settings else model,
         "dataset": dataset,
+        "samples": len(samples),
         "model": model,
         "n_votes": runs[0]["n_votes"],
         "accuracy": 100 * runs[0]["accuracy_ensemble"],

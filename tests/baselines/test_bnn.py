@@ -23,7 +23,12 @@ ROOT = Path(__file__).resolve().parents[2]
 SMALL = {"hidden_nodes": 4, "epochs": 8, "batch_size": 32, "learning_rate": 0.01}
 TENSORFLOW = {"tensorflow", "tf_keras", "keras", "larq"}
 ABSENT = any(find_spec(name) is None for name in PACKAGES)
-needs_tensorflow = pytest.mark.skipif(ABSENT, reason="bnn needs an extra: pip install '.[bnn]'")
+absent = pytest.mark.skipif(ABSENT, reason="bnn needs an extra: pip install '.[bnn]'")
+
+
+def needs_tensorflow(test):
+    """Several seconds to import, in every process that trains."""
+    return pytest.mark.thorough(absent(test))
 
 
 def small(**settings):
@@ -51,9 +56,7 @@ def _integer_rows(_):
 
 
 @needs_tensorflow
-@pytest.mark.parametrize(
-    "quantizer", ["approx_sign", "ste_sign", pytest.param("swish_sign", marks=pytest.mark.thorough)]
-)
+@pytest.mark.parametrize("quantizer", ["approx_sign", "ste_sign", "swish_sign"])
 @pytest.mark.parametrize("rows", [lambda digits: digits, _integer_rows], ids=["digits", "integers"])
 def test_labels_and_probabilities_are_those_of_keras_on_every_sample(digits, rows, quantizer):
     X, y, X_test, _ = rows(digits)

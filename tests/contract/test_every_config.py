@@ -28,8 +28,10 @@ PREPARED: dict[str, tuple[str, tuple[int, ...], type]] = {  # file, row shape an
     "ptb": ("ptb.npz", (187,), np.float32),
     "ecg200": ("ecg200.npz", (96,), np.float32),
 }
+LARGE = ("celeba", "imagenet")
 TEXTS = ("mr", "imdb", "yelp", "ag")
 OWN = ("arrays", "table", "images")  # sets of the user's files
+THOROUGH = {"resnet50": pytest.mark.slow, "bnn": pytest.mark.thorough}
 EXTRAS = {"hsj_art": "art", "boundary_art": "art", "signopt_art": "art", "bnn": "larq", "estimator": "skops"}
 """Configs that need an extra, by the module it brings."""
 
@@ -131,7 +133,14 @@ def inputs_are_kept(monkeypatch):
 
 
 @pytest.mark.filterwarnings("ignore:.*had not converged")  # of course not: it is a miniature
-@pytest.mark.parametrize("dataset", [name for name in options("dataset") if name not in TEXTS])
+@pytest.mark.parametrize(
+    "dataset",
+    [
+        pytest.param(name, marks=[pytest.mark.thorough] * (name in LARGE))
+        for name in options("dataset")
+        if name not in TEXTS
+    ],
+)
 def test_every_data_set_is_fitted_and_attacked(compose_config, tmp_path, dataset):
     """A set that is not embedded runs on a small prepared file of its own shape."""
     from pipeline.experiment import run
@@ -160,7 +169,7 @@ def test_every_text_set_is_fitted(compose_config, tmp_path, dataset, model, inpu
 @pytest.mark.parametrize(
     "model",
     [
-        pytest.param(m, marks=pytest.mark.slow) if m == "resnet50" else m
+        pytest.param(m, marks=THOROUGH.get(m, ()))
         for m in options("model")
         if m not in ("wordcnn", "endpoint")  # tests/baselines/test_endpoint.py has a service
     ],

@@ -58,7 +58,9 @@ def test_each_table_and_figure_has_its_experiment():
     )
 
 
-@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize(
+    "scale", [pytest.param(scale, marks=[pytest.mark.thorough] * (scale != "cpu")) for scale in SCALES]
+)
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_its_jobs_compose_and_pass_the_check(experiment, scale):
     found = jobs(experiment, scale)

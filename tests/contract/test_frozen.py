@@ -35,6 +35,7 @@ def test_a_seed_gives_the_same_votes():
     assert not differences(frozen()["votes"], votes())
 
 
+@pytest.mark.thorough
 @pytest.mark.filterwarnings("ignore:.*had not converged")  # of course not: they are miniatures
 def test_small_runs_and_their_tables_have_the_same_numbers():
     was = frozen()["runs"]

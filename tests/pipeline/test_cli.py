@@ -44,6 +44,7 @@ def test_an_unknown_group_or_key_is_refused_by_hydra(run_program):
         assert text in done.stderr
 
 
+@pytest.mark.thorough
 def test_missing_cifar_is_one_sentence(run_program, tmp_path):
     done = run_program("dataset=cifar10", f"paths.data={tmp_path / 'absent' / 'folder'}")
     assert done.returncode == 2
@@ -66,6 +67,7 @@ def test_help_and_cfg_import_nothing_heavy():
         assert "scd01" in done.stdout
 
 
+@pytest.mark.thorough
 def test_a_failing_job_does_not_stop_a_sweep(run_program, tmp_path):
     done = run_program("-m", "scale=smoke", "attack=none", "model.batch_fraction=2,0.5")
     assert done.returncode == 2
@@ -112,6 +114,7 @@ def _queries_in_snapshots(outputs: Path) -> int:
     return counted
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs POSIX signals")
 def test_kill_in_the_middle_and_the_same_command_again(run_program, compose_config, tmp_path):
     """kill -9 during the attack; the same command ends with the numbers of an undisturbed run."""

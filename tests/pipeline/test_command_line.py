@@ -52,6 +52,7 @@ def test_the_version_is_that_of_this_project(run_program):
     assert (done.returncode, done.stdout) == (0, f"scd {scd.__version__}\n")
 
 
+@pytest.mark.thorough
 def test_what_the_terminal_cannot_show_is_replaced(run_program):
     done = run_program("scale=smoke", "model=rf", "attack=none", env={"PYTHONIOENCODING": "ascii"})
     assert done.returncode == 0, done.stderr

@@ -63,6 +63,7 @@ def test_disagreement_is_that_of_the_runs_that_were_not_given_up():
     assert disagreement(trace((0, 0, 9, 1.0), (0, 1, 9, 1.0), (1, 0, 9, 2.0), (1, 1, 9, 4.0))) == pytest.approx(0.25)
 
 
+@pytest.mark.thorough
 def test_another_attack_that_found_less_than_half_is_named(compose_config, capsys, tmp_path):
     """Noise searches along random directions; the white-box attack at the same points of the same votes finds less."""
     words = ["model.n_votes=5", "model.n_iter=40", "points.count=3"]

@@ -247,6 +247,7 @@ def test_a_model_for_two_classes_names_those_for_more(iris, model):
         run(config)
 
 
+@pytest.mark.thorough
 def test_the_models_that_are_named_are_those_for_more_classes(compose_config, tmp_path):
     names = [path.stem for path in sorted((CONF / "model").glob("*.yaml"))]
     words = {

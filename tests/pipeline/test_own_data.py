@@ -47,6 +47,7 @@ def test_changed_files_are_another_fit(compose_config, files, tmp_path):
     assert len(list(fit.iterdir())) == 2
 
 
+@pytest.mark.thorough
 def test_a_data_set_of_a_folder_outside_the_checkout(run_program, files, tmp_path):
     """Of a configuration alone, and of a loader of the user's own."""
     folder = tmp_path / "my conf" / "dataset"

@@ -107,6 +107,7 @@ FIT = """
 """
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
 def test_a_fit_in_a_forked_process_after_one_in_the_parent_gives_the_same_votes():
     out = _in_a_fresh_process(

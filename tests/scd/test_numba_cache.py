@@ -70,6 +70,7 @@ def test_a_change_in_a_file_that_is_not_imported_compiles_nothing_again(package)
     assert _start() == (1, 1)
 
 
+@pytest.mark.thorough
 def test_code_compiled_under_one_name_is_not_read_under_the_other(tmp_path):
     """As where an editable install is used from another folder: Numba's files import their module by its name."""
     for name in ("toy", "alias"):
@@ -116,6 +117,7 @@ def another(package):
         process.kill()
 
 
+@pytest.mark.thorough
 def test_what_another_process_compiles_is_waited_for(package, another):
     threading.Timer(1, another.kill).start()  # the system then frees the lock
     assert _start() == (1, 0)

@@ -13,7 +13,7 @@ from scd.storage import load_votes, save_votes
 
 @pytest.fixture(scope="module")
 def model(digits):
-    settings = {"loss": "ce", "hidden_nodes": 5, "threshold_window": 9, "memory_budget": "1GiB"}
+    settings = {"loss": "ce", "hidden_nodes": 5, "features_per_step": 9, "memory_budget": "1GiB"}
     return SCDClassifier(n_votes=3, n_iter=10, random_state=4, **settings).fit(*digits[:2])
 
 
@@ -96,10 +96,10 @@ def test_a_file_of_one_array_is_refused(tmp_path):
 
 
 def test_numpy_numbers_among_the_parameters_are_saved(digits, tmp_path):
-    model = SCDClassifier(n_votes=np.int64(2), step_hidden=np.float32(0.5), rollback=np.bool_(True), n_iter=2)
+    model = SCDClassifier(n_votes=np.int64(2), step_hidden=np.float32(0.5), warm_start=np.bool_(True), n_iter=2)
     model.fit(*digits[:2]).save(tmp_path / "votes.npz")
     loaded = SCDClassifier.load(tmp_path / "votes.npz")
-    assert (loaded.n_votes, loaded.step_hidden, loaded.rollback) == (2, 0.5, True)
+    assert (loaded.n_votes, loaded.step_hidden, loaded.warm_start) == (2, 0.5, True)
 
 
 def test_votes_of_another_class_are_refused(model, tmp_path):

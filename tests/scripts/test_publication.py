@@ -46,6 +46,7 @@ def assert_alike(made: Path, committed: Path) -> None:
     assert texts[0] == texts[1], made.name
 
 
+@pytest.mark.thorough
 def test_writing_a_publication_again_gives_the_same_bytes(tmp_path):
     read_published(RESULTS).write(tmp_path)
     for name in (*FILES.values(), RECORDS, PICTURES):
@@ -79,7 +80,14 @@ def test_every_column_is_described():
         assert set(table) <= described, name
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/results/README.md", "docs/robustness-numbers.md"])
+@pytest.mark.parametrize(
+    "page",
+    [
+        "README.md",
+        pytest.param("docs/results/README.md", marks=pytest.mark.thorough),
+        pytest.param("docs/robustness-numbers.md", marks=pytest.mark.thorough),
+    ],
+)
 def test_every_number_of_a_results_table_is_published(page):
     tables = results_tables((ROOT / page).read_text())
     assert tables, "there are tables of results"

@@ -59,6 +59,7 @@ def rendered(folder):
     return {**found, "latex": [table for table in latex if not table.startswith(b"other_runs")]}
 
 
+@pytest.mark.thorough
 def test_tables_and_figures_of_a_publication_equal_those_of_the_runs(outputs, publish, tmp_path):
     """And it knows its scale, and where its runs are shown."""
     make_tables(["--outputs", str(outputs), "--scale", "smoke"])

@@ -57,6 +57,7 @@ def test_an_invalid_encoding_is_refused_with_one_sentence():
 
 
 @needs_spacy
+@pytest.mark.thorough
 def test_the_tagger_knows_words_by_their_neighbours():
     tagger = SpacyTagger()
     documents = [["they", "run", "a", "good", "school"], ["the", "run", "was", "very", "quickly", "over", "."]]

@@ -124,6 +124,7 @@ def test_a_keras_network(data):
     check("--model", "m.keras", *NUMBERED[data], names=False, predict=predict)
 
 
+@pytest.mark.thorough
 def test_a_keras_network_of_one_output_and_images():
     keras = keras_on_torch()
     made = keras.Sequential([keras.Input((2, 2, 1)), keras.layers.Flatten(), keras.layers.Dense(1)])

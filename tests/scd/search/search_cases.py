@@ -1,6 +1,7 @@
 """Inputs of the search kernels: random, tied, degenerate."""
 
 import numpy as np
+import pytest
 import torch
 
 from scd.search import Window
@@ -77,6 +78,9 @@ KINDS = {
     "just_within_int32": _just_within_int32,
     "outlier": _outlier,
 }
+SUMS_IN_INT64 = ("large_effects", "just_beyond_int32")
+CASES = [pytest.param(kind, marks=[pytest.mark.thorough] * (kind in SUMS_IN_INT64)) for kind in KINDS]
+"""The kinds, for kernels that are compiled for sums in int64 apart."""
 
 
 def make_case(kind, seed, votes=3, n=40, d=6, window=None):

@@ -22,6 +22,7 @@ def small():
     return SCDClassifier(n_votes=8, n_iter=20, random_state=0).fit(x, y), x, y
 
 
+@pytest.mark.thorough
 def test_rates_of_attacks_are_shares_of_the_forward_rate(small, monkeypatch):
     monkeypatch.setattr("scripts.bench.attacks._REPEATS", 1)
     names = ["hsj", "rays", "transfer"]

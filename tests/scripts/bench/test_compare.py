@@ -37,6 +37,7 @@ def test_files_that_cannot_be_compared_are_refused_in_a_sentence(tmp_path, capsy
         assert said in capsys.readouterr().err
 
 
+@pytest.mark.thorough
 def test_what_bench_attacks_with_is_what_can_be_configured(compose_config):
     for name in [*runs(), *NOT_MEASURED]:
         assert compose_config(f"attack={name}")["attack"]["name"] == name

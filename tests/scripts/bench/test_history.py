@@ -59,6 +59,7 @@ def test_what_cannot_be_compared_with_the_history_is_said(tmp_path, capsys):
         assert said in line
 
 
+@pytest.mark.thorough
 def test_the_history_of_the_repository_can_be_read_and_drawn(tmp_path):
     entries = read_history(HISTORY)
     assert all(math.isfinite(e.value) and e.value > 0 for e in entries)

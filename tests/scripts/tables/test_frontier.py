@@ -73,6 +73,21 @@ def test_distances_from_both_sides_and_at_the_points_that_all_classify_correctly
     assert rows["common_points"].tolist() == [1] * 5
 
 
+def test_more_samples_have_rows_and_common_points_of_their_own_and_are_drawn(found):
+    at_two = [("scd01", "whitebox", 100, [3, 5, 7], L2, (), "frontier")]
+    many = [3, 5, 7, 9]
+    at_four = [
+        ("scd01", "whitebox", 100, many, [1.0, 2.0, 3.0, 4.0], (), "frontier"),
+        ("mlp", "whitebox", 100, many, [1.0, 2.0, 3.0, np.nan], (), "frontier"),
+    ]
+    rows = frontier(results(*at_four, *at_two)).set_index("row")
+    assert list(rows.index) == ["scd01", "cifar10, 4 samples: scd01", "cifar10, 4 samples: mlp"]
+    assert rows["common"].tolist() == [2.0, 2.0, 2.0]
+    assert rows["common_points"].tolist() == [2, 3, 3]
+    drawn = figure_of_the_frontier(results(*at_four, *at_two))
+    assert drawn.data["samples"].tolist() == [4, 4]
+
+
 def test_the_table_has_a_cell_for_each_column_and_names_what_is_missing(found):
     title, cells, notes = table9(found)
     assert title.startswith("Table 9")

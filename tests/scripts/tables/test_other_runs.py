@@ -10,6 +10,7 @@ from scripts.tables.other_runs import _over_seeds, other_cells
 from scripts.tables.write import main
 
 
+@pytest.mark.thorough
 def test_a_users_first_command_is_in_the_report_with_mean_and_spread_over_seeds(run_in_miniature, tmp_path, capsys):
     for seed in (0, 1):
         run_in_miniature(tmp_path, "dataset=digits", f"seed={seed}")

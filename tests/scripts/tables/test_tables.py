@@ -108,6 +108,7 @@ def test_other_settings_stay_out_of_the_papers_cells(compose_config, tmp_path, m
     assert "differ from those of conf/: 3 fits, 0 attacks" in (tmp_path / "outputs/tables/table1.md").read_text()
 
 
+@pytest.mark.thorough
 def test_arts_row_of_table_2_is_filled(compose_config, tmp_path, monkeypatch):
     pytest.importorskip("art", reason="attack=hsj_art needs an extra")
     from data import digits
@@ -174,6 +175,7 @@ def test_a_store_that_cannot_be_written_is_a_sentence(tmp_path, capsys, monkeypa
     assert not list(tmp_path.glob("**/*.tmp"))
 
 
+@pytest.mark.thorough
 def test_files_are_read_and_written_as_utf_8_whatever_the_locale(tmp_path):
     command = [sys.executable, "-X", "warn_default_encoding", "-W", "always", "-m", "scripts.tables"]
     done = subprocess.run([*command, "--outputs", str(tmp_path)], cwd=CONF.parent, capture_output=True, text=True)

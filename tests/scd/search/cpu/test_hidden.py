@@ -9,13 +9,13 @@ import torch
 from scd.search import reference
 from scd.search.cpu.hidden import narrowed, unmoved
 from tests.scd.search import cpu_kernel as cpu
-from tests.scd.search.search_cases import KINDS, make_case, same
+from tests.scd.search.search_cases import CASES, make_case, same
 
 rare = partial(pytest.param, marks=pytest.mark.thorough)  # windows are compiled for themselves
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 40, 700])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", CASES)
 def test_search_equal_to_the_reference(kind, n):
     for seed in range(3 if n == 700 else 12):
         case = make_case(kind, seed, n=n)
@@ -24,7 +24,7 @@ def test_search_equal_to_the_reference(kind, n):
 
 @pytest.mark.thorough
 @pytest.mark.parametrize("radius", [1, 3, 20, 1000])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", CASES)
 def test_windowed_search_equal_to_the_reference(kind, radius):
     for n in (1, 2, 40, 150):
         for seed in range(6):
@@ -34,7 +34,7 @@ def test_windowed_search_equal_to_the_reference(kind, radius):
 
 @pytest.mark.thorough
 @pytest.mark.parametrize("kernel", [cpu, reference])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", CASES)
 def test_a_window_wider_than_the_data_gives_the_unrestricted_gain(kernel, kind):
     case = make_case(kind, 1, window=1000)
     wide, free = kernel.search(**case), kernel.search(**{**case, "window": None})
@@ -63,7 +63,7 @@ def _one_step_per_feature(kind, seed, n, scale, divisor=255.0):
 
 
 @pytest.mark.parametrize("scale", [rare(0.0003), 0.02, 0.3, rare(4.0)])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", CASES)
 def test_one_step_per_feature_equal_to_the_reference(kind, scale):
     for n in (1, 2, 3, 40, 700, 2500):
         for seed in range(12 if n < 700 else 6):
@@ -101,7 +101,7 @@ def _two_steps_per_feature(*case):
 
 
 @pytest.mark.parametrize("scale", [rare(0.0003), 0.02, 0.3, rare(4.0)])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", CASES)
 def test_steps_up_and_down_equal_to_the_reference(kind, scale):
     for n in (1, 2, 3, 40, 700, 2500):
         for seed in range(8 if n < 700 else 3):
@@ -133,7 +133,7 @@ def test_votes_with_columns_of_their_own_are_searched_independently(kernel, wind
 
 @pytest.mark.parametrize("kernel", [cpu, reference])
 @pytest.mark.parametrize("window", [None, rare(3)])
-@pytest.mark.parametrize("kind", ["random", "tied", "large_effects"])
+@pytest.mark.parametrize("kind", [case for case in CASES if case.values[0] in ("random", "tied", "large_effects")])
 def test_a_vote_does_not_depend_on_the_others(kernel, window, kind):
     case = make_case(kind, 7, votes=5, n=200, window=window)
     together = kernel.search(**case)

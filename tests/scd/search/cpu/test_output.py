@@ -7,7 +7,7 @@ import torch
 from scd.search import reference
 from scd.search.cpu import output
 from tests.scd.search import cpu_kernel as cpu
-from tests.scd.search.search_cases import KINDS, form_of, make_case, same
+from tests.scd.search.search_cases import CASES, form_of, make_case, same
 
 
 def _output_case(kind, seed, n, inputs, on_grid, window=None):
@@ -26,7 +26,7 @@ def _output_case(kind, seed, n, inputs, on_grid, window=None):
     return {"sums": case.pop("projections"), "active": case.pop("columns"), **case}
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", CASES)
 @pytest.mark.parametrize("inputs", [1, 5, 33])  # the search over activations takes 32 of them at a time
 @pytest.mark.parametrize("on_grid", [True, False])
 def test_activations_as_inputs_equal_to_the_reference(kind, inputs, on_grid):
