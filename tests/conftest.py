@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import functools
 import os
+import pickle
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -30,23 +32,47 @@ def _choose_blas_kernels() -> None:
 
 
 def _remember_configurations() -> None:
-    """Read each file of conf/, and parse each interpolation, once in a process; Hydra does so for every composition."""
+    """Compose the same words once in a process, whatever the folders, and read each file of conf/ once."""
     import omegaconf._utils
     import omegaconf.base
+    from hydra._internal.config_loader_impl import ConfigLoaderImpl
     from hydra._internal.config_repository import ConfigRepository
+    from omegaconf import OmegaConf, open_dict
 
     read, parse = ConfigRepository.load_config, functools.cache(omegaconf.base.parse)
-    known: dict[str, Any] = {}
+    load = ConfigLoaderImpl.load_configuration
+    files: dict[str, Any] = {}
+    configurations: dict[Any, bytes] = {}
+
+    def of_the_checkout(sources: list[Any]) -> bool:
+        return [source.path for source in sources] == ["hydra.conf", str(ROOT / "conf"), ""]
 
     def load_config(self: Any, config_path: str) -> Any:
-        sources = [source.path for source in self.get_sources()]
-        if sources != ["hydra.conf", str(ROOT / "conf"), ""]:  # a test's own folder
+        if not of_the_checkout(self.get_sources()):
             return read(self, config_path)
-        if config_path not in known:
-            known[config_path] = read(self, config_path)
-        return copy.deepcopy(known[config_path])
+        if config_path not in files:
+            files[config_path] = read(self, config_path)
+        return copy.deepcopy(files[config_path])
+
+    def load_configuration(self: Any, config_name: str, overrides: list[str], *more: Any, **options: Any) -> Any:
+        folders = {word for word in overrides if re.fullmatch(r"paths\.\w+=/[\w./-]*", word)}
+        if not of_the_checkout(self.get_sources()):
+            return load(self, config_name, overrides, *more, **options)
+        words = [word.split("=")[0] if word in folders else word for word in overrides]
+        key = (config_name, *words, more, *sorted(options.items()), os.getcwd())
+        if key not in configurations:
+            found = load(self, config_name, overrides, *more, **options)
+            configurations[key] = pickle.dumps(found)
+            return found
+        found = pickle.loads(configurations[key])
+        with open_dict(found):
+            for word in folders:
+                OmegaConf.update(found, *word.split("=", 1))
+            found.hydra.overrides.task = [word for word in overrides if not word.startswith("hydra.")]
+        return found
 
     ConfigRepository.load_config = load_config  # type: ignore[method-assign]
+    ConfigLoaderImpl.load_configuration = load_configuration  # type: ignore[method-assign]
     omegaconf.base.parse = omegaconf._utils.parse = parse
 
 
@@ -55,13 +81,21 @@ _remember_configurations()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Of two processes one begins with what compiles, so that the other, which takes the second half, finds it done."""
+    """Of two processes each begins with a loss of its own to compile, so that neither waits for the other.
+
+    One begins with the attacks, on votes of the 0-1 loss. The other has the second half of the tests.
+    """
 
     def rank(item: pytest.Item) -> int:
         room = item.path.relative_to(ROOT / "tests").parts[0]
         return 0 if room in ("attacks", "scd") else 2 if room in ("contract", "pipeline", "scripts") else 1
 
     items.sort(key=rank)
+    first = [item for item in items if item.name == "test_both_backends_give_the_same_accuracy[ce-real]"]
+    if len(items) > 1000:  # the whole suite
+        others = [item for item in items if item not in first]
+        middle = len(items) // 2
+        items[:] = [*others[:middle], *first, *others[middle:]]
 
 
 @pytest.fixture
