@@ -45,7 +45,7 @@ _IMPORT = re.compile(r"^(?:from ([\w.]+) import (?:\(([^)]*)\)|(.*))|import ([\w
 
 
 def njit(**options: Any) -> Callable[[Callable[..., Any]], Any]:
-    """Like ``numba.njit(cache=True, **options)``, with this module's cache.
+    """Like ``numba.njit(cache=True, **options)``, with this module's cache and without wrappers for C.
 
     With ``NUMBA_DISABLE_JIT=1`` the function raises a RuntimeError: the kernels have parts that are no Python.
     """
@@ -53,7 +53,7 @@ def njit(**options: Any) -> Callable[[Callable[..., Any]], Any]:
     def decorate(function: Callable[..., Any]) -> Any:
         if vars(config)["DISABLE_JIT"]:
             return _not_compiled(function)
-        dispatcher = numba.njit(**options)(function)
+        dispatcher = numba.njit(no_cfunc_wrapper=True, **options)(function)
         dispatcher.compile = _shared(dispatcher.compile, f"{function.__module__}.{function.__qualname__}")
         if cache_folder() is not None:
             dispatcher._cache = _Cache(dispatcher.py_func)

@@ -55,7 +55,7 @@ def _remember_configurations() -> None:
         return copy.deepcopy(files[config_path])
 
     def load_configuration(self: Any, config_name: str, overrides: list[str], *more: Any, **options: Any) -> Any:
-        folders = {word for word in overrides if re.fullmatch(r"paths\.\w+=/[\w./-]*", word)}
+        folders = [word for word in overrides if re.fullmatch(r"paths\.\w+=/[\w./-]*", word)]
         if not of_the_checkout(self.get_sources()):
             return load(self, config_name, overrides, *more, **options)
         words = [word.split("=")[0] if word in folders else word for word in overrides]
@@ -80,6 +80,7 @@ _choose_blas_kernels()
 _remember_configurations()
 
 
+@pytest.hookimpl(trylast=True)  # after those of other suites are left out
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Of two processes each begins with a loss of its own to compile, so that neither waits for the other.
 

@@ -108,6 +108,7 @@ def test_attack_a_service(run, monkeypatch):
         assert "success rate                 100 % (2 of 2)" in run(words)
 
 
+@pytest.mark.thorough
 def test_the_python_example_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (code,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
@@ -130,6 +131,7 @@ def test_a_pipeline_in_a_file_of_its_own(run, tmp_path):
     assert "scaled_svc on table, 1 votes" in run(words, tmp_path / "conf")
 
 
+@pytest.mark.thorough
 def test_is_my_robust_model_robust(capsys, tmp_path):
     (tmp_path / "example.py").write_text(
         "\n".join(re.findall(r"```python\n(.*?)```", ROBUST, re.DOTALL)), encoding="utf-8"

@@ -30,6 +30,7 @@ def digits():
     return model, x[right], y[right]
 
 
+@pytest.mark.thorough
 def test_same_queries_and_distances_not_larger_than_art_on_digits(art, digits):
     model, x, y = digits
     settings = {"max_iter": 15, "restarts": 3, "seed": 4}

@@ -17,6 +17,7 @@ def art():
     return pytest.importorskip("art", reason="ART (adversarial-robustness-toolbox) is not installed")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("accelerated", [False, True])
 def test_distances_are_at_most_5_percent_larger_than_those_of_art_at_the_same_queries(art, accelerated):
     sklearn_datasets = pytest.importorskip("sklearn.datasets")

@@ -43,7 +43,7 @@ def test_with_few_queries_a_surrogate_that_agrees_makes_it_closer(starts_along_i
     assert np.mean(guided) - 0.3 < fraction * (np.mean(alone) - 0.3)
 
 
-@pytest.mark.parametrize("kind", ["logistic", "scd01", "scdce"])
+@pytest.mark.parametrize("kind", ["logistic", "scd01", pytest.param("scdce", marks=pytest.mark.thorough)])
 def test_the_gradient_of_every_surrogate_leads_across_the_boundary(kind):
     """A random direction has a cosine of 0.1 to the normal."""
     model = HalfSpace(100, 0.3, 1)

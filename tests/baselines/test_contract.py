@@ -38,6 +38,7 @@ def assert_same_votes(first, second):
         assert all(a[k].dtype == b[k].dtype and a[k].tobytes() == b[k].tobytes() for k in a)
 
 
+@pytest.mark.thorough
 @pytest.mark.filterwarnings("ignore::UserWarning")  # a check's own, of rows without feature names
 @pytest.mark.parametrize("name", CHECKED)
 def test_passes_the_checks_of_scikit_learn(name):

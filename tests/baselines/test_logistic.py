@@ -17,6 +17,7 @@ def plane():
     return x, (x @ np.array([0.6, 0.8]) > 0.2).astype(int)
 
 
+@pytest.mark.thorough
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_passes_the_checks_of_scikit_learn():
     check_estimator(LogisticVotes(), on_skip=None)

@@ -29,6 +29,7 @@ def torchvisions(arrays):
     return network.eval()
 
 
+@pytest.mark.thorough
 def test_a_vote_is_torchvisions_network_with_trained_batch_normalisation(fitted, digits):
     X = digits[2][:7]
     with torch.no_grad():

@@ -108,6 +108,7 @@ def test_every_kind_of_attack_takes_more_than_two_classes(iris, attack):
     assert table.loc[table["success"] == 0, "adversarial_label_name"].isna().all()
 
 
+@pytest.mark.thorough
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_a_substitute_learns_the_class_that_it_is_to_reach(iris):
     """Its points are also those of that class; they are no attacked points."""

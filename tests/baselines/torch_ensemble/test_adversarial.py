@@ -121,6 +121,7 @@ def test_moving_samples_changes_no_statistics():
     assert network.net.bn1.num_batches_tracked == 1
 
 
+@pytest.mark.thorough
 def test_what_adversarial_training_is_for(digits):
     """The network of moved samples withstands a move that turns the plain one's labels."""
     X, y, X_test, y_test = digits

@@ -22,6 +22,7 @@ FITTED = ["lenet", "cnn1d"]  # resnet50 is large: test_torch_resnet50.py
 TINY = {"epochs": 1, "n_votes": 2, "random_state": 7, "device": "cpu"}
 
 
+@pytest.mark.thorough
 @pytest.mark.filterwarnings("ignore::UserWarning")  # a check's own, of rows without feature names
 @pytest.mark.parametrize(
     "model",

@@ -49,6 +49,7 @@ def test_small_ensembles_with_ties_and_duplicates(norm):
     assert np.mean(met) > 0.7
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("count", "units"), [(5, 2), pytest.param(8, 3, marks=pytest.mark.slow)])
 def test_votes_on_digits_are_closed_at_the_solvers_optimum(digits, count, units):
     X, y, T, t = digits

@@ -63,7 +63,7 @@ def test_a_distance_of_zero_changes_no_bit():
         assert not same(plain.votes_, other.votes_)
 
 
-@pytest.mark.parametrize("loss", ["01", "ce"])
+@pytest.mark.parametrize("loss", ["01", pytest.param("ce", marks=pytest.mark.thorough)])
 @pytest.mark.parametrize("more", [{}, BLOCKS], ids=["pixels", "blocks"])
 def test_a_vote_does_not_depend_on_threads_memory_or_the_votes_asked_for(loss, more):
     x, y = images()

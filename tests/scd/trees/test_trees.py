@@ -138,6 +138,7 @@ def test_another_model_is_refused_in_one_sentence(model, sentence, data):
         as_trees(model.fit(X, labels))
 
 
+@pytest.mark.thorough
 def test_an_estimator_gives_the_trees_of_its_votes(data):
     X, y = data
     model = EstimatorVotes(RandomForestClassifier(3, max_depth=3), random_state=0, trust_pickle=True).fit(X, y)

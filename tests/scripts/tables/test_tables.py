@@ -124,6 +124,7 @@ def test_arts_row_of_table_2_is_filled(compose_config, tmp_path, monkeypatch):
     assert two.loc[("HopSkipJump (ART)", "rf"), "ours"] > 0
 
 
+@pytest.mark.thorough
 def test_smoke_runs_stay_out_of_the_papers_tables(compose_config, tmp_path):
     from pipeline.experiment import run
 
