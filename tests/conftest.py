@@ -92,7 +92,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return 0 if room in ("attacks", "scd") else 2 if room in ("contract", "pipeline", "scripts") else 1
 
     items.sort(key=rank)
-    first = [item for item in items if item.name == "test_both_backends_give_the_same_accuracy[ce-real]"]
+    first = [item for item in items if item.name == "test_both_backends_give_the_same_accuracy[ce-binary]"]
     if len(items) > 1000:  # the whole suite
         others = [item for item in items if item not in first]
         middle = len(items) // 2
