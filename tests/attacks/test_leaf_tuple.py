@@ -29,6 +29,7 @@ from tests.scd.trees.small_forests import exact_by_cells, random_forest, random_
     nodes=st.sampled_from([0, 10_000]),
 )
 @example(seed=240, trees=5, features=2, voting="hard", norm="linf", nodes=10_000)  # a round has a larger maximum
+@pytest.mark.thorough
 def test_its_distance_is_at_least_the_exact_one_and_equal_where_it_says_so(seed, trees, features, voting, norm, nodes):
     model = random_forest(seed, trees, features, 4, voting)
     X = random_points(seed, features)

@@ -45,6 +45,7 @@ def test_passes_the_checks_of_scikit_learn(name):
     check_estimator(CHECKED[name], on_skip=None)  # skipped: the array API, which is off by default
 
 
+@pytest.mark.thorough
 def test_votes_do_not_depend_on_the_others_or_on_jobs(baseline, digits):
     X, y = digits[:2]
     whole = baseline(n_votes=10).fit(X, y).votes_

@@ -19,6 +19,7 @@ def files(tmp_path):
     return [f"dataset.path={tmp_path / 'X.npy'}", f"dataset.labels={tmp_path / 'y.npy'}"]
 
 
+@pytest.mark.thorough
 def test_one_command_from_files_to_an_attacked_ensemble(run_program, files, tmp_path):
     done = run_program("dataset=arrays", *files, "dataset.name=mine", "dataset.clip=features", "scale=smoke")
     assert done.returncode == 0, done.stderr

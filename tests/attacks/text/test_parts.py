@@ -68,6 +68,7 @@ def test_the_tagger_knows_words_by_their_neighbours():
 
 
 @needs_spacy
+@pytest.mark.thorough
 def test_windows_are_tagged_once():
     tagger, seen = SpacyTagger(), []
     classes = WordClasses(lambda documents: (seen.extend(documents), tagger(documents))[1])
