@@ -54,7 +54,7 @@ class Attack:
     """Increased if a change alters the results: old state files and stored attacks are then invalid."""
 
     call_options: frozenset[str] = frozenset()
-    """Which of "mask", "target", "integer" and "n_classes" the call takes."""
+    """Which of "mask", "target", "integer", "feature_shape" and "n_classes" the call takes."""
 
     unbounded: bool = False
     """Whether it works without bounds, ``clip=None``."""
