@@ -307,7 +307,7 @@ class GradientOracle:
         self.gradients = np.zeros(len(y), dtype=np.int64)
 
     def n_classes(self, x: NDArray[np.float32]) -> int:
-        """Return the number of classes that the model tells apart, by its output for one input, shape (1, d)."""
+        """Return the number of classes that the model distinguishes, by its output for one input, shape (1, d)."""
         import torch
 
         with torch.no_grad():

@@ -37,7 +37,7 @@ class SignOPT(RestartedAttack):
     Let g(v) be the distance from the original x to the boundary along the direction v. Sign-OPT descends on g. An
     iteration
 
-    1. draws random directions u of length 1. One query each tells whether g falls or rises from v to v + epsilon u:
+    1. draws random directions u of length 1. One query each shows whether g falls or rises from v to v + epsilon u:
        the sign of this difference. The sum of the u, each times its sign, estimates the gradient of g;
     2. searches along the negative estimate: the step is doubled while g falls, or divided by four until it falls. A
        trial that is not closer costs one query. The distance of one that is closer is bisected from the old one.

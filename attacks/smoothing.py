@@ -117,8 +117,8 @@ class RandomizedSmoothing(ArrayAttack):
         -------
         result : AttackResult
             No success and no distance. `extra` has `l2_lower` and `linf_lower` in feature units, 0 where the smoothed
-            label is wrong or undecided, and `p_lower`, the lower bound on the probability of the true label.
-            ``guesses + samples`` queries, or `guesses` where the smoothed label is wrong.
+            model misclassifies or is undecided, and `p_lower`, the lower bound on the probability of the true label.
+            ``guesses + samples`` queries, or `guesses` where the smoothed model misclassifies.
 
         Raises
         ------

@@ -36,7 +36,7 @@ class EndpointModel(ForeignModel):
     rate_limit : float, optional
         Maximum number of requests per second.
     cache_size : int
-        Answers that are remembered, so that an input is not sent again; 0 for none. 100,000 take about 10 MB.
+        Labels that are remembered, so that an input is not sent again; 0 for none. 100,000 take about 10 MB.
     token_variable : str, optional
         Name of an environment variable whose value is sent as ``Authorization: Bearer …``, and stored nowhere.
     class_names, n_votes, voting, warm_start, random_state, verbose

@@ -263,7 +263,7 @@ def _train_vote(
     bootstrap: bool,
     store: Callable[[Any], Vote],
 ) -> tuple[Vote, bytes]:
-    """A stored vote, and its answers on some training samples."""
+    """A stored vote, and its outputs for some training samples."""
     seeded = clone(estimator)
     seeds = dict.fromkeys(_seeds_of(seeded), vote_seed(root_seed, vote))
     if seeds:

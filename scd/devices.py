@@ -54,7 +54,7 @@ def resolve_device(device: Any, owner: str = "") -> str:
 def cuda_is_available() -> bool:
     """Whether torch finds a CUDA device.
 
-    Importing torch takes seconds, so it is not asked where the system has no driver: then it finds none.
+    Importing torch takes seconds, so it is not imported where the system has no driver: then it finds none.
     """
     if "torch" not in sys.modules and sys.platform == "linux" and not _has_driver():
         return False

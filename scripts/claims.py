@@ -405,7 +405,7 @@ def only_attacks(results: Results) -> list[Compared | None]:
 
 @dataclass(frozen=True)
 class Claim:
-    """A claim of the paper, or one that our runs ask instead."""
+    """A claim of the paper, or one of this project that its runs test."""
 
     where: str
     """The table, figure or section, or "ours"."""

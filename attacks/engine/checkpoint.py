@@ -144,7 +144,7 @@ class Snapshots:
         differ = int((np.abs(found - self._model) > _SAME_SCORE).sum())
         if differ:
             raise ValueError(
-                f"The attack state {self.path} belongs to another model: the model given here answers differently to "
+                f"The attack state {self.path} belongs to another model: the model given here responds differently to "
                 f"{differ} of {len(found)} fixed inputs; give another file or remove it."
             )
 

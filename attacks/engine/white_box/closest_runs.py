@@ -38,7 +38,7 @@ def distances(point: NDArray[np.float32], x: NDArray[np.float32]) -> tuple[float
 
 
 def correctly_classified(task: Task, journal: Journal) -> NDArray[np.bool_]:
-    """Return whether each original (n,) has its label; asked once, also by an attack that continues."""
+    """Return whether each original (n,) has its label; queried once, also by an attack that continues."""
     if journal.snapshot:
         return journal.snapshot["correct"]
     return ~journal.query(task.x, np.arange(len(task.x))).astype(bool)
