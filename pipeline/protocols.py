@@ -400,7 +400,7 @@ class Job:
     """None for attack=none."""
     outputs: Path
     changed: tuple[str, ...] = ()
-    """Settings that differ from those of conf/, as ``model.n_iter=30``: :func:`pipeline.config.compose.changed_settings`."""
+    """Settings that differ from those of conf/, as ``model.n_iter=30``; see :mod:`pipeline.config.compose`."""
 
     @property
     def model_name(self) -> str:

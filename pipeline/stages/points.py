@@ -63,8 +63,9 @@ def check_indices(points: Config, dataset: Dataset) -> None:
 
 
 def given_starts(dataset: Dataset, judges: list[Fitted], target: int | None = None) -> dict[int, Floats]:
-    """The image to start from for each true label: the first training row of another class that all get right.
+    """The image to start from for each true label.
 
+    It is the first training sample of another class that all judges classify correctly.
     With a `target` it is the image for that class, one of its own.
 
     The paper's fixed initial images of Table 3 are unpublished; this is the choice of this project.
