@@ -128,7 +128,7 @@ def check_access(attack: AnyAttack, model: Model, name: str, use_votes: int | No
     if attack.requires == Access.WEIGHTS:
         if not isinstance(model, CertifiedModel):
             raise UserError(
-                f"attack={name}: certified radii need sign networks (an scd model or bnn), rf, logistic or mlp; "
+                f"attack={name}: certified radii need sign networks (an scd model or bnn), trees, logistic or mlp; "
                 f"{type(model).__name__} has none."
             )
         if model.voting != "hard" and not isinstance(model, TreeModel):

@@ -82,7 +82,7 @@ def test_a_bad_parameter_is_refused(name, value, allowed):
 def test_a_model_without_certificates_is_refused_in_one_sentence_before_any_work(compose_config):
     from baselines.lenet import LeNetVotes
 
-    sentence = "attack=certificate: certified radii need sign networks (an scd model or bnn), rf, logistic or mlp; "
+    sentence = "attack=certificate: certified radii need sign networks (an scd model or bnn), trees, logistic or mlp; "
     with pytest.raises(UserError, match=f"^{re.escape(sentence)}LeNetVotes has none.$"):
         check_access(Certificate(), LeNetVotes(), "certificate")
     check(compose_config("model=rf", "model.voting=mean", "attack=certificate"))
