@@ -19,14 +19,13 @@ from scd.command.records import EXAMPLES, Attacked, report, write_records
 from scd.command.samples import Samples, read_samples
 from scd.seeds import generator_for
 
+_FEW = {"start": "rays", "radius": (1.0, 0.3), "target": 0.3, "step": 0.2, "memory": 1.0}
 ATTACKS: dict[str, tuple[str, dict[str, Any]]] = {
     "hsj": ("HopSkipJump", {"restarts": 1}),
     "hsj_wide": ("HopSkipJump", {"restarts": 1, "delta": 0.1}),
     "smoothed_boundary": ("SmoothedBoundary", {}),
-    "smoothed_few": (
-        "SmoothedBoundary",
-        {"start": "rays", "radius": (1.0, 0.3), "target": 0.3, "step": 0.2, "memory": 1.0},
-    ),
+    "smoothed_few": ("SmoothedBoundary", _FEW),
+    "smoothed_lowfreq": ("SmoothedBoundary", {**_FEW, "subspace": "dct", "subspace_queries": 1000}),
     "surrogate": ("Surrogate", {}),
     "surrogate_linear": ("Surrogate", {"surrogate": "logistic"}),
     "boundary": ("BoundaryAttack", {"restarts": 1, "max_iter": 5000}),

@@ -121,6 +121,7 @@ def test_arrays_give_the_results_of_the_table(folder, words, capsys):
 
 def test_rows_of_an_array_are_signals_whose_low_frequencies_an_attack_may_take(folder, capsys):
     assert attack(*MODEL, "--data", "X.npy", *SHORT, "--set", "subspace=dct", "--set", "subspace_size=2") == 0
+    assert attack(*MODEL, "--data", "X.npy", *SHORT, "--attack", "smoothed_lowfreq") == 0
     assert "upper bound of the minimum" in capsys.readouterr().out
 
 
@@ -275,6 +276,7 @@ def test_a_full_disk_does_not_cost_the_numbers(folder, monkeypatch, capsys):
         ((*MODEL, *TABLE, "--attack", "rays", "--norm", "l2"), "--norm must be linf, which rays minimises. Got l2."),
         ((*MODEL, *TABLE, "--set", "tries=3"), "--set must name a parameter of hsj: norm, max_iter"),
         ((*MODEL, *TABLE, "--set", "delta=-1"), "The 'delta' parameter of HopSkipJump must be a number > 0. Got -1"),
+        ((*MODEL, *TABLE, "--attack", "smoothed_lowfreq"), "with subspace='dct': flat samples have no order. Got None"),
         ((*MODEL, *TABLE, "--set", "subspace=dct"), "with subspace='dct': flat samples have no order. Got None"),
         ((*MODEL, *TABLE, "--clip", "0"), "--clip must be features, data or two numbers low,high. Got 0."),
         ((*MODEL, *TABLE, "--clip", "0,1"), "must be within the clip bounds [0, 1]"),
