@@ -53,7 +53,7 @@ def njit(**options: Any) -> Callable[[Callable[..., Any]], Any]:
     def decorate(function: Callable[..., Any]) -> Any:
         if vars(config)["DISABLE_JIT"]:
             return _not_compiled(function)
-        dispatcher = numba.njit(no_cfunc_wrapper=True, **options)(function)
+        dispatcher = numba.njit(**{"no_cfunc_wrapper": True, **options})(function)
         dispatcher.compile = _shared(dispatcher.compile, f"{function.__module__}.{function.__qualname__}")
         if cache_folder() is not None:
             dispatcher._cache = _Cache(dispatcher.py_func)
