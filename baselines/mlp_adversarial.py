@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import math
 from numbers import Integral
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.utils._param_validation import Interval
+from sklearn.utils._param_validation import Interval, StrOptions
 
 from baselines.torch_ensemble.convolutional import ConvolutionalVotes
 from baselines.torch_ensemble.layers import VoteLinear, VoteNetwork
+from scd.engine.samples.basis import basis, coefficients
+from scd.engine.samples.copies import mirrored
+from scd.ensemble import Progress
+from scd.storage import Vote
 
 
 class AdversarialMLPVotes(ConvolutionalVotes):
@@ -25,7 +30,13 @@ class AdversarialMLPVotes(ConvolutionalVotes):
     hidden_nodes : int
         Units of the hidden layer.
     feature_shape : tuple of int or None
-        Shape of a flat input, for `mirrored` alone: the network does not know the order of its inputs.
+        Shape of a flat input, for `mirrored` and `basis` alone: the network does not know the order of its inputs.
+    basis : {"pixels", "blocks", "dct", "pca"}
+        What training sees and moves: the features, or their coefficients in a few orthonormal directions, as
+        :class:`scd.SCDClassifier` does. The trained votes have weights of the features. With `mirrored` an epoch is
+        then one on all images and their mirror images.
+    basis_size : int or "auto"
+        Blocks or frequencies along each axis, or number of components; see :func:`scd.engine.samples.basis.basis`.
     n_votes, epochs, batch_size, learning_rate, votes_at_once, precision, device, memory_budget, voting, warm_start, \
 random_state, verbose, adversarial, mirrored : see :class:`baselines.torch_ensemble.convolutional.ConvolutionalVotes`
 
@@ -42,6 +53,8 @@ random_state, verbose, adversarial, mirrored : see :class:`baselines.torch_ensem
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **ConvolutionalVotes._parameter_constraints,
         "hidden_nodes": [Interval(Integral, 1, None, closed="left")],
+        "basis": [StrOptions({"pixels", "blocks", "dct", "pca"})],
+        "basis_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
     }
 
     def __init__(
@@ -62,6 +75,8 @@ random_state, verbose, adversarial, mirrored : see :class:`baselines.torch_ensem
         adversarial: float = 0.5,
         mirrored: bool = False,
         feature_shape: tuple[int, ...] | None = None,
+        basis: str = "pixels",
+        basis_size: int | str = "auto",
     ) -> None:
         self.n_votes = n_votes
         self.hidden_nodes = hidden_nodes
@@ -79,6 +94,28 @@ random_state, verbose, adversarial, mirrored : see :class:`baselines.torch_ensem
         self.adversarial = adversarial
         self.mirrored = mirrored
         self.feature_shape = feature_shape
+        self.basis = basis
+        self.basis_size = basis_size
+
+    def _train(
+        self,
+        X: NDArray[Any],
+        y: NDArray[Any],
+        votes: range,
+        root_seed: int,
+        progress: Progress | None,
+        checkpoint: Path | None = None,
+    ) -> list[Vote]:
+        if self.basis == "pixels":
+            return super()._train(X, y, votes, root_seed, progress, checkpoint)
+        rows = basis(self.basis, self.basis_size, X, self.feature_shape, type(self).__name__)
+        inputs = coefficients(X, rows)
+        if self.mirrored:  # the coefficients of a mirrored image are those of the image in mirrored directions
+            inputs = np.concatenate([inputs, coefficients(X, mirrored(rows, self.feature_shape))])
+            y = np.tile(y, 2)
+        plain = {**self.get_params(), "basis": "pixels", "mirrored": False, "feature_shape": None}
+        trained = type(self)(**plain)._train(inputs, y, votes, root_seed, progress, checkpoint)
+        return [{**vote, "hidden.weight": vote["hidden.weight"] @ rows} for vote in trained]
 
     def _network(self, votes: int, shape: tuple[int, ...], classes: int = 2) -> VoteNetwork:
         return Perceptron(votes, math.prod(shape), int(self.hidden_nodes), classes)

@@ -23,7 +23,13 @@ _ROWS = 1024  # samples at a time in float64
 Floats = NDArray[np.float32]
 
 
-def basis(kind: str, size: int | str, X: NDArray[Any], feature_shape: tuple[int, ...] | None = None) -> Floats:
+def basis(
+    kind: str,
+    size: int | str,
+    X: NDArray[Any],
+    feature_shape: tuple[int, ...] | None = None,
+    class_name: str = "SCDClassifier",
+) -> Floats:
     """(k, d) orthonormal rows: the directions that training sees of (n, d) samples `X`.
 
     Parameters
@@ -37,6 +43,8 @@ def basis(kind: str, size: int | str, X: NDArray[Any], feature_shape: tuple[int,
         Training samples; only "pca" reads their values.
     feature_shape : tuple of int, optional
         (channels, height, width) of an image, (d,) of a signal. None is a signal.
+    class_name : str
+        Whose parameters these are, for messages.
 
     Raises
     ------
@@ -44,22 +52,22 @@ def basis(kind: str, size: int | str, X: NDArray[Any], feature_shape: tuple[int,
         If the shape is not that of the samples, or `size` is more than the samples have.
     """
     if kind == "pca":
-        return _principal_components(X, size)
+        return _principal_components(X, size, class_name)
     shape = tuple(feature_shape) if feature_shape is not None else (X.shape[1],)
     rows = np.ones((1, 1))
-    for along in axis_bases(kind, size, shape, X.shape[1], "SCDClassifier", "basis"):
+    for along in axis_bases(kind, size, shape, X.shape[1], class_name, "basis"):
         rows = np.kron(rows, along)
     channels = shape[0] if len(shape) == 3 else 1
     directions: Floats = np.kron(np.eye(channels), rows).astype(np.float32)
     return directions
 
 
-def _principal_components(X: NDArray[Any], size: int | str) -> Floats:
+def _principal_components(X: NDArray[Any], size: int | str, class_name: str) -> Floats:
     n, d = X.shape
     size = min(_COMPONENTS, n - 1, d) if size == "auto" else int(size)
     if size > min(n - 1, d):
         raise ValueError(
-            f"The 'basis_size' parameter of SCDClassifier must be at most {min(n - 1, d)} for {n} samples of {d} "
+            f"The 'basis_size' parameter of {class_name} must be at most {min(n - 1, d)} for {n} samples of {d} "
             f"features with basis='pca'. Got {size} instead."
         )
     mean = X.mean(axis=0, dtype=np.float64)

@@ -6,6 +6,7 @@ import pytest
 from baselines.cnn1d import CNN1DVotes
 from baselines.lenet import LeNetVotes
 from baselines.mlp_adversarial import AdversarialMLPVotes
+from scd.engine.samples.basis import basis, coefficients
 from scd.seeds import generator_for
 from tests.baselines.torch_ensemble.test_training import assert_same_votes
 
@@ -42,6 +43,27 @@ def test_other_images_are_mirrored_for_another_vote_and_in_another_epoch(digits,
     assert_same_votes(whole[1:], NETWORKS[name](**fit).fit_votes(X, y, range(3, 4)))
     draws = {seen(X, 7, vote, epoch).tobytes() for vote in votes for epoch in range(2)}
     assert len(draws) == 4
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_an_mlp_of_coefficients_has_the_votes_of_a_fit_on_them(digits, turned):
+    X, y = digits[0][:60], digits[1][:60]
+    fit = {**SMALL, "n_votes": 2, "epochs": 2, "adversarial": 0.3}
+    model = AdversarialMLPVotes(basis="dct", basis_size=4, mirrored=turned, **fit).fit(X, y)
+    rows = basis("dct", 4, X, (1, 8, 8))
+    images = [X, X.reshape(-1, 8, 8)[:, :, ::-1].reshape(len(X), -1)] if turned else [X]
+    inputs = np.concatenate([coefficients(each, rows) for each in images])
+    plain = AdversarialMLPVotes(**{**fit, "feature_shape": None}).fit(inputs, np.tile(y, len(images)))
+    for vote, on_inputs in zip(model.votes_, plain.votes_, strict=True):
+        np.testing.assert_allclose(vote["hidden.weight"], on_inputs["hidden.weight"] @ rows, atol=1e-3)
+    np.testing.assert_array_equal(model.votes(X), plain.votes(coefficients(X, rows)))
+    grown = AdversarialMLPVotes(basis="dct", basis_size=4, mirrored=turned, **fit).fit_votes(X, y, range(1, 2))
+    assert_same_votes(model.votes_[1:], grown)
+
+
+def test_a_basis_larger_than_the_samples_is_refused(digits):
+    with pytest.raises(ValueError, match=r"'basis_size' parameter of AdversarialMLPVotes must be at most 59"):
+        AdversarialMLPVotes(basis="pca", basis_size=100, epochs=1).fit(digits[0][:60], digits[1][:60])
 
 
 def test_signals_and_flat_samples_have_no_mirror_images(digits):
