@@ -28,7 +28,7 @@ test: $(VENV)/.test # the quick suite
 	$(PY) -m pytest -n auto --dist worksteal $(ARGS)
 
 test-thorough: $(VENV)/.test # what the quick suite leaves out: many programs, kernels in an interpreter, rare options
-	$(PY) -m pytest -m thorough -n auto --dist worksteal $(ARGS)
+	$(PY) -m pytest -m "thorough and not slow" -n auto --dist worksteal $(ARGS)
 
 test-slow: $(VENV)/.test # long checks, on real data where the data folder has them
 	$(PY) -m pytest -m slow --durations=10 $(ARGS)
