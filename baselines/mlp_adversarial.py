@@ -15,7 +15,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from baselines.torch_ensemble.convolutional import ConvolutionalVotes
 from baselines.torch_ensemble.layers import VoteLinear, VoteNetwork
 from scd.engine.samples.basis import basis, coefficients
-from scd.engine.samples.copies import mirrored
+from scd.engine.samples.copies import mirrored_order
 from scd.ensemble import Progress
 from scd.storage import Vote
 
@@ -111,7 +111,8 @@ random_state, verbose, adversarial, mirrored : see :class:`baselines.torch_ensem
         rows = basis(self.basis, self.basis_size, X, self.feature_shape, type(self).__name__)
         inputs = coefficients(X, rows)
         if self.mirrored:  # the coefficients of a mirrored image are those of the image in mirrored directions
-            inputs = np.concatenate([inputs, coefficients(X, mirrored(rows, self.feature_shape))])
+            order = mirrored_order(self.feature_shape, X.shape[1], type(self).__name__)
+            inputs = np.concatenate([inputs, coefficients(X, rows[:, order])])
             y = np.tile(y, 2)
         plain = {**self.get_params(), "basis": "pixels", "mirrored": False, "feature_shape": None}
         trained = type(self)(**plain)._train(inputs, y, votes, root_seed, progress, checkpoint)

@@ -70,10 +70,11 @@ def test_signals_and_flat_samples_have_no_mirror_images(digits):
     X, y = digits[0][:60], digits[1][:60]
     for model in (
         AdversarialMLPVotes(mirrored=True, epochs=1),
+        AdversarialMLPVotes(mirrored=True, epochs=1, basis="pca", basis_size=4),
         CNN1DVotes(mirrored=True, epochs=1, feature_shape=(64,)),
         LeNetVotes(mirrored=True, epochs=1),
     ):
-        with pytest.raises(ValueError, match=r"'mirrored' parameter of \w+ must be False unless feature_shape"):
+        with pytest.raises(ValueError, match=rf"'mirrored' parameter of {type(model).__name__} must be False"):
             model.fit(X, y)
 
 
