@@ -10,6 +10,7 @@ from scd.cache_folder import is_empty
 from scd.devices import cores
 
 _ROOT = Path(__file__).resolve().parents[1]
+_PARTS = (["scd.search.cpu.ahead", "hidden"], ["scd.search.cpu.ahead", "output"], ["attacks.engine.kernels.ahead"])
 
 
 def compile_ahead() -> None:
@@ -20,10 +21,10 @@ def compile_ahead() -> None:
     """
     if not is_empty():
         return
-    print("note: The first run compiles code (about 30 seconds of CPU time); later runs read it.", flush=True)
-    for part in ("hidden", "output") if cores() > 1 else ():
+    print("note: The first run compiles code (about 40 seconds of CPU time); later runs read it.", flush=True)
+    for part in _PARTS if cores() > 1 else ():
         subprocess.Popen(
-            [sys.executable, "-m", "scd.search.cpu.ahead", part],
+            [sys.executable, "-m", *part],
             cwd=_ROOT,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,

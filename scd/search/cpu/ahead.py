@@ -1,4 +1,4 @@
-"""Compile two parts of an iteration with the 0-1 loss on images: ``python -m scd.search.cpu.ahead hidden``.
+"""Compile parts of an iteration with the 0-1 loss on images, and prediction: ``python -m scd.search.cpu.ahead hidden``.
 
 The arguments have the types that :func:`scd.search.cpu.vote.advance` passes on.
 """
@@ -9,6 +9,7 @@ import sys
 
 import numpy as np
 
+from scd.engine.forward import StackedVotes
 from scd.engine.sampling import Sizes, draw_vote
 from scd.search.cpu.hidden import Candidates, search_thresholds
 from scd.search.cpu.output import search_activations
@@ -24,8 +25,9 @@ def hidden() -> None:
 
 
 def output() -> None:
-    """The search over the output node's thresholds."""
+    """The search over the output node's thresholds, and the votes' labels."""
     search_activations(np.zeros(2), np.zeros((1, 2), np.uint32), _FEATURES, _STEPS, _EFFECTS)
+    StackedVotes(np.ones((1, 1, 1)), np.zeros((1, 1)), np.ones((1, 1)), np.zeros(1)).labels(np.zeros((1, 1)))
 
 
 if __name__ == "__main__":
