@@ -6,7 +6,7 @@ import os
 
 import numpy as np
 
-from attacks import HopSkipJump
+from ...hopskipjump import HopSkipJump
 
 
 def attack() -> None:
