@@ -8,6 +8,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import lzma
 import zipfile
 import zlib
 from collections.abc import Iterable
@@ -25,7 +26,7 @@ from scd.files import write_bytes
 RUNS = "runs.csv"
 FILES = {
     "runs": RUNS,
-    "examples": "examples.csv.gz",
+    "examples": "examples.csv.xz",
     "evaluations": "details/evaluations.csv.gz",
     "votes": "details/votes.csv.gz",
     "attacks": "details/attacks.csv.gz",
@@ -79,8 +80,7 @@ class Published:
         """Write the files, the same bytes for the same content."""
         (folder / "details").mkdir(parents=True, exist_ok=True)
         for name, file in FILES.items():
-            content = csv_bytes(self.tables[name])
-            write_bytes(folder / file, gzip.compress(content, mtime=0) if file.endswith(".gz") else content)
+            write_bytes(folder / file, _compressed(csv_bytes(self.tables[name]), file))
         lines = [json.dumps({"run": run, **self.records[run]}) + "\n" for run in sorted(self.records)]
         write_bytes(folder / RECORDS, gzip.compress("".join(lines).encode(), mtime=0))
         arrays = {f"{run}/{name}": array for run in sorted(self.pictures) for name, array in self.pictures[run].items()}
@@ -102,7 +102,7 @@ def read_published(folder: Path) -> Published:
         return found
     try:
         return _read_published(folder, found)
-    except (ValueError, KeyError, EOFError, zlib.error, zipfile.BadZipFile, gzip.BadGzipFile) as error:
+    except (ValueError, KeyError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, gzip.BadGzipFile) as error:
         what = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(
             f"The publication in {folder} is damaged: {what}. Restore it, e.g. with git checkout."
@@ -183,6 +183,12 @@ class Publication:
 
     def record(self, run: str) -> dict[str, Any]:
         return self.content.records.get(run, {})
+
+
+def _compressed(content: bytes, file: str) -> bytes:
+    if file.endswith(".xz"):  # a quarter smaller than gzip's, for the largest file
+        return lzma.compress(content)
+    return gzip.compress(content, mtime=0) if file.endswith(".gz") else content
 
 
 def csv_bytes(table: pd.DataFrame, digits: int | None = None) -> bytes:

@@ -56,7 +56,7 @@ def test_writing_a_publication_again_gives_the_same_bytes(tmp_path):
 def test_it_is_small_and_holds_no_folder_of_a_run():
     files = [path for path in RESULTS.rglob("*") if path.is_file()]
     assert len(files) <= 60
-    assert sum(path.stat().st_size for path in files) <= 4.5e6
+    assert sum(path.stat().st_size for path in files) <= 4e6
     assert {path.parent.relative_to(RESULTS).as_posix() for path in files} == {".", "details", "figures", "tables"}
 
 

@@ -124,7 +124,7 @@ def test_no_weights_no_images_of_others_and_no_folders_are_published(tmp_path, p
     to = tmp_path / "published"
     assert {run.split("-")[0] for run in content.pictures} == {"digits"}
     assert {path.suffix for path in to.rglob("*") if path.is_file()} <= {
-        ".csv", ".gz", ".json", ".md", ".tex", ".svg", ".html", ".npz",
+        ".csv", ".gz", ".xz", ".json", ".md", ".tex", ".svg", ".html", ".npz",
     }  # fmt: skip
     assert [path.name for path in to.rglob("*.npz")] == ["adversarials.npz"]
     assert str(tmp_path) not in json.dumps(content.records)
