@@ -86,8 +86,9 @@ $(PY):
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.run: pyproject.toml constraints.txt constraints-numpy2.txt | $(PY)
-	@echo "Installing into $(VENV) (torch is large; minutes)"
-	$(PIP) -e '.[run]'
+	@echo "Installing into $(VENV) (torch is large; minutes) and compiling meanwhile"
+	$(PIP) numba scikit-learn tqdm
+	$(PY) -m scripts.compile_ahead >/dev/null 2>&1 & $(PIP) -e '.[run]'; installed=$$?; wait; exit $$installed
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.run

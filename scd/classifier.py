@@ -62,6 +62,10 @@ class SCDClassifier(SignNetworks):
     hidden_nodes : int
     batch_fraction : float in (0, 1]
         Fraction of each class in an iteration's batch, drawn without replacement.
+    batch_size : int or None
+        Samples in a batch instead, of the classes in proportion; all samples if there are fewer. On large data some
+        thousands take a fraction of the time (docs/scale.md). A batch of 256 or more samples of each class is drawn as
+        runs of 16 samples, which are neighbours in one random order of the training set.
     features_per_step : int or "auto"
         Random coordinates tried on a hidden node; "auto" is the minimum of `auto_features` and the number of features.
     auto_features : int
@@ -180,6 +184,7 @@ class SCDClassifier(SignNetworks):
         "n_iter": [Interval(Integral, 1, None, closed="left")],
         "hidden_nodes": [Interval(Integral, 1, 4096, closed="both")],
         "batch_fraction": [Interval(Real, 0, 1, closed="right")],
+        "batch_size": [Interval(Integral, 2, None, closed="left"), None],
         "features_per_step": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
         "auto_features": [Interval(Integral, 1, None, closed="left")],
         "step_hidden": [Interval(Real, 0, 1000, closed="right")],
@@ -246,6 +251,7 @@ class SCDClassifier(SignNetworks):
         parts: int = 1,
         class_weight: dict[Any, float] | str | None = None,
         mirrored: bool = False,
+        batch_size: int | None = None,
     ) -> None:
         self.loss = loss
         self.weights = weights
@@ -253,6 +259,7 @@ class SCDClassifier(SignNetworks):
         self.n_iter = n_iter
         self.hidden_nodes = hidden_nodes
         self.batch_fraction = batch_fraction
+        self.batch_size = batch_size
         self.features_per_step = features_per_step
         self.auto_features = auto_features
         self.step_hidden = step_hidden
@@ -489,6 +496,9 @@ class SCDClassifier(SignNetworks):
         if radius:
             X, y = np.concatenate([X, X]), np.concatenate([y, y])  # the second of each is moved
         order = np.argsort(y, kind="stable")  # class 0 first
+        if self.batch_size is not None:  # samples that follow one another make a batch
+            shuffled = generator_for(root_seed, "order").permutation(len(y))
+            order = shuffled[np.argsort(y[shuffled], kind="stable")]
         columns, divisor = as_columns(X, order, parse_bytes(self.memory_budget), bytes_if_exact=not radius)
         per_vote = len(X) * (5 * self.hidden_nodes + 64) + 8 * X.shape[1] * self.hidden_nodes
         size = max(1, min(len(votes), parse_bytes(self.memory_budget) // per_vote))
@@ -573,6 +583,7 @@ class SCDClassifier(SignNetworks):
             n_iter=int(self.n_iter),
             hidden_nodes=int(self.hidden_nodes),
             batch_fraction=float(self.batch_fraction),
+            batch_size=None if self.batch_size is None else int(self.batch_size),
             features_per_step=int(features),
             step_hidden=float(self.step_hidden),
             step_output=float(self.step_output),

@@ -130,7 +130,7 @@ ADDED_LATER = {
     "attacks.transfer.Transfer": ("search", "query_budget"),
     "attacks.whitebox.WhiteBox": ("norm",),
     "baselines.mlp_adversarial.AdversarialMLPVotes": ("basis", "basis_size"),
-    "scd.SCDClassifier": ("class_weight",),
+    "scd.SCDClassifier": ("batch_size", "class_weight"),
 }
 """Settings in conf/ that joined after runs were published: with their default a key is what it was without them."""
 

@@ -31,6 +31,7 @@ class Settings:
     n_iter: int
     hidden_nodes: int
     batch_fraction: float
+    batch_size: int | None
     features_per_step: int
     step_hidden: float
     step_output: float

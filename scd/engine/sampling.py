@@ -24,6 +24,8 @@ _BLOCK_ON_DEVICE = 32  # iterations drawn and uploaded together, while the devic
 _LOW32 = np.uint64(0xFFFFFFFF)
 _TIMES_HIGH, _TIMES_LOW = np.uint64(0x2360ED051FC65DA4), np.uint64(0x4385DF649FCCF645)
 _FLOYD_MAX = 10_000  # NumPy's: from more, Floyd's algorithm draws only small fractions
+_RUN = 16  # samples: a cache line of float32 numbers, or a register of bytes
+_MIN_RUNS = 16  # of each class in a batch; in smaller batches every sample is drawn on its own
 _U0, _U1, _U32, _U58, _U63, _U64 = (np.uint64(i) for i in (0, 1, 32, 58, 63, 64))
 
 
@@ -210,14 +212,22 @@ class Sizes(NamedTuple):
     left_out_0: Any
     left_out_1: Any
     """Samples of label 0, and of label 1, that are not in a batch."""
+    run: Any
+    """0: samples left out are drawn. Otherwise a batch is made of runs of so many neighbouring samples of a class."""
     features: Any
     hidden_nodes: Any
 
 
 def sizes_of(settings: Settings, d: int, n: int, negatives: int) -> Sizes:
     """See :class:`Sizes`, for n training samples of d features of which `negatives` have label 0."""
-    first, second = (size - max(1, round(settings.batch_fraction * size)) for size in (negatives, n - negatives))
-    return Sizes(negatives, first, second, d, settings.hidden_nodes)
+    counts = (negatives, n - negatives)
+    if settings.batch_size is None:
+        first, second = (max(1, round(settings.batch_fraction * size)) for size in counts)
+        return Sizes(negatives, counts[0] - first, counts[1] - second, 0, d, settings.hidden_nodes)
+    first, second = (max(1, min(round(settings.batch_size * size / n), size)) for size in counts)
+    run = _RUN if min(first, second) >= _MIN_RUNS * _RUN and settings.batch_size < n else 1
+    first, second = (size - kept // run * run for size, kept in zip(counts, (first, second), strict=True))
+    return Sizes(negatives, first, second, run, d, settings.hidden_nodes)
 
 
 @njit(nogil=True)
@@ -225,12 +235,29 @@ def draw_vote(state, sizes, batch, nodes, features):
     """Fill the draws of one iteration of one vote: `batch` (n,) bool, `nodes` (k,), `features` (k, F) int64."""
     no_feature, no_node = np.zeros(sizes.features, dtype=np.bool_), np.zeros(sizes.hidden_nodes, dtype=np.bool_)
     for i in range(len(batch)):
-        batch[i] = True
-    leave_out(state, batch[: sizes.negatives], sizes.left_out_0)
-    leave_out(state, batch[sizes.negatives :], sizes.left_out_1)
+        batch[i] = sizes.run == 0
+    if sizes.run == 0:
+        leave_out(state, batch[: sizes.negatives], sizes.left_out_0)
+        leave_out(state, batch[sizes.negatives :], sizes.left_out_1)
+    else:
+        _take_runs(state, batch[: sizes.negatives], sizes.left_out_0, sizes.run)
+        _take_runs(state, batch[sizes.negatives :], sizes.left_out_1, sizes.run)
     sample(state, nodes, no_node)
     for k in range(len(nodes)):
         sample(state, features[k], no_feature)
+
+
+@njit(nogil=True)
+def _take_runs(state, taken, left_out, run):
+    """Set all but `left_out` entries of (n,) `taken`, all False, to True: runs on a circle that is turned at random."""
+    n = len(taken)
+    chosen, none = np.empty((n - left_out) // run, dtype=np.int64), np.zeros(n // run, dtype=np.bool_)
+    start = _bounded(state, n - 1)
+    sample(state, chosen, none)
+    for r in range(len(chosen)):
+        for i in range(run):
+            at = start + chosen[r] * run + i
+            taken[at if at < n else at - n] = True
 
 
 @njit(nogil=True)

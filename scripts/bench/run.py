@@ -33,12 +33,13 @@ from scripts.bench.history import HISTORY, add_to_history, draw_history, entries
 from scripts.bench.measure import Section, with_load
 from scripts.bench.scaling import scaling
 from scripts.bench.schedule import schedule
+from scripts.bench.table import table
 from scripts.bench.training import against_mlp, busy, training_memory, vote_iterations
 from scripts.bench.words import words
 
 SECTIONS = (
-    "training", "busy", "schedule", "mlp", "memory", "scaling", "forward", "attacks", "foolbox", "words", "startup",
-    "cuda",
+    "training", "busy", "schedule", "mlp", "table", "memory", "scaling", "forward", "attacks", "foolbox", "words",
+    "startup", "cuda",
 )  # fmt: skip
 
 
@@ -78,6 +79,7 @@ def measured(
     sections: dict[str, Callable[[], Section]] = {
         "busy": lambda: busy(x, y, iterations),
         "schedule": lambda: schedule(x, y),
+        "table": table,
         "memory": training_memory,
         "scaling": scaling,
         "forward": lambda: forward(model, x),

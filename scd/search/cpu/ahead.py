@@ -19,9 +19,12 @@ _FEATURES, _STEPS, _EFFECTS = np.zeros(1, np.int64), np.zeros(1, np.float32), np
 
 def hidden() -> None:
     """The search over a hidden node's thresholds, and the draw of a batch, nodes and features."""
-    candidates = Candidates(np.zeros((1, 2), np.uint8), np.float32(1), _FEATURES, _STEPS)
+    rows = np.arange(2, dtype=np.uint32)
+    candidates = Candidates(np.zeros((1, 2), np.uint8), np.float32(1), _FEATURES, _STEPS, rows)
     search_thresholds(np.zeros(2, np.float32), candidates, _EFFECTS, np.float32(1))
-    draw_vote(np.ones(6, np.uint64), Sizes(1, 0, 0, 1, 1), np.ones(2, np.bool_), _FEATURES, np.zeros((1, 1), np.int64))
+    draw_vote(
+        np.ones(6, np.uint64), Sizes(1, 0, 0, 0, 1, 1), np.ones(2, np.bool_), _FEATURES, np.zeros((1, 1), np.int64)
+    )
 
 
 def output() -> None:

@@ -35,7 +35,7 @@ class CpuDescent(Training):
         maximum = np.float32(255 / self.divisor if columns.dtype == np.uint8 else np.inf)
         balanced, combined = (self.score.weights(late) for late in (False, True))
         self.task = Task(
-            self.columns, divisor, maximum, (np.arange(n) >= self.negatives).astype(np.int64),
+            self.columns, divisor, maximum,
             sizes_of(s, d, n, self.negatives), balanced, combined, float(s.balanced_fraction * s.n_iter),
             np.float32(s.step_hidden), round(s.step_output * GRID) / GRID, s.binary, s.renormalize,
         )  # fmt: skip

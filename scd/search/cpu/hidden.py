@@ -57,13 +57,15 @@ class Candidates(NamedTuple):
     """(C,) int64"""
     steps: Any
     """(C,) float32"""
+    rows: Any
+    """(m,) uint32, ascending: the columns' rows that are searched."""
 
 
 class Rows(NamedTuple):
     """The m rows of one vote that have an effect, those of positive effect first."""
 
     number: Any
-    """(m,) uint32"""
+    """(m,) uint32, in the columns."""
     p: Any
     """(m,) float32 projections before the step."""
     effects: Any
@@ -118,16 +120,16 @@ def search_thresholds(p, candidates, effects, maximum):
 
     Parameters
     ----------
-    p : (n,) float32
-        Projections.
+    p : (m,) float32
+        Projections of the candidates' rows.
     candidates : Candidates
-    effects : (n,) int32 or int64
+    effects : (m,) int32 or int64
         No sum of them overflows their type.
     maximum : float32
         Features are between 0 and this; infinite: anywhere.
     """
-    columns, divisor, features, steps = candidates
-    rows = _with_effects(p, effects)
+    columns, divisor, features, steps, searched = candidates
+    rows = _with_effects(p, effects, searched)
     m = len(rows.p)
     if m == 0:
         return 0, np.float32(np.nan), np.int64(0)
@@ -157,8 +159,8 @@ def search_thresholds(p, candidates, effects, maximum):
 
 
 @njit(nogil=True)
-def _with_effects(p, effects):
-    """The rows that have an effect."""
+def _with_effects(p, effects, searched):
+    """The rows that have an effect, among those `searched`."""
     n, m = len(p), 0
     number = np.empty(n, dtype=np.uint32)  # unsigned indices are not tested for being negative
     for i in range(n):  # the rows of positive effect first, so that the histograms need no branch
@@ -174,6 +176,7 @@ def _with_effects(p, effects):
     for r in range(m):
         pa[r] = p[number[r]]
         ea[r] = effects[number[r]]
+        number[r] = searched[number[r]]
     return Rows(number, pa, ea, np.uint64(positive))
 
 
@@ -443,34 +446,29 @@ def narrowed(before, up, down, best):
 
 
 @njit(nogil=True)
-def search_ranks(p, candidates, effects, counted, current, radius):
-    """As :func:`search_thresholds`, within `radius` ranks of the `counted` (n,) rows around the `current` threshold."""
-    columns, divisor, features, steps = candidates
-    number = np.empty(len(p), dtype=np.int32)
-    m, some = 0, False
-    for i in range(len(p)):
-        if counted[i]:
-            number[m] = i
-            m += 1
-            some |= effects[i] != 0
+def search_ranks(p, candidates, effects, current, radius):
+    """As :func:`search_thresholds`, within `radius` ranks around the `current` threshold."""
+    columns, divisor, features, steps, rows = candidates
+    m, some = len(p), False
+    for r in range(m):
+        some |= effects[r] != 0
     if not some:
         return 0, np.float32(np.nan), 0
-    pa, ea = p[number[:m]], effects[number[:m]]
-    total = ea.sum()
+    total = effects.sum()
     q, keys, near = np.empty(m, dtype=np.float32), np.empty(m, dtype=np.float32), np.empty(m, dtype=np.int32)
     best, winner, threshold = np.int64(np.iinfo(np.int64).min), 0, np.float32(0)
-    width = np.float32((pa.max() - pa.min()) * min(1.0, 4.0 * (radius + 1) / m))
+    width = np.float32((p.max() - p.min()) * min(1.0, 4.0 * (radius + 1) / m))
     for c in range(len(features)):
         column = columns[features[c]]
         for r in range(m):
-            q[r] = pa[r] + steps[c] * (np.float32(column[number[r]]) / divisor)
-        size, left, below, gain_below, width = _near_current(q, ea, current, radius, width, near)
+            q[r] = p[r] + steps[c] * (np.float32(column[rows[r]]) / divisor)
+        size, left, below, gain_below, width = _near_current(q, effects, current, radius, width, near)
         for k in range(size):
             keys[k] = q[near[k]]
         order = np.argsort(keys[:size])
         gain = total - gain_below  # the cut below every near row
         for cut in range(max(0, left - radius)):
-            gain -= ea[near[order[cut]]]
+            gain -= effects[near[order[cut]]]
         for cut in range(max(0, left - radius), min(size, left + radius) + 1):
             first, last = below + cut == 0, below + cut == m
             if gain > best and (first or last or (0 < cut < size and keys[order[cut - 1]] < keys[order[cut]])):
@@ -480,7 +478,7 @@ def search_ranks(p, candidates, effects, counted, current, radius):
                 else:
                     threshold = threshold_at(keys, order, cut)
             if cut < size:
-                gain -= ea[near[order[cut]]]
+                gain -= effects[near[order[cut]]]
         width = width / 2 if size > 8 * (radius + 2) else width
     return winner, threshold, best
 

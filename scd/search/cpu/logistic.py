@@ -33,23 +33,25 @@ _LARGEST_EXPONENT = 80.0  # of a product in float32
 
 
 @njit(nogil=True)
-def search_logistic_vote(sums, words, features, steps, labels, rows):
+def search_logistic_vote(sums, words, features, steps, negatives):
     """The best candidate, its threshold and its loss: see :func:`scd.search.reference.search_logistic`.
 
     Parameters
     ----------
-    sums : (n,) float64
-    words : (w, n) uint32
+    sums : (m,) float64
+        Of the rows of the batch, those of label 0 first.
+    words : (w, m) uint32
         See :mod:`scd.search.cpu.llvm`.
     features, steps : (C,) int64 and float64
         The unchanged weights first.
-    labels : (n,) int64
-    rows : (n,) bool
-        The batch.
+    negatives : int
+        Rows of label 0.
     """
-    batch, positive = _batch(labels, rows)
-    m = len(batch)
-    s, words = _chosen(sums, batch), reordered(words, batch)
+    m, positive = len(sums), np.int64(len(sums) - negatives)
+    order = np.empty(m, dtype=np.uint32)  # rows of label 1 first
+    for r in range(m):
+        order[r] = r + negatives if r < positive else r - positive
+    s, words = _chosen(sums, order), reordered(words, order)
     lowest, highest = extent(s)
     centre = (lowest + highest) / 2
     reach = math.log(m) + 1
@@ -88,26 +90,10 @@ def search_logistic_vote(sums, words, features, steps, labels, rows):
 
 
 @njit(nogil=True)
-def _batch(labels, rows):
-    """The rows of the batch, those of label 1 first, and how many these are."""
-    n = np.uint32(len(rows))
-    batch, others = np.empty(n + 1, dtype=np.uint32), np.empty(n + 1, dtype=np.uint32)  # a place after a full batch
-    m, k = np.uint32(0), np.uint32(0)
-    for i in range(n):
-        one = np.uint32(labels[i] == 1)
-        inside = np.uint32(rows[i])
-        batch[m], others[k] = i, i
-        m, k = np.uint32(m + (inside & one)), np.uint32(k + (inside & ~one))
-    for i in range(k):
-        batch[m + i] = others[i]
-    return batch[: m + k], np.int64(m)
-
-
-@njit(nogil=True)
-def _chosen(sums, batch):
-    out = np.empty(len(batch))
-    for r in range(len(batch)):
-        out[r] = sums[batch[r]]
+def _chosen(sums, order):
+    out = np.empty(len(order))
+    for r in range(len(order)):
+        out[r] = sums[order[r]]
     return out
 
 

@@ -11,11 +11,12 @@ import numpy as np
 
 from scd.engine.parameters import FIXED_POINT
 from scd.numba_cache import njit
-from scd.search.cpu.llvm import LANES, bit_of
+from scd.search.cpu.llvm import LANES
 
 BLOCK = 256
 """Rows worked on at a time, whose intermediate numbers stay in the L1 cache."""
 
+_BYTE, _BITS, _TWICE, _THRICE = (np.uint32(i) for i in (255, 8, 16, 24))
 _ROUND = 1.5 * 2.0**52  # magic number: adding it rounds a float64 to an integer held in the low mantissa bits
 _LOG2_E = 1 / math.log(2)
 _LN2 = float.fromhex("0x1.62e42feep-1")  # its product with an integer below 2**20 is exact
@@ -26,35 +27,48 @@ _ATANH = np.array([1 / (2 * k + 1) for k in range(15, -1, -1)])  # of the square
 
 @njit(nogil=True)
 def output_sums_vote(words, output, out):
-    """See :func:`scd.search.reference.output_sums`: `output` (h,) float64 are multiples of ``1 / GRID``, sums exact."""
-    n = len(out)
-    for first in range(0, n, BLOCK):
-        m = min(BLOCK, n - first)
-        sums = out[first : first + m]
-        for i in range(m):
-            sums[i] = 0.0
-        for k in range(len(output)):
-            word, weight, bit = words[k // LANES, first : first + m], output[k], bit_of(k)
-            for i in range(m):
-                sums[i] += weight if word[i] & bit else 0.0
+    """See :func:`scd.search.reference.output_sums`: `output` (h,) float64 are multiples of ``1 / GRID``, sums exact.
+
+    Four tables, of the sums of eight nodes each, serve a word of activations.
+    """
+    tables = np.zeros((4, 256))
+    a, b, c, d = tables
+    for i in range(len(out)):
+        out[i] = 0.0
+    for block in range(len(words)):
+        word, nodes = words[block], min(len(output) - LANES * block, LANES)
+        for k in range(LANES):
+            table, size = tables[k // 8], 1 << k % 8
+            weight = output[LANES * block + k] if k < nodes else 0.0
+            for t in range(size):
+                table[size + t] = table[t] + weight
+        if nodes <= 24:
+            for i in range(len(out)):
+                w = word[i]
+                out[i] += a[w & _BYTE] + b[w >> _BITS & _BYTE] + c[w >> _TWICE & _BYTE]
+        else:
+            for i in range(len(out)):
+                w = word[i]
+                out[i] += a[w & _BYTE] + b[w >> _BITS & _BYTE] + c[w >> _TWICE & _BYTE] + d[w >> _THRICE]
 
 
 @njit(nogil=True)
-def zero_one_vote(sums, word, bit, unit, threshold, batch, negatives, weights, out):
+def zero_one_vote(sums, word, bit, unit, threshold, negatives, weights, out):
     """See :func:`scd.engine.objective.zero_one_effects`; returns the sum of the effects' magnitudes.
 
     Parameters
     ----------
-    sums : (n,) float64
-    word, bit : (n,) uint32, and the node's bit
+    sums : (m,) float64
+        Of the rows of the batch, as the next.
+    word, bit : (m,) uint32, and the node's bit
         Its activations, see :mod:`scd.search.cpu.llvm`.
     unit, threshold : float
         The node's output weight, and the output threshold.
-    batch : (n,) bool
     negatives : int
+        Rows of label 0; they come first.
     weights : (int, int)
         Of a correct row of label 0 and of label 1.
-    out : (n,) int32 or int64
+    out : (m,) int32 or int64
     """
     total = 0.0
     for label in range(2):
@@ -62,7 +76,7 @@ def zero_one_vote(sums, word, bit, unit, threshold, batch, negatives, weights, o
         weight, counted = weights[1] if label else -weights[0], 0
         for i in range(np.uint64(first), np.uint64(last)):
             off = sums[i] - (unit if word[i] & bit else 0.0) - threshold
-            change = (np.int64(off + unit > 0) - np.int64(off > 0)) * batch[i]
+            change = np.int64(off + unit > 0) - np.int64(off > 0)
             out[i] = change * weight
             counted += change & 1
         total += float(counted) * weights[label]
@@ -70,30 +84,30 @@ def zero_one_vote(sums, word, bit, unit, threshold, batch, negatives, weights, o
 
 
 @njit(nogil=True)
-def cross_entropy_vote(sums, word, bit, unit, threshold, batch, negatives, out):
+def cross_entropy_vote(sums, word, bit, unit, threshold, negatives, out):
     """As :func:`zero_one_vote`, see :func:`scd.engine.objective.cross_entropy_effects`.
 
     The same as there, except where a rounding error of 1e-15 decides.
     """
     if FIXED_POINT * abs(unit) + 1 < 2**31:
-        _cross_entropy_of(sums, word, bit, unit, threshold, batch, negatives, out)
+        _cross_entropy_of(sums, word, bit, unit, threshold, negatives, out)
         total = 0
         for i in range(len(out)):
             total += abs(np.int64(out[i]))
         return float(total)
     if out.itemsize > 4:
-        _cross_entropy_of(sums, word, bit, unit, threshold, batch, negatives, out)
+        _cross_entropy_of(sums, word, bit, unit, threshold, negatives, out)
     return np.inf
 
 
 @njit(nogil=True)
-def _cross_entropy_of(sums, word, bit, unit, threshold, batch, negatives, out):
+def _cross_entropy_of(sums, word, bit, unit, threshold, negatives, out):
     off, on, change = np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK)
     x, y, z, square = np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK)
     for first in range(0, len(sums), BLOCK):
         m = min(BLOCK, len(sums) - first)
         part = slice(first, first + m)
-        s, a, inside, e = sums[part], word[part], batch[part], out[part]
+        s, a, e = sums[part], word[part], out[part]
         for i in range(m):
             off[i] = s[i] - (unit if a[i] & bit else 0.0) - threshold
             on[i] = off[i] + unit
@@ -110,7 +124,7 @@ def _cross_entropy_of(sums, word, bit, unit, threshold, batch, negatives, out):
         for i in range(max(negatives - first, 0), m):
             change[i] += on[i] - off[i]
         for i in range(m):
-            e[i] = np.int64(change[i] * (FIXED_POINT * inside[i]) + _ROUND - _ROUND)
+            e[i] = np.int64(change[i] * FIXED_POINT + _ROUND - _ROUND)
 
 
 @njit(nogil=True)

@@ -85,6 +85,23 @@ class State(NamedTuple):
     output and thresholds only, with the batch and nodes that are given."""
 
 
+class Batch(NamedTuple):
+    """The m rows of a batch, those of label 0 first, and what the searches read of them."""
+
+    rows: Any
+    """(m,) uint32, ascending."""
+    negatives: Any
+    """Rows of label 0."""
+    sums: Any
+    """(m,) float64"""
+    words: Any
+    """(w, m) uint32"""
+    projections: Any
+    """(m,) float32, of one node."""
+    effects: Any
+    """(m,) int32 or int64"""
+
+
 class Task(NamedTuple):
     """What all votes share."""
 
@@ -93,8 +110,6 @@ class Task(NamedTuple):
     divisor: Any
     maximum: Any
     """Features are between 0 and this; infinite: anywhere."""
-    labels: Any
-    """(n,) int64"""
     sizes: Sizes
     balanced: Any
     """Weights of a correct row of each class before iteration `combined_from`..."""
@@ -133,6 +148,9 @@ def advance(state, task, effects, zero_one, logistic, radius, rollback, until):
         False if a sum of effects may not fit their type: go on with int64.
     """
     now, best, at = state.now, state.best, state.at
+    batch = _room_for_batch(state, task, effects)
+    if at[1] != _DRAW:
+        _list_rows(state.batch, batch.rows)
     while at[0] < until:
         initial = at[0] < 0
         weights = task.combined if max(at[0], 0) >= task.combined_from else task.balanced
@@ -141,13 +159,14 @@ def advance(state, task, effects, zero_one, logistic, radius, rollback, until):
                 draw_vote(state.generator, task.sizes, state.batch, state.nodes, state.features)
                 if rollback is not None:
                     _save(state, state.saved)
+            _list_rows(state.batch, batch.rows)
             at[1] = _OUTPUT
         if at[1] == _OUTPUT:
-            if not _step_output(state, task, effects, weights, zero_one, logistic, radius):
+            if not _step_output(state, task, batch, weights, zero_one, logistic, radius):
                 return False
             at[1] = _HIDDEN
         while at[1] - _HIDDEN < len(state.nodes):
-            if not _step_hidden(state, task, effects, weights, at[1] - _HIDDEN, zero_one, logistic, radius):
+            if not _step_hidden(state, task, batch, weights, at[1] - _HIDDEN, zero_one, logistic, radius):
                 return False
             at[1] += 1
         correct = _correct(state.sums, now.output_threshold[0], task.sizes.negatives)
@@ -167,6 +186,41 @@ def advance(state, task, effects, zero_one, logistic, radius, rollback, until):
         at[0] += 1
         at[1] = _DRAW
     return True
+
+
+@njit(nogil=True, inline="always")
+def _room_for_batch(state, task, effects):
+    """A batch of as many rows as are drawn or, before the first iteration, all of them."""
+    sizes, n = task.sizes, len(state.batch)
+    out_0, out_1 = (0, 0) if state.at[0] < 0 else (sizes.left_out_0, sizes.left_out_1)
+    m = n - out_0 - out_1
+    words = np.empty((len(state.words), m), dtype=np.uint32)
+    return Batch(
+        np.empty(m, dtype=np.uint32), sizes.negatives - out_0, np.empty(m), words, np.empty(m, dtype=np.float32),
+        effects[:m],
+    )  # fmt: skip
+
+
+@njit(nogil=True)
+def _list_rows(batch, rows):
+    """Fill `rows` with the positions of (n,) `batch` that are True."""
+    i, k, last = np.uint64(0), np.uint64(0), np.uint64(len(batch))
+    while k < np.uint64(len(rows)) and i < last:
+        rows[k] = i
+        k += np.uint64(batch[i])
+        i += np.uint64(1)
+
+
+@njit(nogil=True, inline="always")
+def _gather_word(word, rows, out):
+    for r in range(np.uint64(len(rows))):
+        out[r] = word[rows[r]]
+
+
+@njit(nogil=True, inline="always")
+def _gather_sums(state, batch):
+    for r in range(np.uint64(len(batch.rows))):
+        batch.sums[r] = state.sums[batch.rows[r]]
 
 
 @njit(nogil=True, inline="always")
@@ -203,20 +257,21 @@ def _candidates(weights, chosen, step, binary, initial):
 
 
 @njit(nogil=True, inline="always")
-def _step_output(state, task, effects, weights, zero_one, logistic, radius):
+def _step_output(state, task, batch, weights, zero_one, logistic, radius):
     """Search the output threshold and, but for the initial search, a step on an output weight; take what is found."""
     now, initial = state.now, state.at[0] < 0
     features, moves = _candidates(now.output, np.arange(len(now.output)), task.step_output, task.binary, initial)
     chosen, threshold = 0, np.nan
+    _gather_sums(state, batch)
+    for block in range(len(state.words)):
+        _gather_word(state.words[block], batch.rows, batch.words[block])
     if zero_one is not None:
-        if not _output_effects(state.batch, task.sizes.negatives, weights, effects):
+        if not _output_effects(batch.negatives, weights, batch.effects):
             return False
-        chosen, found, _ = _search_output(state, task, features, moves, effects, radius)
+        chosen, found, _ = _search_output(state, task, batch, features, moves, radius)
         threshold = np.float64(found)
     if logistic is not None:
-        chosen, threshold, _ = search_logistic_vote(
-            state.sums, state.words, features, moves, task.labels, state.batch
-        )  # fmt: skip
+        chosen, threshold, _ = search_logistic_vote(batch.sums, batch.words, features, moves, batch.negatives)
     node, move = features[chosen], moves[chosen]
     now.output[node] += move
     if threshold == threshold:  # not NaN
@@ -238,61 +293,65 @@ def _step_output(state, task, effects, weights, zero_one, logistic, radius):
 
 
 @njit(nogil=True, inline="always")
-def _output_effects(batch, negatives, weights, effects):
+def _output_effects(negatives, weights, effects):
     """See :func:`scd.engine.objective.zero_one_output_effects`; False if a sum of them may not fit their type."""
-    inside_0, inside_1 = 0, 0
-    for i in range(np.uint64(negatives)):
-        effects[i] = -weights[0] if batch[i] else 0
-        inside_0 += batch[i]
-    for i in range(np.uint64(negatives), np.uint64(len(batch))):
-        effects[i] = weights[1] if batch[i] else 0
-        inside_1 += batch[i]
-    return effects.itemsize > 4 or float(inside_0) * weights[0] + float(inside_1) * weights[1] < _INT32
+    for r in range(len(effects)):
+        effects[r] = -weights[0] if r < negatives else weights[1]
+    positives = len(effects) - negatives
+    return effects.itemsize > 4 or float(negatives) * weights[0] + float(positives) * weights[1] < _INT32
 
 
 @njit(nogil=True, inline="always")
-def _search_output(state, task, features, moves, effects, radius):
+def _search_output(state, task, batch, features, moves, radius):
     steps = moves.astype(np.float32)
     if radius is None or state.at[0] < 0:
-        found = search_activations(state.sums, state.words, features, steps, effects)
+        found = search_activations(batch.sums, batch.words, features, steps, batch.effects)
         if found[0] != NO_BINS:
             return found
-    columns = np.empty((LANES * len(state.words), len(state.sums)), dtype=task.columns.dtype)
-    unpack(state.words, columns)
-    candidates = Candidates(columns, np.float32(1), features, steps)
+    m = len(batch.sums)
+    columns, rows = np.empty((LANES * len(batch.words), m), dtype=task.columns.dtype), np.empty(m, dtype=np.uint32)
+    unpack(batch.words, columns)
+    for r in range(m):
+        rows[r] = r
+        batch.projections[r] = batch.sums[r]
+    candidates = Candidates(columns, np.float32(1), features, steps, rows)
     current = np.float32(state.now.output_threshold[0])
-    return _search(state.sums.astype(np.float32), candidates, effects, task.maximum, state, current, radius)
+    return _search(batch, candidates, task.maximum, state, current, radius)
 
 
 @njit(nogil=True, inline="always")
-def _search(p, candidates, effects, maximum, state, current, radius):
+def _search(batch, candidates, maximum, state, current, radius):
     if radius is None:
-        return search_thresholds(p, candidates, effects, maximum)
+        return search_thresholds(batch.projections, candidates, batch.effects, maximum)
     if state.at[0] < 0:
-        return search_thresholds(p, candidates, effects, maximum)
-    return search_ranks(p, candidates, effects, state.batch, current, radius)
+        return search_thresholds(batch.projections, candidates, batch.effects, maximum)
+    return search_ranks(batch.projections, candidates, batch.effects, current, radius)
 
 
 # ---------------------------------------------------------------------- a hidden node
 
 
 @njit(nogil=True, inline="always")
-def _step_hidden(state, task, effects, weights, k, zero_one, logistic, radius):
+def _step_hidden(state, task, batch, weights, k, zero_one, logistic, radius):
     """Search the threshold of a hidden node and, but for the initial search, a step on a weight; take what is found."""
     now, node = state.now, state.nodes[k]
     p, word, bit, unit = state.projections[node], state.words[node // LANES], bit_of(node), now.output[node]
-    negatives, threshold = task.sizes.negatives, now.output_threshold[0]
-    total = 0.0
+    threshold, effects, total = now.output_threshold[0], batch.effects, 0.0
+    _gather_sums(state, batch)
+    rows, inside = batch.rows, batch.words[node // LANES]
+    _gather_word(word, rows, inside)
+    for r in range(np.uint64(len(rows))):
+        batch.projections[r] = p[rows[r]]
     if zero_one is not None:
-        total = zero_one_vote(state.sums, word, bit, unit, threshold, state.batch, negatives, weights, effects)
+        total = zero_one_vote(batch.sums, inside, bit, unit, threshold, batch.negatives, weights, effects)
     if logistic is not None:
-        total = cross_entropy_vote(state.sums, word, bit, unit, threshold, state.batch, negatives, effects)
+        total = cross_entropy_vote(batch.sums, inside, bit, unit, threshold, batch.negatives, effects)
     if effects.itemsize == 4 and not total < _INT32:
         return False
     initial = state.at[0] < 0
     features, steps = _candidates(now.hidden[node], state.features[k], task.step_hidden, task.binary, initial)
-    candidates = Candidates(task.columns, task.divisor, features, steps)
-    chosen, found, _ = _search(p, candidates, effects, task.maximum, state, now.thresholds[node], radius)
+    candidates = Candidates(task.columns, task.divisor, features, steps, rows)
+    chosen, found, _ = _search(batch, candidates, task.maximum, state, now.thresholds[node], radius)
     feature, step = features[chosen], steps[chosen]
     found = now.thresholds[node] if found != found else found
     old, norm = now.hidden[node, feature], np.float32(1)

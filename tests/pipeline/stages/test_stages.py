@@ -204,6 +204,8 @@ def test_a_setting_that_joined_later_is_in_the_key_only_where_it_is_not_the_defa
     node = compose_config("model=mlp", "attack=cgba", "attack.subspace=dct")["attack"]
     assert that_change_the_result("attack", node)["subspace"] == "dct"
     node = compose_config("model=scd01", "attack=none")["model"]
-    assert "class_weight" not in that_change_the_result("model", node)
+    assert not {"batch_size", "class_weight"} & that_change_the_result("model", node).keys()
     node = compose_config("model=scd01", "attack=none", "model.class_weight=balanced")["model"]
     assert that_change_the_result("model", node)["class_weight"] == "balanced"
+    node = compose_config("model=scd01", "attack=none", "model.batch_size=500")["model"]
+    assert that_change_the_result("model", node)["batch_size"] == 500

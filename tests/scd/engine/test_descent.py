@@ -18,6 +18,7 @@ SETTINGS = {
     "n_iter": 60,
     "hidden_nodes": 8,
     "batch_fraction": 0.75,
+    "batch_size": None,
     "features_per_step": 16,
     "step_hidden": 0.17,
     "step_output": 0.2,
@@ -195,6 +196,14 @@ def test_compiled_iterations_give_the_networks_of_the_reference(digits, weights,
     networks = [descent.run() for descent in (first, second)]
     assert_same(*networks)
     np.testing.assert_array_equal(first.best_correct, second.best_correct)
+
+
+@pytest.mark.parametrize("size", [60, 700])  # the latter are drawn as runs of samples
+def test_batches_of_a_given_size_give_the_networks_of_the_reference(digits, size, monkeypatch):
+    monkeypatch.setattr(reference, "project", cpu_kernel.project)
+    rows = np.tile(digits[0], (4, 1)), np.tile(digits[1], 4)
+    first, second = (descent_of(rows, kernel, batch_size=size, n_iter=30) for kernel in ("cpu", "reference"))
+    assert_same(first.run(), second.run())
 
 
 @pytest.mark.parametrize(("loss", "weights"), FOUR)

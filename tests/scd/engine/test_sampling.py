@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from scd import SCDClassifier
-from scd.engine.sampling import Draws, leave_out, sample, states_of
+from scd.engine.sampling import Draws, draw_vote, leave_out, sample, sizes_of, states_of
 from scd.seeds import generator_for
 
 
@@ -50,3 +50,46 @@ def test_a_vote_draws_the_same_alone_and_in_blocks():
         assert torch.equal(a.nodes[:, 1], b.nodes[:, 0])
         assert torch.equal(a.features[:, 1], b.features[:, 0])
         assert a.batch.sum(1).tolist() == [round(0.75 * 15) + round(0.75 * 25)] * 3
+
+
+def _batches(n, negatives, size, count):
+    """(count, n) batches of `size` samples, one after the other."""
+    sizes = sizes_of(SCDClassifier(batch_size=size, features_per_step=3)._settings(3), 3, n, negatives)
+    state, batch = states_of([generator_for(0, "vote", 0)])[0], np.empty((count, n), dtype=bool)
+    nodes, features = np.empty(1, dtype=np.int64), np.empty((1, 3), dtype=np.int64)
+    for i in range(count):
+        draw_vote(state, sizes, batch[i], nodes, features)
+    return batch
+
+
+@pytest.mark.parametrize(
+    ("n", "negatives", "size", "expected"),
+    [
+        (1000, 300, 100, (30, 70)),
+        (1000, 300, 1, (1, 1)),  # one of each class at least
+        (1000, 300, 1000, (300, 700)),
+        (1000, 300, 5000, (300, 700)),
+        (2003, 1001, 600, (16 * 18, 16 * 18)),  # runs of 16 samples
+        (2003, 1001, 500, (250, 250)),
+    ],
+)
+def test_a_batch_of_a_given_size_has_the_classes_in_proportion(n, negatives, size, expected):
+    batch = _batches(n, negatives, max(size, 2), 20)
+    assert (batch[:, :negatives].sum(1) == expected[0]).all()
+    assert (batch[:, negatives:].sum(1) == expected[1]).all()
+
+
+@pytest.mark.parametrize("size", [100, 700])
+def test_every_sample_is_drawn_equally_often(size):
+    count = 4000
+    batch = _batches(1403, 701, size, count)
+    drawn, p = batch.sum(0), batch.mean()
+    assert abs(drawn - count * p).max() < 5 * np.sqrt(count * p * (1 - p))
+
+
+def test_large_batches_are_runs_that_begin_anywhere():
+    batch = _batches(1403, 701, 700, 300)[:, :701]
+    begins = batch & ~np.roll(batch, 1, axis=1)  # on a circle
+    lengths = batch.sum(1) / np.maximum(begins.sum(1), 1)
+    assert (lengths >= 16).all()
+    assert len(np.unique(np.nonzero(begins)[1])) > 650

@@ -32,12 +32,14 @@ def search(projections, columns, features, steps, effects, window=None, divisor=
     maximum = np.float32(255 / divisor if x.dtype == np.uint8 else np.inf)
     found = []
     for v in range(len(projections)):
-        mine = Candidates(x[v] if x.ndim == 3 else x, np.float32(divisor), features[v].numpy(), steps[v].numpy())
-        p, e = projections[v].numpy(), _shortest(effects[v])
+        rows = np.arange(x.shape[-1]) if window is None else np.flatnonzero(window.rows[v].numpy())
+        step = (features[v].numpy(), steps[v].numpy())
+        mine = Candidates(x[v] if x.ndim == 3 else x, np.float32(divisor), *step, rows.astype(np.uint32))
+        p, e = projections[v].numpy()[rows], _shortest(effects[v])[rows]
         if window is None:
             found.append(search_thresholds(p, mine, e, maximum))
         else:
-            found.append(search_ranks(p, mine, e, window.rows[v].numpy(), window.current[v].numpy()[()], window.radius))
+            found.append(search_ranks(p, mine, e, window.current[v].numpy()[()], window.radius))
     return _best(found)
 
 
@@ -60,13 +62,13 @@ def search_output(sums, active, features, steps, effects, window=None):
 
 
 def search_logistic(sums, active, features, steps, labels, rows, integral=False):
-    found = [
-        search_logistic_vote(
-            sums[v].numpy(), active[v].numpy().view(np.uint32), features[v].numpy(), steps[v].numpy(), labels.numpy(),
-            rows[v].numpy(),
-        )
-        for v in range(len(sums))
-    ]  # fmt: skip
+    found = []
+    for v in range(len(sums)):
+        inside = np.concatenate([np.flatnonzero(rows[v].numpy() & (labels.numpy() == label)) for label in (0, 1)])
+        negatives = int((labels.numpy()[inside] == 0).sum())
+        words = np.ascontiguousarray(active[v].numpy().view(np.uint32)[:, inside])
+        step = (features[v].numpy(), steps[v].numpy())
+        found.append(search_logistic_vote(sums[v].numpy()[inside], words, *step, negatives))
     candidate, threshold, loss = zip(*found, strict=True)
     return (
         torch.tensor(candidate),
@@ -78,11 +80,16 @@ def search_logistic(sums, active, features, steps, labels, rows, integral=False)
 def hidden_effects(sums, active, nodes, unit, threshold, batch, negatives, weights):
     out = torch.empty(sums.shape, dtype=torch.int64)
     for v in range(len(sums)):
-        node = (sums[v].numpy(), _word(active, v, nodes), bit_of(int(nodes[v])), float(unit[v]), float(threshold[v]))
+        rows = np.flatnonzero(batch[v].numpy())
+        inside, found = int((rows < negatives).sum()), np.empty(len(rows), dtype=np.int64)
+        word, bit = _word(active, v, nodes)[rows], bit_of(int(nodes[v]))
+        node = (sums[v].numpy()[rows], word, bit, float(unit[v]), float(threshold[v]))
         if weights is None:
-            total = cross_entropy_vote(*node, batch[v].numpy(), negatives, out[v].numpy())
+            total = cross_entropy_vote(*node, inside, found)
         else:
-            total = zero_one_vote(*node, batch[v].numpy(), negatives, weights, out[v].numpy())
+            total = zero_one_vote(*node, inside, weights, found)
+        out[v] = 0
+        out[v][torch.from_numpy(rows)] = torch.from_numpy(found)
         assert total >= out[v].abs().sum()
     return out
 
