@@ -14,7 +14,6 @@ from scripts.bench.measure import Section, timed
 _SAMPLES, _FEATURES, _TEST = 100_000, 50, 20_000
 _BATCH = 5_000
 _VOTES, _ITERATIONS = 10, 1_000
-_FEW = 20  # iterations that are timed with the default batch
 _EPOCHS = 50
 
 
@@ -28,7 +27,6 @@ def table() -> Section:
         seconds, accuracy = _votes(loss, train, test)
         section.figures[f"{name}, {_BATCH:,} samples in a batch, s"] = seconds
         section.figures[f"{name}, accuracy in %"] = 100 * accuracy
-        section.figures[f"{name}, 75 % in a batch, ms for a vote's iteration"] = _iteration(loss, train)
         epochs, took, reached = _perceptron(accuracy, train, test)
         section.figures[f"MLPClassifier, {epochs} epochs, s"] = took
         section.figures[f"MLPClassifier, {epochs} epochs, accuracy in %"] = 100 * reached
@@ -42,16 +40,6 @@ def _votes(loss: str, train: tuple[np.ndarray, np.ndarray], test: tuple[np.ndarr
     model.warm_up(*train)
     seconds = timed(lambda: model.fit(*train), time.process_time)
     return seconds, float(model.score(*test))
-
-
-def _iteration(loss: str, train: tuple[np.ndarray, np.ndarray]) -> float:
-    """Milliseconds of an iteration with the default batch: of two fits, so that what comes before it cancels."""
-
-    def fit(n_iter: int) -> float:
-        model = SCDClassifier(loss=loss, n_votes=2, n_iter=n_iter, random_state=0)
-        return timed(lambda: model.fit(*train), time.process_time)
-
-    return 1000 * (fit(2 * _FEW) - fit(_FEW)) / _FEW / 2
 
 
 def _perceptron(
