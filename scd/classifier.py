@@ -63,9 +63,10 @@ class SCDClassifier(SignNetworks):
     batch_fraction : float in (0, 1]
         Fraction of each class in an iteration's batch, drawn without replacement.
     batch_size : int or None
-        Samples in a batch instead, of the classes in proportion; all samples if there are fewer. On large data some
-        thousands take a fraction of the time (docs/scale.md). A batch of 256 or more samples of each class is drawn as
-        runs of 16 samples, which are neighbours in one random order of the training set.
+        Samples (or copies of them) in a batch instead, in proportion to the classes, at least one of each; all samples
+        if there are fewer. A batch of 256 or more samples of each class, but not all, is rounded down to runs of 16
+        samples, which are neighbours in one random order of the training set. On large data an iteration takes a
+        fraction of the time, but more of them are needed for the same accuracy (docs/scale.md).
     features_per_step : int or "auto"
         Random coordinates tried on a hidden node; "auto" is the minimum of `auto_features` and the number of features.
     auto_features : int

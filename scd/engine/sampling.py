@@ -88,7 +88,7 @@ class Draws:
         batch = np.empty((self.block, votes, n), dtype=np.bool_)
         nodes = np.empty((self.block, votes, k), dtype=np.int64)
         features = np.empty((self.block, votes, k, s.features_per_step), dtype=np.int64)
-        draw(self.states, sizes_of(s, d, n, self.negatives), batch, nodes, features)
+        draw(self.states, *sizes_of(s, d, n, self.negatives), batch, nodes, features)
         return batch, nodes.swapaxes(1, 2), features.swapaxes(1, 2)
 
     def _to_device(self, array: NDArray[Any]) -> torch.Tensor:
@@ -212,36 +212,39 @@ class Sizes(NamedTuple):
     left_out_0: Any
     left_out_1: Any
     """Samples of label 0, and of label 1, that are not in a batch."""
-    run: Any
-    """0: samples left out are drawn. Otherwise a batch is made of runs of so many neighbouring samples of a class."""
     features: Any
     hidden_nodes: Any
 
 
-def sizes_of(settings: Settings, d: int, n: int, negatives: int) -> Sizes:
-    """See :class:`Sizes`, for n training samples of d features of which `negatives` have label 0."""
-    counts = (negatives, n - negatives)
+def sizes_of(settings: Settings, d: int, n: int, negatives: int) -> tuple[Sizes, int | None]:
+    """See :class:`Sizes` and :func:`draw_vote`, for n samples of d features, `negatives` of them of label 0."""
+    counts, run = (negatives, n - negatives), None
     if settings.batch_size is None:
         first, second = (max(1, round(settings.batch_fraction * size)) for size in counts)
-        return Sizes(negatives, counts[0] - first, counts[1] - second, 0, d, settings.hidden_nodes)
-    first, second = (max(1, min(round(settings.batch_size * size / n), size)) for size in counts)
-    run = _RUN if min(first, second) >= _MIN_RUNS * _RUN and settings.batch_size < n else 1
-    first, second = (size - kept // run * run for size, kept in zip(counts, (first, second), strict=True))
-    return Sizes(negatives, first, second, run, d, settings.hidden_nodes)
+    else:
+        wanted = min(settings.batch_size, n)
+        first, second = (max(1, round(wanted * size / n)) for size in counts)
+        run = _RUN if min(first, second) >= _MIN_RUNS * _RUN and wanted < n else 1
+        first, second = first // run * run, second // run * run
+    return Sizes(negatives, counts[0] - first, counts[1] - second, d, settings.hidden_nodes), run
 
 
 @njit(nogil=True)
-def draw_vote(state, sizes, batch, nodes, features):
-    """Fill the draws of one iteration of one vote: `batch` (n,) bool, `nodes` (k,), `features` (k, F) int64."""
+def draw_vote(state, sizes, run, batch, nodes, features):
+    """Fill the draws of one iteration of one vote: `batch` (n,) bool, `nodes` (k,), `features` (k, F) int64.
+
+    With `run` None the samples that are left out are drawn. Otherwise a batch is made of runs of so many neighbouring
+    samples of a class. Code for what is not used is not compiled.
+    """
     no_feature, no_node = np.zeros(sizes.features, dtype=np.bool_), np.zeros(sizes.hidden_nodes, dtype=np.bool_)
     for i in range(len(batch)):
-        batch[i] = sizes.run == 0
-    if sizes.run == 0:
+        batch[i] = run is None
+    if run is None:
         leave_out(state, batch[: sizes.negatives], sizes.left_out_0)
         leave_out(state, batch[sizes.negatives :], sizes.left_out_1)
     else:
-        _take_runs(state, batch[: sizes.negatives], sizes.left_out_0, sizes.run)
-        _take_runs(state, batch[sizes.negatives :], sizes.left_out_1, sizes.run)
+        _take_runs(state, batch[: sizes.negatives], sizes.left_out_0, run)
+        _take_runs(state, batch[sizes.negatives :], sizes.left_out_1, run)
     sample(state, nodes, no_node)
     for k in range(len(nodes)):
         sample(state, features[k], no_feature)
@@ -261,8 +264,8 @@ def _take_runs(state, taken, left_out, run):
 
 
 @njit(nogil=True)
-def draw(states, sizes, batch, nodes, features):
+def draw(states, sizes, run, batch, nodes, features):
     """Fill the draws of some iterations of all votes: `batch` (I, V, n), `nodes` (I, V, k), `features` (I, V, k, F)."""
     for i in range(len(batch)):
         for v in range(len(states)):
-            draw_vote(states[v], sizes, batch[i, v], nodes[i, v], features[i, v])
+            draw_vote(states[v], sizes, run, batch[i, v], nodes[i, v], features[i, v])

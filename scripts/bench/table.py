@@ -9,7 +9,7 @@ from sklearn.datasets import make_classification
 from sklearn.neural_network import MLPClassifier
 
 from scd import SCDClassifier
-from scripts.bench.measure import Section, timed
+from scripts.bench.measure import Section, threads, timed
 
 _SAMPLES, _FEATURES, _TEST = 100_000, 50, 20_000
 _BATCH = 5_000
@@ -27,10 +27,14 @@ def table() -> Section:
         seconds, accuracy = _votes(loss, train, test)
         section.figures[f"{name}, {_BATCH:,} samples in a batch, s"] = seconds
         section.figures[f"{name}, accuracy in %"] = 100 * accuracy
-        epochs, took, reached = _perceptron(accuracy, train, test)
+        with threads(1):  # more threads of BLAS take more process time, and no less wall time
+            epochs, took, reached = _perceptron(accuracy, train, test)
         section.figures[f"MLPClassifier, {epochs} epochs, s"] = took
         section.figures[f"MLPClassifier, {epochs} epochs, accuracy in %"] = 100 * reached
-        section.ratios[f"MLPClassifier / {name} on a table, at its accuracy"] = took / seconds
+        if reached >= accuracy:
+            section.ratios[f"MLPClassifier / {name} on a table, at its accuracy"] = took / seconds
+        else:
+            section.notes.append(f"MLPClassifier did not reach the accuracy of {name} in {epochs} epochs.")
     return section
 
 

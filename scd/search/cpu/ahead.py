@@ -22,9 +22,8 @@ def hidden() -> None:
     rows = np.arange(2, dtype=np.uint32)
     candidates = Candidates(np.zeros((1, 2), np.uint8), np.float32(1), _FEATURES, _STEPS, rows)
     search_thresholds(np.zeros(2, np.float32), candidates, _EFFECTS, np.float32(1))
-    draw_vote(
-        np.ones(6, np.uint64), Sizes(1, 0, 0, 0, 1, 1), np.ones(2, np.bool_), _FEATURES, np.zeros((1, 1), np.int64)
-    )
+    drawn = np.ones(2, np.bool_), _FEATURES, np.zeros((1, 1), np.int64)
+    draw_vote(np.ones(6, np.uint64), Sizes(1, 0, 0, 1, 1), None, *drawn)
 
 
 def output() -> None:

@@ -34,9 +34,9 @@ class CpuDescent(Training):
         self.columns, self.now, divisor = np.asarray(columns), networks, np.float32(self.divisor)
         maximum = np.float32(255 / self.divisor if columns.dtype == np.uint8 else np.inf)
         balanced, combined = (self.score.weights(late) for late in (False, True))
+        sizes, self.run_length = sizes_of(s, d, n, self.negatives)
         self.task = Task(
-            self.columns, divisor, maximum,
-            sizes_of(s, d, n, self.negatives), balanced, combined, float(s.balanced_fraction * s.n_iter),
+            self.columns, divisor, maximum, sizes, balanced, combined, float(s.balanced_fraction * s.n_iter),
             np.float32(s.step_hidden), round(s.step_output * GRID) / GRID, s.binary, s.renormalize,
         )  # fmt: skip
         self.projections = np.empty((votes, h, n), dtype=np.float32)
@@ -146,7 +146,7 @@ class CpuDescent(Training):
         s, n = self.settings, len(state.sums)
         loss = (None, True) if s.loss == "ce" else (True, None)
         rollback = True if s.rollback else None
-        options = (*loss, s.threshold_window, rollback, until)
+        options = (*loss, s.threshold_window, rollback, self.run_length, until)
         if not advance(state, self.task, np.empty(n, np.int32), *options):
             advance(state, self.task, np.empty(n, np.int64), *options)
 

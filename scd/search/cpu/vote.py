@@ -125,7 +125,7 @@ class Task(NamedTuple):
 
 
 @njit(nogil=True)
-def advance(state, task, effects, zero_one, logistic, radius, rollback, until):
+def advance(state, task, effects, zero_one, logistic, radius, rollback, run, until):
     """Do the iterations before number `until`.
 
     Parameters
@@ -140,6 +140,8 @@ def advance(state, task, effects, zero_one, logistic, radius, rollback, until):
         Ranks around the present threshold that are searched; None: all.
     rollback : True or None
         Undo an iteration that does not improve the best score.
+    run : int or None
+        See :func:`scd.engine.sampling.draw_vote`.
     until : int
 
     Returns
@@ -156,7 +158,7 @@ def advance(state, task, effects, zero_one, logistic, radius, rollback, until):
         weights = task.combined if max(at[0], 0) >= task.combined_from else task.balanced
         if at[1] == _DRAW:
             if not initial:
-                draw_vote(state.generator, task.sizes, state.batch, state.nodes, state.features)
+                draw_vote(state.generator, task.sizes, run, state.batch, state.nodes, state.features)
                 if rollback is not None:
                     _save(state, state.saved)
             _list_rows(state.batch, batch.rows)

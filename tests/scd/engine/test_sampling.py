@@ -54,11 +54,11 @@ def test_a_vote_draws_the_same_alone_and_in_blocks():
 
 def _batches(n, negatives, size, count):
     """(count, n) batches of `size` samples, one after the other."""
-    sizes = sizes_of(SCDClassifier(batch_size=size, features_per_step=3)._settings(3), 3, n, negatives)
+    sizes, run = sizes_of(SCDClassifier(batch_size=size, features_per_step=3)._settings(3), 3, n, negatives)
     state, batch = states_of([generator_for(0, "vote", 0)])[0], np.empty((count, n), dtype=bool)
     nodes, features = np.empty(1, dtype=np.int64), np.empty((1, 3), dtype=np.int64)
     for i in range(count):
-        draw_vote(state, sizes, batch[i], nodes, features)
+        draw_vote(state, sizes, run, batch[i], nodes, features)
     return batch
 
 
