@@ -25,7 +25,7 @@ OPTIONS = [
     {"balanced_fraction": 1.0},
     {"batch_fraction": 1.0},
     {"batch_fraction": 0.25},
-    {"batch_size": 50},
+    rare({"batch_size": 50}),
     rare({"rollback": True}),
     {"features_per_step": 64},
     {"features_per_step": 5},
