@@ -88,7 +88,7 @@ $(PY):
 $(VENV)/.run: pyproject.toml constraints.txt constraints-numpy2.txt | $(PY)
 	@echo "Installing into $(VENV) (torch is large; minutes) and compiling meanwhile"
 	$(PIP) numba scikit-learn tqdm
-	$(PY) -m scripts.compile_ahead >/dev/null 2>&1 & compiling=$$!; trap 'kill $$compiling 2>/dev/null' EXIT INT TERM; $(PIP) -e '.[run]' && wait
+	$(PY) -m scripts.precompile >/dev/null 2>&1 & compiling=$$!; trap 'kill $$compiling 2>/dev/null' EXIT INT TERM; $(PIP) -e '.[run]' && wait
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.run

@@ -64,9 +64,8 @@ class SCDClassifier(SignNetworks):
         Fraction of each class in an iteration's batch, drawn without replacement.
     batch_size : int or None
         Samples (or copies of them) in a batch instead, in proportion to the classes, at least one of each; all samples
-        if there are fewer. A batch of 256 or more samples of each class, but not all, is rounded down to runs of 16
-        samples, which are neighbours in one random order of the training set. On large data an iteration takes a
-        fraction of the time, but more of them are needed for the same accuracy (docs/scale.md).
+        if there are fewer. From 256 of each class on, but not all, it is rounded down to runs of 16 neighbours in one
+        random order of the training set. For large data: see docs/scale.md.
     features_per_step : int or "auto"
         Random coordinates tried on a hidden node; "auto" is the minimum of `auto_features` and the number of features.
     auto_features : int
@@ -356,15 +355,9 @@ class SCDClassifier(SignNetworks):
             self._settings(X.shape[1])
         rows = np.concatenate([np.flatnonzero(y == label)[:4] for label in (0, 1)])
         tiny = {"n_votes": 1, "n_iter": 2, "hidden_nodes": 2, "nodes_per_iter": 1, "features_per_step": 1}
-        seen = self._sees_samples()
-        as_trained: dict[str, Any] = {"basis": "pixels", "noise": (0.0,) if seen else (1.0,)}  # bytes, or floats
-        as_trained |= {
-            "n_iter_no_change": None,
-            "adversarial": 0.0,
-            "parts": 1,
-            "class_weight": None,
-            "mirrored": False,
-        }
+        noise = (0.0,) if self._sees_samples() else (1.0,)  # bytes, or floats
+        as_trained = {"basis": "pixels", "noise": noise, "adversarial": 0.0, "parts": 1, "mirrored": False}
+        as_trained |= {"n_iter_no_change": None, "class_weight": None}
         self._like(**tiny, **as_trained, verbose=False).fit(X[rows], y[rows]).predict(X[rows])
 
     def _like(self, **params: Any) -> Self:
@@ -496,10 +489,9 @@ class SCDClassifier(SignNetworks):
         samples, radius = (X, y), float(self.adversarial)
         if radius:
             X, y = np.concatenate([X, X]), np.concatenate([y, y])  # the second of each is moved
-        order = np.argsort(y, kind="stable")  # class 0 first
-        if self.batch_size is not None:  # samples that follow one another make a batch
-            shuffled = generator_for(root_seed, "order").permutation(len(y))
-            order = shuffled[np.argsort(y[shuffled], kind="stable")]
+        # neighbours make a batch of a given size
+        order = np.arange(len(y)) if self.batch_size is None else generator_for(root_seed, "order").permutation(len(y))
+        order = order[np.argsort(y[order], kind="stable")]  # class 0 first
         columns, divisor = as_columns(X, order, parse_bytes(self.memory_budget), bytes_if_exact=not radius)
         per_vote = len(X) * (5 * self.hidden_nodes + 64) + 8 * X.shape[1] * self.hidden_nodes
         size = max(1, min(len(votes), parse_bytes(self.memory_budget) // per_vote))

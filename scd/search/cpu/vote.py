@@ -214,15 +214,9 @@ def _list_rows(batch, rows):
 
 
 @njit(nogil=True, inline="always")
-def _gather_word(word, rows, out):
+def _gather(values, rows, out):
     for r in range(np.uint64(len(rows))):
-        out[r] = word[rows[r]]
-
-
-@njit(nogil=True, inline="always")
-def _gather_sums(state, batch):
-    for r in range(np.uint64(len(batch.rows))):
-        batch.sums[r] = state.sums[batch.rows[r]]
+        out[r] = values[rows[r]]
 
 
 @njit(nogil=True, inline="always")
@@ -264,9 +258,9 @@ def _step_output(state, task, batch, weights, zero_one, logistic, radius):
     now, initial = state.now, state.at[0] < 0
     features, moves = _candidates(now.output, np.arange(len(now.output)), task.step_output, task.binary, initial)
     chosen, threshold = 0, np.nan
-    _gather_sums(state, batch)
+    _gather(state.sums, batch.rows, batch.sums)
     for block in range(len(state.words)):
-        _gather_word(state.words[block], batch.rows, batch.words[block])
+        _gather(state.words[block], batch.rows, batch.words[block])
     if zero_one is not None:
         if not _output_effects(batch.negatives, weights, batch.effects):
             return False
@@ -339,11 +333,10 @@ def _step_hidden(state, task, batch, weights, k, zero_one, logistic, radius):
     now, node = state.now, state.nodes[k]
     p, word, bit, unit = state.projections[node], state.words[node // LANES], bit_of(node), now.output[node]
     threshold, effects, total = now.output_threshold[0], batch.effects, 0.0
-    _gather_sums(state, batch)
     rows, inside = batch.rows, batch.words[node // LANES]
-    _gather_word(word, rows, inside)
-    for r in range(np.uint64(len(rows))):
-        batch.projections[r] = p[rows[r]]
+    _gather(state.sums, rows, batch.sums)
+    _gather(word, rows, inside)
+    _gather(p, rows, batch.projections)
     if zero_one is not None:
         total = zero_one_vote(batch.sums, inside, bit, unit, threshold, batch.negatives, weights, effects)
     if logistic is not None:

@@ -10,7 +10,7 @@ import pytest
 _ROOT = Path(__file__).resolve().parents[2]
 _CODE = """
 import sys
-from scripts.compile_ahead import main
+from scripts.precompile import main
 
 main()
 print(*sorted({name.partition(".")[0] for name in sys.modules} & {"torch", "hydra", "matplotlib"}))

@@ -1,4 +1,4 @@
-"""Compile what the default experiment needs: ``python -m scripts.compile_ahead``.
+"""Compile what the default experiment needs: ``python -m scripts.precompile``.
 
 `make` does this while it installs the other packages: it takes NumPy, Numba, scikit-learn and tqdm only.
 """
